@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Clocks in microseconds. */
+#ifndef TB_CLOCK_H
+#define TB_CLOCK_H
+
+#include <stdint.h>
+
+/* CLOCK_MONOTONIC: for durations and deadlines. */
+int64_t clock_mono_us(void);
+/* CLOCK_BOOTTIME: goes on while the machine sleeps; for leases. */
+int64_t clock_boot_us(void);
+/* Microseconds since 1970. */
+int64_t clock_real_us(void);
+/* RFC 3339 with milliseconds and 'Z'; 24 characters and a NUL. */
+#define CLOCK_TEXT_LEN 24
+void clock_format(int64_t real_us, char out[CLOCK_TEXT_LEN + 1]);
+
+#endif

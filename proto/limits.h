@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Every size bound that two processes must agree on, with its reason. */
+#ifndef TB_LIMITS_H
+#define TB_LIMITS_H
+
+/* One nng message. Larger documents travel in chunks or through Postgres. nng drops what
+ * exceeds its receive limit without a word, so senders check against this. */
+#define LIMIT_FRAME_BYTES (8u << 20)
+/* Msgpack values in one frame: what a decoder may be made to allocate. */
+#define LIMIT_FRAME_VALUES 65536u
+/* Nesting in a frame: frame -> message -> field. */
+#define LIMIT_FRAME_DEPTH 4u
+/* A message body as a client sends it; the HTTP body limit is 1 MB, JSON re-encoding may
+ * grow it. */
+#define LIMIT_BODY_BYTES (2u << 20)
+/* One event of a run's stream; what is longer refers to the message or tool execution. */
+#define LIMIT_EVENT_BYTES (16u << 10)
+#define LIMIT_SESSION_KEY 512u
+#define LIMIT_IDEMPOTENCY_KEY 255u
+#define LIMIT_NAME 63u
+#define LIMIT_CAP_TEXT 64u
+/* A link's outbox: over SOFT the sender is asked to slow down, over HARD the link is
+ * given up. */
+#define LIMIT_OUTBOX_SOFT (256u << 10)
+#define LIMIT_OUTBOX_HARD (32u << 20)
+/* Hash classes of lanes: the unit of placement. */
+#define LIMIT_SLOTS 4096u
+/* Waiting runs of one lane, before the drop policy decides. */
+#define LIMIT_LANE_WAITING 20u
+/* Waiting runs of a node. */
+#define LIMIT_NODE_WAITING 100000u
+/* Runs and bytes of one journal batch: larger ones gain nothing (docs/performance.md). */
+#define LIMIT_BATCH_RUNS 64u
+#define LIMIT_BATCH_BYTES (256u << 10)
+
+#endif

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The message codec: structs, enum, descriptors and one generic encoder and decoder, all
+ * from messages.tbl.
+ *
+ * Wire form of a message: a msgpack array [number, field...] of exact arity and types,
+ * lengths within the table's. Wire form of a frame: an unsigned frame counter, then any
+ * number of messages, nothing after them. A non-allocating pre-scan checks a frame
+ * against LIMIT_FRAME_* before msgpack-c sees it: five bytes may declare a 4 GB array.
+ * Decoded strings borrow from the frame. */
+#ifndef TB_WIRE_H
+#define TB_WIRE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/err.h"
+#include "common/ident.h"
+#include "common/slice.h"
+#include "common/strbuf.h"
+#include "proto/limits.h"
+
+typedef struct slice wire_STR;
+typedef struct slice wire_BIN;
+typedef uint32_t wire_U32;
+typedef uint64_t wire_U64;
+typedef int64_t wire_I64;
+typedef bool wire_BOOL;
+typedef struct uuid wire_UUID;
+
+enum wire_type {
+	WIRE_T_STR,
+	WIRE_T_BIN,
+	WIRE_T_U32,
+	WIRE_T_U64,
+	WIRE_T_I64,
+	WIRE_T_BOOL,
+	WIRE_T_UUID
+};
+enum wire_route {
+	BOOT,
+	CHILD_UP,
+	CHILD_DOWN,
+	EDGE_UP,
+	EDGE_DOWN,
+	WORKER_UP,
+	WORKER_DOWN
+};
+/* Phases of a link; a message's mask says in which it may arrive. */
+enum { LINK_NEW = 1, LINK_GREETED = 2, LINK_READY = 4, LINK_DRAINING = 8 };
+
+enum wire_id {
+#define MSG(U, l, id, route, phases) WIRE_##U = id,
+#define FIELD(m, f, T, max)
+#define END(m)
+#include "proto/messages.tbl"
+#undef MSG
+#undef FIELD
+#undef END
+	WIRE__MAX = 64
+};
+#define MSG(U, l, id, route, phases) struct wire_##l {
+#define FIELD(m, f, T, max) wire_##T f;
+#define END(m)                                                                           \
+	}                                                                                \
+	;
+#include "proto/messages.tbl"
+#undef MSG
+#undef FIELD
+#undef END
+union wire_any {
+#define MSG(U, l, id, route, phases) struct wire_##l l;
+#define FIELD(m, f, T, max)
+#define END(m)
+#include "proto/messages.tbl"
+#undef MSG
+#undef FIELD
+#undef END
+};
+
+struct wire_field {
+	const char *name;
+	enum wire_type type;
+	size_t offset;
+	uint32_t max;
+};
+struct wire_desc {
+	const char *name;
+	enum wire_id id;
+	enum wire_route route;
+	unsigned phases;
+	const struct wire_field *fields;
+	unsigned field_count;
+};
+
+/* NULL for a number the table does not have. */
+const struct wire_desc *wire_desc(unsigned id);
+/* A hash of the whole table: names, numbers, routes, phases, fields, types, maxima. */
+uint64_t wire_table_hash(void);
+
+/* Appends one message. ERR_TOO_LARGE (and nothing appended) when a field exceeds its
+ * maximum. */
+enum err wire_encode(struct strbuf *out, enum wire_id id, const void *msg);
+/* Appends a frame's counter. */
+void wire_encode_counter(struct strbuf *out, uint64_t counter);
+
+/* A frame under decoding. */
+struct wire_frame {
+	struct slice rest;
+	uint64_t counter;
+};
+/* Pre-scans the whole frame and reads its counter. ERR_PROTOCOL and a word in *why
+ * (static) otherwise. */
+enum err wire_frame_open(struct slice frame, struct wire_frame *f, const char **why);
+/* The next message: ERR_OK with *id and *out set, ERR_NOT_FOUND at the end, ERR_PROTOCOL
+ * with *why. */
+enum err wire_frame_next(struct wire_frame *f, enum wire_id *id, union wire_any *out,
+			 const char **why);
+
+/* What the fields "role", "mode", "state" hold. */
+enum boot_role { ROLE_EDGE = 1, ROLE_WORKER = 2, ROLE_LAUNCHER = 3 };
+enum run_mode {
+	MODE_STEER = 1,
+	MODE_FOLLOWUP,
+	MODE_COLLECT,
+	MODE_INTERRUPT,
+	MODE_ANNOUNCE
+};
+enum run_state {
+	RUN_SCHEDULED = 1,
+	RUN_QUEUED,
+	RUN_RUNNING,
+	RUN_RETRY_WAIT,
+	RUN_WAITING
+};
+enum sub_state { SUB_LIVE = 1, SUB_GONE, SUB_GAP };
+enum run_result {
+#define RESULT(NAME, word, number, wait) RESULT_##NAME = number,
+#include "proto/results.tbl"
+#undef RESULT
+};
+enum event_type {
+#define EVENT(NAME, word, number) EVENT_##NAME = number,
+#include "proto/events.tbl"
+#undef EVENT
+};
+/* The words of those numbers, as Postgres and clients know them; "?" for a number outside
+ * the table. */
+const char *event_word(unsigned type);
+const char *result_word(unsigned result);
+const char *result_wait_word(unsigned result);
+const char *mode_word(unsigned mode);
+const char *run_state_word(unsigned state);
+/* The numbers of those words; 0 when there is none. */
+unsigned event_from_word(struct slice word);
+unsigned result_from_word(struct slice word);
+unsigned mode_from_word(struct slice word);
+unsigned run_state_from_word(struct slice word);
+
+#endif
