@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The event loop on libevent. Handles are reaped at the turn's end, so a callback that was already collected for a freed
- * handle finds it marked and does nothing. */
+ * The event loop on libevent. Handles are reaped at the turn's end, so a callback that
+ * was already collected for a freed handle finds it marked and does nothing. */
 #include "common/loop.h"
 
 #include <event2/event.h>
@@ -63,7 +63,8 @@ struct loop *loop_new(void)
 {
 	struct loop *l = xcalloc(1, sizeof *l);
 	struct event_config *config = event_config_new();
-	/* Milliseconds are exact enough for every timer here, and cost one system call less a turn. */
+	/* Milliseconds are exact enough for every timer here, and cost one system call
+	 * less a turn. */
 	event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
 	l->base = event_base_new_with_config(config);
 	event_config_free(config);
@@ -214,7 +215,8 @@ static void on_fd(evutil_socket_t fd, short what, void *arg)
 	if (f->dead)
 		return;
 	int64_t start_us = clock_mono_us();
-	int ready = ((what & EV_READ) ? LOOP_READ : 0) | ((what & EV_WRITE) ? LOOP_WRITE : 0);
+	int ready =
+		((what & EV_READ) ? LOOP_READ : 0) | ((what & EV_WRITE) ? LOOP_WRITE : 0);
 	f->loop->now_us = start_us;
 	f->fn(f->arg, ready & f->what);
 	took(f->loop, start_us);
@@ -227,7 +229,8 @@ static void arm(struct loop_fd *f)
 	what |= (f->what & LOOP_WRITE) ? EV_WRITE : 0;
 	if (f->what == 0)
 		return;
-	if (event_assign(f->ev, f->loop->base, f->fd, what, on_fd, f) || event_add(f->ev, NULL))
+	if (event_assign(f->ev, f->loop->base, f->fd, what, on_fd, f) ||
+	    event_add(f->ev, NULL))
 		fatal("descriptor %d cannot be watched", f->fd);
 }
 
@@ -378,6 +381,17 @@ void loop_hook(struct loop *l, enum loop_phase phase, void (*fn)(void *arg), voi
 {
 	check(l->hook_count[phase] < MAX_HOOKS);
 	l->hooks[phase][l->hook_count[phase]++] = (struct hook){fn, arg};
+}
+
+void loop_unhook(struct loop *l, void (*fn)(void *arg), void *arg)
+{
+	for (int phase = 0; phase < LOOP_PHASES; phase++) {
+		int kept = 0;
+		for (int i = 0; i < l->hook_count[phase]; i++)
+			if (l->hooks[phase][i].fn != fn || l->hooks[phase][i].arg != arg)
+				l->hooks[phase][kept++] = l->hooks[phase][i];
+		l->hook_count[phase] = kept;
+	}
 }
 
 void loop_reap(struct loop *l, void (*fn)(void *p), void *p)

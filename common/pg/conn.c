@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * One connection in pipeline mode: connect, prepare on first use, send, read results in
+ * order, lose, reconnect. A request is settled when its Sync is answered and not before:
+ * an error result alone does not prove a rollback, since the server may die between the
+ * two. */
+#include "common/pg/conn.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/alloc.h"
+#include "common/crypto.h"
+#include "common/die.h"
+#include "common/log.h"
+#include "common/loop.h"
+
+#define BACKOFF_FIRST_US 50000
+#define BACKOFF_MOST_US 2000000
+#define CONNECT_LIMIT_US 10000000
+#define MAX_KEYWORDS 64
+
+static void conn_lost(struct pg_conn *c, const char *why);
+
+void pg_conn_init(struct pg_conn *c, struct pg_pool *p)
+{
+	*c = (struct pg_conn){.pool = p, .fd = -1, .backoff_us = BACKOFF_FIRST_US};
+	list_init(&c->queue);
+	list_init(&c->flight);
+	c->prepared = xcalloc(pg_pool_settings(p)->stmt_count, sizeof *c->prepared);
+}
+
+static void close_pq(struct pg_conn *c)
+{
+	loop_fd_free(c->watch);
+	c->watch = NULL;
+	c->fd = -1;
+	if (c->pq)
+		PQfinish(c->pq);
+	c->pq = NULL;
+	c->has_output = false;
+}
+
+void pg_conn_fini(struct pg_conn *c)
+{
+	loop_timer_free(c->timer);
+	close_pq(c);
+	free(c->prepared);
+}
+
+/* ---- connecting */
+
+static void on_connecting(void *arg, int what);
+static void on_ready(void *arg, int what);
+
+static void watch(struct pg_conn *c, int what, loop_fd_fn *fn)
+{
+	loop_fd_free(c->watch);
+	c->fd = PQsocket(c->pq);
+	c->watch = loop_fd_new(pg_pool_loop(c->pool), c->fd, what, fn, c);
+}
+
+static void conn_up(struct pg_conn *c)
+{
+	loop_timer_stop(c->timer);
+	if (PQsetnonblocking(c->pq, 1) || !PQenterPipelineMode(c->pq)) {
+		conn_lost(c, PQerrorMessage(c->pq));
+		return;
+	}
+	memset(c->prepared, 0,
+	       pg_pool_settings(c->pool)->stmt_count * sizeof *c->prepared);
+	c->state = CONN_UP;
+	c->backoff_us = BACKOFF_FIRST_US;
+	watch(c, LOOP_READ, on_ready);
+	pg_pool_conn_changed(c->pool, "");
+	loop_again(pg_pool_loop(c->pool));
+}
+
+static void connect_more(struct pg_conn *c)
+{
+	switch (PQconnectPoll(c->pq)) {
+	case PGRES_POLLING_OK:
+		conn_up(c);
+		return;
+	case PGRES_POLLING_READING:
+		watch(c, LOOP_READ, on_connecting);
+		return;
+	case PGRES_POLLING_WRITING:
+		watch(c, LOOP_WRITE, on_connecting);
+		return;
+	default:
+		conn_lost(c, PQerrorMessage(c->pq));
+	}
+}
+
+static void on_connecting(void *arg, int what)
+{
+	(void)what;
+	connect_more(arg);
+}
+
+static void on_timer(void *arg)
+{
+	struct pg_conn *c = arg;
+	if (c->state == CONN_CONNECTING)
+		conn_lost(c, "no answer within 10 s");
+	else
+		pg_conn_start(c);
+}
+
+struct keywords {
+	const char *name[MAX_KEYWORDS], *value[MAX_KEYWORDS];
+	int count;
+};
+
+static void keyword(struct keywords *k, const char *name, const char *value)
+{
+	for (int i = 0; i < k->count; i++) {
+		if (strcmp(k->name[i], name))
+			continue;
+		k->value[i] = value;
+		return;
+	}
+	check(k->count < MAX_KEYWORDS - 1);
+	k->name[k->count] = name;
+	k->value[k->count++] = value;
+}
+
+static PGconn *begin_connect(const struct pg_pool_config *s)
+{
+	struct keywords k = {.count = 0};
+	char options[512];
+	PQconninfoOption *given = PQconninfoParse(s->conninfo, NULL);
+	for (PQconninfoOption *o = given; o && o->keyword; o++)
+		if (o->val)
+			keyword(&k, o->keyword, o->val);
+	snprintf(options, sizeof options,
+		 "-c statement_timeout=%d -c idle_in_transaction_session_timeout=10000"
+		 " -c plan_cache_mode=force_generic_plan -c client_min_messages=error -c "
+		 "jit=off",
+		 s->statement_timeout_ms ? s->statement_timeout_ms : 10000);
+	keyword(&k, "options", options);
+	keyword(&k, "application_name", s->application_name);
+	keyword(&k, "tcp_user_timeout", "5000");
+	keyword(&k, "keepalives_idle", "5");
+	keyword(&k, "target_session_attrs", "read-write");
+	PGconn *pq = given ? PQconnectStartParams(k.name, k.value, 0) : NULL;
+	PQconninfoFree(given);
+	return pq;
+}
+
+void pg_conn_start(struct pg_conn *c)
+{
+	if (!c->timer)
+		c->timer = loop_timer_new(pg_pool_loop(c->pool), on_timer, c);
+	c->state = CONN_CONNECTING;
+	c->pq = begin_connect(pg_pool_settings(c->pool));
+	if (!c->pq || PQstatus(c->pq) == CONNECTION_BAD) {
+		conn_lost(c, c->pq ? PQerrorMessage(c->pq)
+				   : "the connection string is malformed");
+		return;
+	}
+	loop_timer_start(c->timer, CONNECT_LIMIT_US);
+	watch(c, LOOP_WRITE, on_connecting);
+}
+
+/* ---- losing */
+
+static void one_line(char *out, size_t size, const char *text)
+{
+	snprintf(out, size, "%s", text ? text : "");
+	for (char *p = out; *p; p++)
+		if (*p == '\n' || *p == '\t')
+			*p = ' ';
+	for (size_t n = strlen(out); n && out[n - 1] == ' '; n--)
+		out[n - 1] = 0;
+}
+
+static void conn_lost(struct pg_conn *c, const char *why)
+{
+	char text[256];
+	struct list lost;
+	uint32_t jitter;
+	one_line(text, sizeof text, why);
+	c->state = CONN_DOWN;
+	close_pq(c);
+	list_init(&lost);
+	for (struct list *n; (n = list_pop(&c->flight));)
+		list_push(&lost, n);
+	c->in_flight = 0;
+	crypto_random(&jitter, sizeof jitter);
+	loop_timer_start(c->timer,
+			 c->backoff_us / 2 + (int64_t)(jitter % (uint64_t)c->backoff_us));
+	c->backoff_us =
+		c->backoff_us * 2 > BACKOFF_MOST_US ? BACKOFF_MOST_US : c->backoff_us * 2;
+	for (struct list *n; (n = list_pop(&lost));) {
+		struct pg_request *r = list_entry(n, struct pg_request, node);
+		snprintf(r->message, sizeof r->message, "%s", text);
+		pg_request_settle(r, ERR_DATABASE, PG_UNKNOWN);
+	}
+	pg_pool_conn_changed(c->pool, text);
+}
+
+/* ---- sending */
+
+static void prepare(struct pg_conn *c, int stmt, const struct pg_params *params)
+{
+	const struct pg_stmt *s = &pg_pool_settings(c->pool)->stmts[stmt];
+	Oid types[PG_MAX_PARAMS];
+	for (int i = 0; i < params->count; i++)
+		types[i] = params->item[i].oid;
+	if (!PQsendPrepare(c->pq, s->name, s->sql, params->count, types) ||
+	    !PQpipelineSync(c->pq))
+		return; /* the connection is broken: reading will say so */
+	struct pg_request *r = pg_request_new(c->pool);
+	r->prepares = stmt;
+	r->stmt_count = 1;
+	list_push(&c->flight, &r->node);
+	c->in_flight++;
+	c->prepared[stmt] = true;
+}
+
+static void send_statement(struct pg_conn *c, int stmt, const struct pg_params *p)
+{
+	const char *values[PG_MAX_PARAMS];
+	int lengths[PG_MAX_PARAMS], formats[PG_MAX_PARAMS];
+	for (int i = 0; i < p->count; i++) {
+		bool null = p->item[i].len == (size_t)-1;
+		values[i] = null ? NULL : p->buf.p + p->item[i].at;
+		lengths[i] = null ? 0 : (int)p->item[i].len;
+		formats[i] = 1;
+	}
+	PQsendQueryPrepared(c->pq, pg_pool_settings(c->pool)->stmts[stmt].name, p->count,
+			    values, lengths, formats, 1);
+}
+
+void pg_conn_send(struct pg_conn *c, struct pg_request *r)
+{
+	for (int i = 0; i < r->stmt_count; i++)
+		if (!c->prepared[r->stmt[i]])
+			prepare(c, r->stmt[i], r->params[i]);
+	for (int i = 0; i < r->stmt_count; i++)
+		send_statement(c, r->stmt[i], r->params[i]);
+	PQpipelineSync(c->pq);
+	list_push(&c->flight, &r->node);
+	c->in_flight++;
+	c->has_output = true;
+}
+
+void pg_conn_flush(struct pg_conn *c)
+{
+	if (c->state != CONN_UP || !c->has_output)
+		return;
+	int left = PQflush(c->pq);
+	if (left < 0) {
+		conn_lost(c, PQerrorMessage(c->pq));
+		return;
+	}
+	c->has_output = left > 0;
+	loop_fd_set(c->watch, left > 0 ? LOOP_READ | LOOP_WRITE : LOOP_READ);
+}
+
+/* ---- reading */
+
+static void note_error(struct pg_request *r, const PGresult *res)
+{
+	const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+	const char *text = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
+	if (r->failed_stmt >= 0)
+		return;
+	r->failed_stmt = r->current;
+	snprintf(r->sqlstate, sizeof r->sqlstate, "%s", state ? state : "");
+	one_line(r->message, sizeof r->message, text ? text : PQresultErrorMessage(res));
+}
+
+static void request_synced(struct pg_conn *c, struct pg_request *r)
+{
+	list_remove(&r->node);
+	c->in_flight--;
+	if (r->prepares >= 0 && r->failed_stmt >= 0) {
+		c->prepared[r->prepares] = false;
+		log_error("statement-refused", "statement=%s sqlstate=%s message=\"%s\"",
+			  pg_pool_settings(c->pool)->stmts[r->prepares].name, r->sqlstate,
+			  r->message);
+	}
+	if (r->failed_stmt >= 0)
+		pg_request_settle(r, ERR_DATABASE, PG_ROLLED_BACK);
+	else
+		pg_request_settle(r, ERR_OK, PG_COMMITTED);
+}
+
+static void take_result(struct pg_conn *c, PGresult *res)
+{
+	struct pg_request *r = list_entry(c->flight.next, struct pg_request, node);
+	ExecStatusType status = PQresultStatus(res);
+	if (status == PGRES_PIPELINE_SYNC) {
+		PQclear(res);
+		request_synced(c, r);
+		return;
+	}
+	if (status == PGRES_FATAL_ERROR)
+		note_error(r, res);
+	if ((status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK) &&
+	    r->current < PG_MAX_STMTS && !r->result[r->current])
+		r->result[r->current] = res;
+	else
+		PQclear(res);
+}
+
+static void read_results(struct pg_conn *c)
+{
+	while (c->state == CONN_UP && !list_is_empty(&c->flight) && !PQisBusy(c->pq)) {
+		PGresult *res = PQgetResult(c->pq);
+		if (PQstatus(c->pq) == CONNECTION_BAD) {
+			PQclear(res);
+			conn_lost(c, PQerrorMessage(c->pq));
+			return;
+		}
+		if (res)
+			take_result(c, res);
+		else
+			list_entry(c->flight.next, struct pg_request, node)->current++;
+	}
+}
+
+static void on_ready(void *arg, int what)
+{
+	struct pg_conn *c = arg;
+	if (what & LOOP_WRITE)
+		pg_conn_flush(c);
+	if (c->state != CONN_UP || !(what & LOOP_READ))
+		return;
+	if (!PQconsumeInput(c->pq)) {
+		read_results(c); /* what came before the end still counts */
+		if (c->state == CONN_UP)
+			conn_lost(c, PQerrorMessage(c->pq));
+		return;
+	}
+	read_results(c);
+}
