@@ -38,6 +38,8 @@ enum wire_type {
 	WIRE_T_UUID
 };
 enum wire_route {
+	LINK_UP,
+	LINK_DOWN,
 	BOOT,
 	CHILD_UP,
 	CHILD_DOWN,

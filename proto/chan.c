@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A link over nng pair1. nng calls back on threads of its own: those only count pipes and
+ * poke an eventfd. */
+#include "proto/chan.h"
+
+#include <errno.h>
+#include <nng/nng.h>
+#include <nng/protocol/pair1/pair.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "common/alloc.h"
+#include "common/crypto.h"
+#include "common/die.h"
+#include "common/log.h"
+#include "common/loop.h"
+
+#define QUEUE_MESSAGES 128          /* inside nng, each way */
+#define FRAME_SEAL_BYTES (1u << 20) /* a frame is closed once it holds this much */
+#define FRAME_SEAL_MESSAGES 2000u   /* times fields stays below LIMIT_FRAME_VALUES */
+#define RECEIVE_PER_TURN 64
+#define HELLO_LIMIT_US 10000000
+
+struct frame {
+	struct frame *next;
+	nng_msg *msg;
+};
+
+struct chan {
+	struct chan_config c;
+	uint8_t secret[32];
+	nng_socket socket;
+	struct loop_fd *receive, *send, *poke;
+	struct loop_timer *hello_limit;
+	int poke_fd;
+	atomic_int pipes_added, pipes_removed;
+	unsigned phase;
+	uint64_t sent, received; /* frame counters */
+	struct strbuf out;       /* the frame being filled */
+	unsigned out_messages;
+	struct frame *first, **last; /* sealed, not yet taken by the socket */
+	size_t waiting_bytes;
+	bool pressed, down, dead;
+};
+
+static void send_out(void *arg);
+
+/* ---- the end */
+
+static void chan_down(struct chan *ch, const char *why)
+{
+	if (ch->down)
+		return;
+	ch->down = true;
+	loop_timer_stop(ch->hello_limit);
+	ch->c.on_down(ch->c.arg, why);
+}
+
+static void reap(void *p)
+{
+	struct chan *ch = p;
+	nng_close(ch->socket); /* after this no callback of nng's comes */
+	close(ch->poke_fd);
+	while (ch->first) {
+		struct frame *f = ch->first;
+		ch->first = f->next;
+		nng_msg_free(f->msg);
+		free(f);
+	}
+	strbuf_fini(&ch->out);
+	crypto_wipe(ch->secret, sizeof ch->secret);
+	free(ch);
+}
+
+void chan_free(struct chan *ch)
+{
+	if (!ch || ch->dead)
+		return;
+	ch->dead = ch->down = true;
+	loop_unhook(ch->c.loop, send_out, ch);
+	loop_fd_free(ch->receive);
+	loop_fd_free(ch->send);
+	loop_fd_free(ch->poke);
+	loop_timer_free(ch->hello_limit);
+	loop_reap(ch->c.loop, reap, ch);
+}
+
+/* ---- sending */
+
+static void seal(struct chan *ch)
+{
+	struct frame *f;
+	if (ch->out_messages == 0)
+		return;
+	f = xmalloc(sizeof *f);
+	f->next = NULL;
+	if (nng_msg_alloc(&f->msg, ch->out.n))
+		fatal("out of memory: a frame of %zu bytes", ch->out.n);
+	memcpy(nng_msg_body(f->msg), ch->out.p, ch->out.n);
+	ch->waiting_bytes += ch->out.n;
+	*ch->last = f;
+	ch->last = &f->next;
+	strbuf_reset(&ch->out);
+	strbuf_shrink(&ch->out, LIMIT_OUTBOX_SOFT);
+	ch->out_messages = 0;
+}
+
+static void judge_pressure(struct chan *ch)
+{
+	size_t n = chan_outbox(ch);
+	bool now = ch->pressed ? n > LIMIT_OUTBOX_SOFT / 2 : n > LIMIT_OUTBOX_SOFT;
+	if (now == ch->pressed)
+		return;
+	ch->pressed = now;
+	if (ch->c.on_pressure)
+		ch->c.on_pressure(ch->c.arg, now);
+}
+
+static void send_out(void *arg)
+{
+	struct chan *ch = arg;
+	if (ch->down)
+		return;
+	seal(ch);
+	while (ch->first) {
+		struct frame *f = ch->first;
+		size_t n = nng_msg_len(f->msg);
+		int rv = nng_sendmsg(ch->socket, f->msg, NNG_FLAG_NONBLOCK);
+		if (rv == NNG_EAGAIN)
+			break;
+		if (rv) {
+			chan_down(ch, nng_strerror(rv));
+			return;
+		}
+		ch->waiting_bytes -= n;
+		ch->first = f->next;
+		if (!ch->first)
+			ch->last = &ch->first;
+		free(f);
+	}
+	loop_fd_set(ch->send, ch->first ? LOOP_READ : 0);
+	judge_pressure(ch);
+}
+
+static void on_sendable(void *arg, int what)
+{
+	(void)arg, (void)what; /* the turn's hook sends */
+}
+
+enum err chan_send(struct chan *ch, enum wire_id id, const void *msg)
+{
+	if (ch->down)
+		return ERR_PEER_GONE;
+	if (chan_outbox(ch) > LIMIT_OUTBOX_HARD) {
+		chan_down(ch, "it does not read what it is sent");
+		return ERR_PEER_GONE;
+	}
+	if (ch->out_messages == 0)
+		wire_encode_counter(&ch->out, ++ch->sent);
+	enum err e = wire_encode(&ch->out, id, msg);
+	if (e) {
+		if (ch->out_messages == 0) {
+			strbuf_reset(&ch->out);
+			ch->sent--;
+		}
+		return e;
+	}
+	if (++ch->out_messages >= FRAME_SEAL_MESSAGES || ch->out.n >= FRAME_SEAL_BYTES)
+		seal(ch);
+	return ERR_OK;
+}
+
+size_t chan_outbox(const struct chan *ch)
+{
+	return ch->waiting_bytes + ch->out.n;
+}
+
+/* ---- the handshake */
+
+static void greeted(struct chan *ch, unsigned pid)
+{
+	ch->phase = LINK_GREETED;
+	loop_timer_stop(ch->hello_limit);
+	ch->c.on_up(ch->c.arg, pid);
+}
+
+static void take_hello(struct chan *ch, const struct wire_hello *m)
+{
+	struct wire_welcome welcome = {.table_hash = wire_table_hash()};
+	if (m->table_hash != wire_table_hash()) {
+		chan_down(ch, "it is of another build");
+		return;
+	}
+	if (m->role != ch->c.role || m->secret.n != sizeof ch->secret ||
+	    !crypto_equal(m->secret.p, ch->secret, sizeof ch->secret)) {
+		chan_down(ch, "it could not prove who it is");
+		return;
+	}
+	if (chan_send(ch, WIRE_WELCOME, &welcome) == ERR_OK)
+		greeted(ch, m->pid);
+}
+
+static void say_hello(struct chan *ch)
+{
+	struct wire_hello hello = {.table_hash = wire_table_hash(),
+				   .role = ch->c.role,
+				   .pid = (uint32_t)getpid(),
+				   .secret = slice_of(ch->secret, sizeof ch->secret)};
+	if (chan_send(ch, WIRE_HELLO, &hello))
+		chan_down(ch, "the greeting could not be sent");
+}
+
+static void on_hello_limit(void *arg)
+{
+	chan_down(arg, "no greeting in time");
+}
+
+/* ---- receiving */
+
+static bool is_route_ours(const struct chan *ch, enum wire_route route)
+{
+	bool edge = ch->c.role == ROLE_EDGE;
+	if (ch->c.is_supervisor)
+		return route == LINK_UP || route == CHILD_UP ||
+		       route == (edge ? EDGE_UP : WORKER_UP);
+	return route == LINK_DOWN || route == CHILD_DOWN ||
+	       route == (edge ? EDGE_DOWN : WORKER_DOWN);
+}
+
+static void take_message(struct chan *ch, enum wire_id id, const union wire_any *m)
+{
+	const struct wire_desc *d = wire_desc(id);
+	char why[128];
+	if (!is_route_ours(ch, d->route) || !(d->phases & ch->phase)) {
+		snprintf(why, sizeof why, "it sent '%s' out of turn", d->name);
+		chan_down(ch, why);
+		return;
+	}
+	if (id == WIRE_HELLO)
+		take_hello(ch, &m->hello);
+	else if (id == WIRE_WELCOME && m->welcome.table_hash == wire_table_hash())
+		greeted(ch, 0);
+	else if (id == WIRE_WELCOME)
+		chan_down(ch, "it is of another build");
+	else
+		ch->c.on_message(ch->c.arg, id, m);
+}
+
+static void take_frame(struct chan *ch, struct slice bytes)
+{
+	struct wire_frame f;
+	union wire_any m;
+	enum wire_id id;
+	enum err e;
+	const char *why = "";
+	char text[160];
+	if (wire_frame_open(bytes, &f, &why)) {
+		snprintf(text, sizeof text, "it sent nonsense: %s", why);
+		chan_down(ch, text);
+		return;
+	}
+	if (f.counter != ++ch->received) {
+		chan_down(ch, "a frame was lost");
+		return;
+	}
+	while (!ch->down && (e = wire_frame_next(&f, &id, &m, &why)) != ERR_NOT_FOUND) {
+		if (e) {
+			snprintf(text, sizeof text, "it sent nonsense: %s", why);
+			chan_down(ch, text);
+			return;
+		}
+		take_message(ch, id, &m);
+	}
+}
+
+/* Returns whether anything came. */
+static bool receive_one(struct chan *ch)
+{
+	nng_msg *msg;
+	if (ch->down || nng_recvmsg(ch->socket, &msg, NNG_FLAG_NONBLOCK))
+		return false;
+	take_frame(ch, slice_of(nng_msg_body(msg), nng_msg_len(msg)));
+	nng_msg_free(msg);
+	return true;
+}
+
+static void on_receivable(void *arg, int what)
+{
+	(void)what;
+	for (int i = 0; i < RECEIVE_PER_TURN && receive_one(arg); i++)
+		;
+}
+
+static void on_pipe(nng_pipe p, nng_pipe_ev ev, void *arg)
+{
+	struct chan *ch = arg;
+	uint64_t one = 1;
+	(void)p;
+	atomic_fetch_add(
+		ev == NNG_PIPE_EV_ADD_POST ? &ch->pipes_added : &ch->pipes_removed, 1);
+	if (write(ch->poke_fd, &one, sizeof one) < 0)
+		return; /* the counter is full: a poke is pending anyway */
+}
+
+static void on_poke(void *arg, int what)
+{
+	struct chan *ch = arg;
+	uint64_t n;
+	(void)what;
+	if (read(ch->poke_fd, &n, sizeof n) < 0 || ch->down)
+		return;
+	if (atomic_load(&ch->pipes_added) > 1) {
+		chan_down(ch, "a second peer connected");
+		return;
+	}
+	if (atomic_load(&ch->pipes_removed) == 0)
+		return;
+	while (receive_one(ch)) /* what it said before it went still counts */
+		;
+	chan_down(ch, "it closed the link");
+}
+
+/* ---- opening */
+
+static int open_socket(struct chan *ch)
+{
+	int rv = nng_pair1_open(&ch->socket);
+	if (rv)
+		return rv;
+	nng_socket_set_int(ch->socket, NNG_OPT_SENDBUF, QUEUE_MESSAGES);
+	nng_socket_set_int(ch->socket, NNG_OPT_RECVBUF, QUEUE_MESSAGES);
+	nng_socket_set_size(ch->socket, NNG_OPT_RECVMAXSZ, LIMIT_FRAME_BYTES);
+	nng_socket_set_ms(ch->socket, NNG_OPT_RECONNMINT,
+			  3600000); /* one pipe, no reconnect */
+	nng_socket_set_ms(ch->socket, NNG_OPT_RECONNMAXT, 3600000);
+	nng_pipe_notify(ch->socket, NNG_PIPE_EV_ADD_POST, on_pipe, ch);
+	nng_pipe_notify(ch->socket, NNG_PIPE_EV_REM_POST, on_pipe, ch);
+	if (ch->c.is_supervisor)
+		rv = nng_listen(ch->socket, ch->c.url, NULL, 0);
+	else
+		rv = nng_dial(ch->socket, ch->c.url, NULL, 0);
+	if (rv)
+		nng_close(ch->socket);
+	return rv;
+}
+
+struct chan *chan_open(const struct chan_config *c, char *err, size_t err_size)
+{
+	struct chan *ch = xcalloc(1, sizeof *ch);
+	int receive_fd = -1, send_fd = -1, rv;
+	ch->c = *c;
+	ch->phase = LINK_NEW;
+	ch->last = &ch->first;
+	memcpy(ch->secret, c->secret, sizeof ch->secret);
+	ch->poke_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	rv = ch->poke_fd < 0 ? NNG_ENOMEM : open_socket(ch);
+	if (rv) {
+		snprintf(err, err_size, "%s: %s", c->url, nng_strerror(rv));
+		if (ch->poke_fd >= 0)
+			close(ch->poke_fd);
+		free(ch);
+		return NULL;
+	}
+	nng_socket_get_int(ch->socket, NNG_OPT_RECVFD, &receive_fd);
+	nng_socket_get_int(ch->socket, NNG_OPT_SENDFD, &send_fd);
+	ch->receive = loop_fd_new(c->loop, receive_fd, LOOP_READ, on_receivable, ch);
+	ch->send = loop_fd_new(c->loop, send_fd, 0, on_sendable, ch);
+	ch->poke = loop_fd_new(c->loop, ch->poke_fd, LOOP_READ, on_poke, ch);
+	ch->hello_limit = loop_timer_new(c->loop, on_hello_limit, ch);
+	loop_timer_start(ch->hello_limit,
+			 c->hello_timeout_us ? c->hello_timeout_us : HELLO_LIMIT_US);
+	loop_hook(c->loop, LOOP_LINKS, send_out, ch);
+	if (!c->is_supervisor)
+		say_hello(ch);
+	return ch;
+}
+
+void chan_set_phase(struct chan *ch, unsigned phase)
+{
+	ch->phase = phase;
+}
+
+unsigned chan_phase(const struct chan *ch)
+{
+	return ch->phase;
+}
+
+void chan_make_url(const char *dir, char *out, size_t out_size)
+{
+	uint8_t bits[12];
+	char name[20];
+	crypto_random(bits, sizeof bits);
+	crypto_base64url(bits, sizeof bits, name, sizeof name);
+	snprintf(out, out_size, "ipc://%s/%s", dir, name);
+}
