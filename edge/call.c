@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * From a request to its handler: route, caller, limits, and the end of it all. */
+#include "edge/call.h"
+
+#include <stdlib.h>
+
+#include "common/alloc.h"
+#include "common/map.h"
+#include "edge/auth.h"
+#include "edge/handles.h"
+#include "edge/reply.h"
+
+/* Streams and waits of one tenant at this edge. */
+#define WAITING_MAX 4096u
+
+/* ---- how many long answers a tenant has */
+
+static struct slice tenant_key(const struct call *c)
+{
+	return slice_of(&c->caller.tenant, sizeof c->caller.tenant);
+}
+
+bool call_may_wait(struct call *c)
+{
+	struct map *m = c->edge->waiting;
+	unsigned *n = map_get(m, tenant_key(c));
+	if (n && *n >= WAITING_MAX) {
+		reply_err(c->request, ERR_TENANT_FULL, NULL,
+			  "too many streams and waits of this tenant are open", 5);
+		return false;
+	}
+	if (!n) {
+		n = xcalloc(1, sizeof *n);
+		map_put(m, tenant_key(c), n);
+	}
+	++*n;
+	c->counted = true;
+	c->request->waits = true;
+	return true;
+}
+
+static void uncount(struct call *c)
+{
+	unsigned *n = c->counted ? map_get(c->edge->waiting, tenant_key(c)) : NULL;
+	if (!n || --*n > 0)
+		return;
+	map_take(c->edge->waiting, tenant_key(c));
+	free(n);
+}
+
+/* ---- running */
+
+static void run(void *arg)
+{
+	struct call *c = arg;
+	const struct route_row *row = route_row(c->match.route);
+	if (row->scopes && !c->authorised) {
+		c->authorised = auth_check(c, row->scopes) == AUTH_YES;
+		if (!c->authorised)
+			return;
+	}
+	row->handler(c);
+}
+
+void call_wake(struct call *c)
+{
+	loop_wake(c->edge->loop, &c->task);
+}
+
+static void on_end(struct request *r)
+{
+	struct call *c = r->owner;
+	if (c->on_end)
+		c->on_end(c);
+	cache_leave(&c->wait);
+	uncount(c);
+	handle_free(c->edge->calls, c->handle);
+	loop_unwake(c->edge->loop, &c->task);
+}
+
+static void no_route(struct request *r, const struct route_match *m)
+{
+	struct reply_error e = {404, NULL, NULL, 0, NULL};
+	if (!m->allow[0]) {
+		reply_error(r, &e, "there is nothing at this path");
+		return;
+	}
+	e.status = 405;
+	e.allow = m->allow;
+	reply_error(r, &e, "this path takes only %s", m->allow);
+}
+
+void call_begin(void *arg, struct request *r)
+{
+	struct call *c = arena_zalloc(r->arena, sizeof *c);
+	c->edge = arg;
+	c->request = r;
+	route_find(r->head.method, r->head.path, r->arena, &c->match);
+	if (c->match.route == ROUTE_NONE) {
+		no_route(r, &c->match);
+		return;
+	}
+	r->owner = c;
+	r->on_end = on_end;
+	c->handle = handle_new(c->edge->calls, c);
+	loop_task_init(&c->task, run, c);
+	run(c);
+}
+
+/* ---- helpers of handlers */
+
+bool call_run_id(struct call *c, unsigned i, struct uuid *out)
+{
+	if (uuid_parse(c->match.params[i], out))
+		return true;
+	reply_err(c->request, ERR_NOT_FOUND, NULL, "there is no such run", 0);
+	return false;
+}
+
+void call_cut(struct edge *e, const struct uuid *token)
+{
+	uint32_t it = 0;
+	struct call *c;
+	while ((c = handle_next(e->calls, &it)))
+		if (c->cut && (!token || uuid_eq(*token, c->caller.token)))
+			c->cut(c);
+}

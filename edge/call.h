@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * One API call: a request with its route, its caller and what it waits for.
+ *
+ * A handler is a function that is run again each time something it waited for has come:
+ * it looks at its stage, does plain work, starts at most one thing and returns. Lives in
+ * the request's arena. */
+#ifndef TB_EDGE_CALL_H
+#define TB_EDGE_CALL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/err.h"
+#include "common/ident.h"
+#include "common/loop.h"
+#include "edge/cache.h"
+#include "edge/edge.h"
+#include "edge/request.h"
+#include "edge/route.h"
+
+struct stream;
+
+/* What a token may do, and its tenant's limits. */
+enum scope { SCOPE_RUN = 1, SCOPE_READ = 2, SCOPE_WRITE = 4, SCOPE_ADMIN = 8 };
+struct caller {
+	int64_t tenant;
+	struct uuid token;
+	unsigned scopes;
+	bool suspended;
+	uint32_t max_running, max_queued, weight;
+};
+
+struct call {
+	struct edge *edge;
+	struct request *request;
+	struct loop_task task;
+	struct route_match match;
+	struct cache_wait wait;
+	uint64_t handle; /* in edge->calls */
+	struct caller caller;
+	bool authorised;
+	bool counted;          /* in edge->waiting */
+	bool asking;           /* Postgres has not answered yet */
+	enum err asked;        /* what it answered */
+	int stage;             /* the handler's */
+	void *state;           /* the handler's */
+	struct stream *stream; /* of a call that follows a run */
+	/* The handler's, may be NULL. on_end: let go of things. cut: answer what is known
+	 * and end, because the node goes away or the token was revoked. */
+	void (*on_end)(struct call *c);
+	void (*cut)(struct call *c);
+};
+
+/* server_config.on_request: finds the route, then runs the call. arg: struct edge. */
+void call_begin(void *arg, struct request *r);
+/* The handler shall run again. */
+void call_wake(struct call *c);
+/* Counts a long answer of the tenant; false (and answered) when it has too many. */
+bool call_may_wait(struct call *c);
+/* The path parameter i as a run id; false: answered 404. */
+bool call_run_id(struct call *c, unsigned i, struct uuid *out);
+/* Ends the long answers of a revoked token. NULL: of everybody. */
+void call_cut(struct edge *e, const struct uuid *token);
+
+/* ---- the handlers of routes.tbl */
+#define ROUTE(NAME, methods, pattern, scopes, handler) void handler(struct call *c);
+#include "edge/routes.tbl"
+#undef ROUTE
+
+#endif

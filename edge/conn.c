@@ -1,0 +1,439 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * One connection: reading, framing, sending, lingering. */
+#include "edge/conn.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/alloc.h"
+#include "common/die.h"
+#include "edge/reply.h"
+
+/* Read in one go; the rest waits for the next turn, so that nobody is starved. */
+#define READ_BYTES (64u << 10)
+/* Pipelined input held while an answer is under way. */
+#define AHEAD_MAX (64u << 10)
+/* Requests of one connection in one turn. */
+#define REQUESTS_A_TURN 32
+/* Buffers above this are given back when empty. */
+#define KEEP_BYTES 2048
+#define REQUEST_ARENA_MAX (4u << 20)
+
+static int64_t now_us(const struct conn *c)
+{
+	return loop_now_us(server_loop(c->server));
+}
+
+static void set_deadline(struct conn *c, int64_t us)
+{
+	c->begun_us = now_us(c);
+	c->deadline_us = us ? c->begun_us + server_scaled(c->server, us) : 0;
+}
+
+/* ---- reading */
+
+static bool drops_input(const struct conn *c)
+{
+	return c->state == CONN_LAST || c->state == CONN_LINGER;
+}
+
+static void update_watch(struct conn *c)
+{
+	int what = c->blocked ? LOOP_WRITE : 0;
+	if (!c->eof && !(c->state == CONN_BUSY && c->in.n > AHEAD_MAX))
+		what |= LOOP_READ;
+	if (what != c->watching)
+		loop_fd_set(c->watch, what);
+	c->watching = what;
+}
+
+static void read_some(struct conn *c)
+{
+	static char scratch[READ_BYTES];
+	ssize_t n = recv(c->fd, scratch, sizeof scratch, MSG_DONTWAIT);
+	if (n < 0) {
+		c->broken = errno != EAGAIN && errno != EINTR;
+		return;
+	}
+	c->eof = n == 0;
+	if (drops_input(c))
+		c->received += (size_t)n;
+	else
+		strbuf_add(&c->in, scratch, (size_t)n);
+}
+
+static void on_ready(void *arg, int what)
+{
+	struct conn *c = arg;
+	if (what & LOOP_WRITE) {
+		c->blocked = false;
+		conn_mark(c);
+	}
+	if (what & LOOP_READ)
+		read_some(c);
+	update_watch(c);
+	loop_wake(server_loop(c->server), &c->task);
+}
+
+/* ---- requests */
+
+static void free_request(void *arg)
+{
+	struct request *r = arg;
+	strbuf_fini(&r->body);
+	arena_free(r->arena);
+}
+
+static struct request *begin_request(struct conn *c)
+{
+	struct arena *a = arena_new(REQUEST_ARENA_MAX);
+	struct request *r = arena_zalloc(a, sizeof *r);
+	r->arena = a;
+	r->conn = c;
+	server_request_id(c->server, r->id);
+	c->request = r;
+	server_count_exchange(c->server, 1);
+	return r;
+}
+
+/* A client may name its request; what is odd is replaced, not refused. */
+static void adopt_id(struct request *r)
+{
+	struct slice id = http_field(&r->head, "x-request-id");
+	if (id.n == 0 || id.n > REQUEST_ID_MAX)
+		return;
+	for (size_t i = 0; i < id.n; i++) {
+		char ch = id.p[i];
+		bool fine = (ch >= '0' && ch <= '9') || (ch >= 'a' && ch <= 'z') ||
+			    (ch >= 'A' && ch <= 'Z') || ch == '-' || ch == '_' ||
+			    ch == '.';
+		if (!fine)
+			return;
+	}
+	memcpy(r->id, id.p, id.n);
+	r->id[id.n] = 0;
+}
+
+void conn_refuse(struct conn *c, const struct http_fault *f)
+{
+	if (!c->request)
+		begin_request(c);
+	c->state = CONN_BUSY;
+	c->close_after = true;
+	reply_fault(c->request, f);
+}
+
+static void dispatch(struct conn *c)
+{
+	struct request *r = c->request;
+	c->requests++;
+	c->state = CONN_BUSY;
+	c->close_after = !r->head.keep_alive || c->requests >= SERVER_REQUESTS_MAX ||
+			 server_is_draining(c->server);
+	c->framing = FRAMING_LENGTH;
+	set_deadline(c, 0);
+	server_dispatch(c->server, r);
+}
+
+/* The head is whole: its bytes move to the request's arena. false: refused. */
+static bool parse_head(struct conn *c)
+{
+	struct http_fault fault;
+	struct request *r = begin_request(c);
+	struct slice block = {c->in.p + c->scan.start, c->scan.at - c->scan.start};
+	block = arena_slice(r->arena, block);
+	strbuf_eat(&c->in, c->scan.at);
+	c->scan = (struct http_scan){0};
+	if (http_parse_head(c->parser, block, r->arena, &r->head, &fault)) {
+		conn_refuse(c, &fault);
+		return false;
+	}
+	adopt_id(r);
+	if (r->head.content_length > SERVER_BODY_MAX) {
+		conn_refuse(c, &(struct http_fault){413, "the body is larger than 1 MB"});
+		return false;
+	}
+	return true;
+}
+
+/* true: go on. */
+static bool take_head(struct conn *c)
+{
+	struct http_fault fault;
+	size_t had = c->scan.at;
+	enum http_scan_result s = http_scan(&c->scan, strbuf_slice(&c->in), &fault);
+	if (had == 0 && c->in.n > 0 && c->requests > 0)
+		set_deadline(c, SERVER_HEAD_US);
+	if (s == HTTP_BAD)
+		conn_refuse(c, &fault);
+	if (s != HTTP_WHOLE)
+		return false;
+	if (!parse_head(c))
+		return true;
+	if (!c->request->head.chunked && c->request->head.content_length == 0) {
+		dispatch(c);
+		return true;
+	}
+	c->state = CONN_BODY;
+	c->received = 0;
+	set_deadline(c, SERVER_BODY_US);
+	if (c->request->head.expects_continue && c->in.n == 0) {
+		strbuf_add_str(&c->out, "HTTP/1.1 100 Continue\r\n\r\n");
+		conn_mark(c);
+	}
+	return true;
+}
+
+static bool take_sized_body(struct conn *c)
+{
+	struct request *r = c->request;
+	size_t want = (size_t)r->head.content_length - r->body.n;
+	size_t take = c->in.n < want ? c->in.n : want;
+	strbuf_add(&r->body, c->in.p, take);
+	strbuf_eat(&c->in, take);
+	c->received += take;
+	if (take < want)
+		return false;
+	dispatch(c);
+	return true;
+}
+
+static bool take_chunked_body(struct conn *c)
+{
+	struct http_fault fault;
+	size_t used = 0;
+	int status = http_parse_chunked(c->parser, strbuf_slice(&c->in), &used,
+					&c->request->body, SERVER_BODY_MAX, &fault);
+	strbuf_eat(&c->in, used);
+	c->received += used;
+	if (status > 1)
+		conn_refuse(c, &fault);
+	else if (status == 1)
+		dispatch(c);
+	return status != 0;
+}
+
+static bool take_more(struct conn *c)
+{
+	if (c->state == CONN_HEAD)
+		return c->in.n > c->scan.at && take_head(c);
+	if (c->state == CONN_BODY && c->in.n > 0)
+		return c->request->head.chunked ? take_chunked_body(c)
+						: take_sized_body(c);
+	return false;
+}
+
+/* The peer sends no more; whatever is not whole never will be. */
+static void at_eof(struct conn *c)
+{
+	bool waits = c->streaming || (c->request && c->request->waits);
+	if (c->state == CONN_BUSY && !waits)
+		return;
+	if (c->state == CONN_HEAD && c->out.n > 0) {
+		c->state = CONN_LAST;
+		return;
+	}
+	if (c->state != CONN_LAST)
+		conn_kill(c);
+}
+
+static void at_deadline(struct conn *c)
+{
+	c->late = false;
+	if (c->state == CONN_HEAD && c->in.n > 0)
+		conn_refuse(c,
+			    &(struct http_fault){408, "the head took longer than 10 s"});
+	else if (c->state == CONN_BODY)
+		conn_refuse(c, &(struct http_fault){408, "the body came too slowly"});
+	else
+		conn_kill(c);
+}
+
+static void run(void *arg)
+{
+	struct conn *c = arg;
+	int budget = REQUESTS_A_TURN;
+	if (c->broken || (drops_input(c) && c->received > SERVER_LINGER_MAX)) {
+		conn_kill(c);
+		return;
+	}
+	if (c->late)
+		at_deadline(c);
+	while (budget > 0 && take_more(c))
+		budget--;
+	if (c->state == CONN_DEAD)
+		return;
+	if (budget == 0)
+		loop_wake(server_loop(c->server), &c->task);
+	else if (c->eof)
+		at_eof(c);
+	if (c->state == CONN_DEAD)
+		return;
+	if (c->in.n == 0)
+		strbuf_shrink(&c->in, KEEP_BYTES);
+	update_watch(c);
+}
+
+/* ---- answers */
+
+void conn_mark(struct conn *c)
+{
+	if (c->state != CONN_DEAD && list_is_empty(&c->dirty))
+		list_push(server_dirty(c->server), &c->dirty);
+}
+
+static void end_request(struct conn *c)
+{
+	struct request *r = c->request;
+	c->request = NULL;
+	c->streaming = false;
+	if (r->on_end)
+		r->on_end(r);
+	loop_reap(server_loop(c->server), free_request, r);
+	server_count_exchange(c->server, -1);
+}
+
+void conn_answered(struct conn *c)
+{
+	end_request(c);
+	conn_mark(c);
+	if (c->close_after || c->framing == FRAMING_CLOSE) {
+		c->state = CONN_LAST;
+		c->received = 0;
+		strbuf_reset(&c->in);
+		set_deadline(c, 0);
+		return;
+	}
+	c->state = CONN_HEAD;
+	set_deadline(c, SERVER_IDLE_US);
+	loop_wake(server_loop(c->server), &c->task);
+}
+
+static bool send_some(struct conn *c)
+{
+	ssize_t n = send(c->fd, c->out.p, c->out.n, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (n < 0 && errno != EAGAIN && errno != EINTR)
+		return false;
+	if (n > 0)
+		strbuf_eat(&c->out, (size_t)n);
+	c->moved_us = now_us(c);
+	c->blocked = c->out.n > 0;
+	if (!c->blocked)
+		strbuf_shrink(&c->out, KEEP_BYTES);
+	return true;
+}
+
+/* A stream whose reader takes less than is said. One that asked for room paces itself. */
+static bool is_too_slow(const struct conn *c)
+{
+	return c->streaming && !c->request->on_room && c->out.n > SERVER_STREAM_MAX;
+}
+
+static void shut(struct conn *c)
+{
+	shutdown(c->fd, SHUT_WR);
+	c->state = CONN_LINGER;
+	set_deadline(c, SERVER_LINGER_US);
+}
+
+void conn_flush(struct conn *c)
+{
+	struct request *r = c->request;
+	if ((c->out.n > 0 && !c->blocked && !send_some(c)) || is_too_slow(c)) {
+		conn_kill(c);
+		return;
+	}
+	if (c->state == CONN_LAST && c->out.n == 0) {
+		if (c->eof) {
+			conn_kill(c);
+			return;
+		}
+		shut(c);
+	}
+	if (r && r->on_room && c->out.n < SERVER_STREAM_LOW) {
+		void (*on_room)(struct request *) = r->on_room;
+		r->on_room = NULL;
+		on_room(r);
+	}
+	if (c->state != CONN_DEAD)
+		update_watch(c);
+}
+
+/* ---- time */
+
+static bool body_is_late(const struct conn *c, int64_t now)
+{
+	int64_t grace = server_scaled(c->server,
+				      (int64_t)c->received * 1000000 / SERVER_BODY_RATE);
+	return now > c->deadline_us + grace;
+}
+
+void conn_sweep(struct conn *c, int64_t now)
+{
+	bool late = c->deadline_us && now > c->deadline_us;
+	if (late && c->state == CONN_BODY)
+		late = body_is_late(c, now);
+	if (c->blocked && now > c->moved_us + server_scaled(c->server, SERVER_STALL_US))
+		c->broken = true;
+	if (c->streaming && c->heartbeat.n && c->out.n == 0 &&
+	    now > c->moved_us + server_scaled(c->server, SERVER_HEARTBEAT_US))
+		reply_piece(c->request, c->heartbeat);
+	c->late = late;
+	if (late || c->broken)
+		loop_wake(server_loop(c->server), &c->task);
+}
+
+void conn_drain(struct conn *c)
+{
+	c->close_after = true;
+	if (c->state == CONN_HEAD && c->in.n == 0) {
+		c->state = CONN_LAST;
+		set_deadline(c, 0);
+		conn_mark(c);
+	}
+}
+
+/* ---- life */
+
+struct conn *conn_new(struct server *s, int fd, const uint8_t address[16])
+{
+	struct conn *c = xcalloc(1, sizeof *c);
+	c->server = s;
+	c->fd = fd;
+	memcpy(c->address, address, 16);
+	list_init(&c->node);
+	list_init(&c->dirty);
+	loop_task_init(&c->task, run, c);
+	c->parser = http_parser_new();
+	c->watching = LOOP_READ;
+	c->watch = loop_fd_new(server_loop(s), fd, LOOP_READ, on_ready, c);
+	set_deadline(c, SERVER_HEAD_US);
+	c->moved_us = c->begun_us;
+	return c;
+}
+
+static void free_conn(void *arg)
+{
+	struct conn *c = arg;
+	strbuf_fini(&c->in);
+	strbuf_fini(&c->out);
+	http_parser_free(c->parser);
+	free(c);
+}
+
+void conn_kill(struct conn *c)
+{
+	if (c->state == CONN_DEAD)
+		return;
+	c->state = CONN_DEAD;
+	list_remove(&c->dirty);
+	if (c->request)
+		end_request(c);
+	loop_unwake(server_loop(c->server), &c->task);
+	loop_fd_free(c->watch);
+	close(c->fd);
+	server_forget(c->server, c);
+	loop_reap(server_loop(c->server), free_conn, c);
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The few things the folder shares. */
+#ifndef TB_EDGE_EDGE_H
+#define TB_EDGE_EDGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/loop.h"
+#include "common/strbuf.h"
+
+struct cache;
+struct chan;
+struct handles;
+struct map;
+struct pg_pool;
+struct server;
+
+struct edge {
+	struct loop *loop;
+	struct pg_pool *pool;
+	struct chan *chan;
+	struct server *server;
+	struct cache *tokens, *agents, *sessions;
+	struct handles *calls; /* struct call: answers to ENQUEUE and of Postgres */
+	struct handles *subs;  /* struct sub */
+	struct map *waiting;   /* tenant, 8 bytes -> count of its long answers */
+	struct strbuf scratch; /* the event composed last, see stream.c */
+	struct loop_timer *ping, *grace, *patience;
+	struct loop_task starting; /* looks whether the process can say READY */
+	bool role_ok;              /* the database role is one that policies bind */
+	bool impatient;            /* start without the database's word */
+	uint32_t beats;
+	bool linked;   /* the supervisor said WELCOME */
+	bool ready;    /* READY was sent */
+	bool draining; /* the supervisor said DRAIN */
+};
+
+/* Statements of sql.tbl. */
+enum sql {
+#define SQL(NAME, text) SQL_##NAME,
+#include "edge/sql.tbl"
+#undef SQL
+	SQL__COUNT
+};
+
+#endif

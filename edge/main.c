@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * terabits-edge: the HTTP door. Started by terabitsd.
+ *
+ * Fails: a lost link, a database role that could see too much, and a kernel that refuses
+ * the confinement end the process; its supervisor starts the next one. */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/resource.h>
+
+#include "common/attr.h"
+#include "common/crypto.h"
+#include "common/die.h"
+#include "common/log.h"
+#include "common/loop.h"
+#include "edge/start.h"
+#include "proto/boot.h"
+#include "sandbox/sandbox.h"
+
+/* Who stops this process is its supervisor, by DRAIN or by the end of the link: a Ctrl-C
+ * that reaches the whole group is not meant for it. */
+static void ignore_signals(void)
+{
+	static const int ignored[] = {SIGPIPE, SIGTERM, SIGINT, SIGHUP};
+	for (size_t i = 0; i < ARRAY_LEN(ignored); i++)
+		signal(ignored[i], SIG_IGN);
+}
+
+/* A connection is a descriptor: as many as the system allows. */
+static void raise_descriptors(void)
+{
+	struct rlimit r;
+	if (getrlimit(RLIMIT_NOFILE, &r) == 0) {
+		r.rlim_cur = r.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &r);
+	}
+}
+
+static void check_listener(void)
+{
+	int flags = fcntl(BOOT_LISTEN_FD, F_GETFL);
+	if (flags < 0)
+		fatal_usage("the listening socket is missing: terabitsd passes it");
+	fcntl(BOOT_LISTEN_FD, F_SETFL, flags | O_NONBLOCK);
+	fcntl(BOOT_LISTEN_FD, F_SETFD, FD_CLOEXEC);
+}
+
+int main(void)
+{
+	static struct edge edge;
+	char name[32];
+	const struct wire_boot *b = boot_read();
+	if (b->role != ROLE_EDGE)
+		fatal_usage("terabitsd started the wrong program");
+	boot_die_with_parent(b->parent_pid);
+	snprintf(name, sizeof name, "edge.%u", b->ordinal);
+	log_init(name, (enum log_level)b->log_level);
+	ignore_signals();
+	raise_descriptors();
+	crypto_init();
+	check_listener();
+	sandbox_prepare(SANDBOX_EDGE);
+	struct loop *loop = loop_new();
+	edge_start(&edge, loop, b);
+	boot_wipe();
+	loop_run(loop);
+	return 0;
+}

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Checking an order member by member. */
+#include "edge/order.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "common/attr.h"
+#include "common/crypto.h"
+#include "common/json.h"
+#include "common/strbuf.h"
+
+#define BODY_MAX (1u << 20)
+
+struct reading {
+	struct arena *arena;
+	struct order *out;
+	struct order_fault *fault;
+};
+
+PRINTF_LIKE(3, 4)
+static bool wrong(struct reading *r, const char *param, const char *fmt, ...)
+{
+	va_list ap;
+	snprintf(r->fault->param, sizeof r->fault->param, "%s", param);
+	va_start(ap, fmt);
+	vsnprintf(r->fault->message, sizeof r->fault->message, fmt, ap);
+	va_end(ap);
+	return false;
+}
+
+static bool has_control(struct slice s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if ((unsigned char)s.p[i] < 0x20 || s.p[i] == 0x7f)
+			return true;
+	return false;
+}
+
+static bool take_text(struct reading *r, const char *name, json_t v, size_t max,
+		      struct slice *out)
+{
+	struct slice s = json_str(v);
+	if (!s.p || s.n == 0 || s.n > max)
+		return wrong(r, name, "%s must be a string of 1 to %zu bytes", name, max);
+	if (has_control(s))
+		return wrong(r, name, "%s must not hold control characters", name);
+	*out = arena_slice(r->arena, s);
+	return true;
+}
+
+static bool take_number(struct reading *r, const char *name, json_t v, int64_t min,
+			int64_t max, int64_t *out)
+{
+	if (!json_i64(v, out) || *out < min || *out > max)
+		return wrong(r, name, "%s must be an integer from %lld to %lld", name,
+			     (long long)min, (long long)max);
+	return true;
+}
+
+/* ---- the members */
+
+static bool take_session_key(struct reading *r, json_t v)
+{
+	return take_text(r, "sessionKey", v, LIMIT_SESSION_KEY, &r->out->session_key);
+}
+
+static bool take_user(struct reading *r, json_t v)
+{
+	return take_text(r, "user", v, ORDER_USER_MAX, &r->out->user);
+}
+
+static bool take_priority(struct reading *r, json_t v)
+{
+	return take_number(r, "priority", v, -100, 100, &r->out->priority);
+}
+
+static bool take_delay(struct reading *r, json_t v)
+{
+	return take_number(r, "delayMs", v, 0, ORDER_DELAY_MAX_MS, &r->out->delay_ms);
+}
+
+static bool take_deadline(struct reading *r, json_t v)
+{
+	return take_number(r, "deadlineMs", v, 1, ORDER_DEADLINE_MAX_MS,
+			   &r->out->deadline_ms);
+}
+
+static bool take_stream(struct reading *r, json_t v)
+{
+	if (json_kind(v) != JSON_BOOL)
+		return wrong(r, "stream", "stream must be true or false");
+	r->out->stream = json_bool(v, false);
+	return true;
+}
+
+static bool take_mode(struct reading *r, json_t v)
+{
+	unsigned mode = json_str(v).p ? mode_from_word(json_str(v)) : 0;
+	if (!mode || mode == MODE_ANNOUNCE)
+		return wrong(r, "queueMode",
+			     "queueMode must be steer, followup, collect or interrupt");
+	r->out->mode = mode;
+	return true;
+}
+
+static bool take_block(struct reading *r, struct json_out *o, json_t block, size_t i)
+{
+	char param[48];
+	struct slice key;
+	json_t v;
+	struct json_iter it = json_iter(block);
+	snprintf(param, sizeof param, "message[%zu]", i);
+	if (json_kind(block) != JSON_OBJECT ||
+	    !slice_is(json_str(json_get(block, "type")), "text"))
+		return wrong(r, param, "%s must be an object of type \"text\"", param);
+	while ((v = json_next(&it, &key)))
+		if (!slice_is(key, "type") && !slice_is(key, "text"))
+			return wrong(r, param, "%s has an unknown member \"%.*s\"", param,
+				     (int)(key.n < 64 ? key.n : 64), key.p);
+	struct slice text = json_str(json_get(block, "text"));
+	if (!text.p || text.n == 0)
+		return wrong(r, param, "%s.text must be a non-empty string", param);
+	json_obj(o);
+	json_kv_cstr(o, "type", "text");
+	json_kv_str(o, "text", text);
+	json_obj_end(o);
+	return true;
+}
+
+static bool take_blocks(struct reading *r, struct json_out *o, json_t v)
+{
+	struct json_iter it = json_iter(v);
+	size_t n = json_len(v);
+	json_t block;
+	if (n == 0 || n > ORDER_BLOCKS_MAX)
+		return wrong(r, "message", "message must hold 1 to %u blocks",
+			     ORDER_BLOCKS_MAX);
+	for (size_t i = 0; (block = json_next(&it, NULL)); i++)
+		if (!take_block(r, o, block, i))
+			return false;
+	return true;
+}
+
+static bool take_message(struct reading *r, json_t v)
+{
+	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
+	struct json_out o = json_out(&b);
+	struct slice text = json_str(v);
+	bool is_list = json_kind(v) == JSON_ARRAY;
+	if (!is_list && (!text.p || text.n == 0))
+		return wrong(r, "message",
+			     "message must be a non-empty string or a list of blocks");
+	json_obj(&o);
+	json_key(&o, "blocks");
+	json_arr(&o);
+	if (is_list) {
+		if (!take_blocks(r, &o, v))
+			return false;
+	} else {
+		json_obj(&o);
+		json_kv_cstr(&o, "type", "text");
+		json_kv_str(&o, "text", text);
+		json_obj_end(&o);
+	}
+	json_arr_end(&o);
+	json_obj_end(&o);
+	if (b.n > LIMIT_BODY_BYTES)
+		return wrong(r, "message", "message is larger than its limit");
+	r->out->content = arena_slice(r->arena, strbuf_slice(&b));
+	return true;
+}
+
+static const struct {
+	const char *name;
+	bool (*take)(struct reading *r, json_t v);
+} members[] = {{"sessionKey", take_session_key}, {"message", take_message},
+	       {"stream", take_stream},          {"priority", take_priority},
+	       {"delayMs", take_delay},          {"deadlineMs", take_deadline},
+	       {"queueMode", take_mode},         {"user", take_user}};
+
+static bool take_member(struct reading *r, struct slice key, json_t v)
+{
+	char name[64];
+	for (size_t i = 0; i < ARRAY_LEN(members); i++)
+		if (slice_is(key, members[i].name))
+			return members[i].take(r, v);
+	snprintf(name, sizeof name, "%.*s", (int)(key.n < 63 ? key.n : 63), key.p);
+	return wrong(r, name, "there is no member \"%s\" here", name);
+}
+
+bool order_parse(struct slice body, struct arena *a, struct order *out,
+		 struct order_fault *fault)
+{
+	struct reading r = {a, out, fault};
+	char why[160];
+	struct slice key;
+	json_t v;
+	*out = (struct order){0};
+	if (body.n == 0)
+		return wrong(&r, "", "the body must be a JSON object");
+	AUTO(auto_json_free)
+	struct json_doc *doc = json_parse_unique(body, BODY_MAX, why, sizeof why);
+	if (!doc)
+		return wrong(&r, "", "the body is no valid JSON: %s", why);
+	if (json_kind(json_root(doc)) != JSON_OBJECT)
+		return wrong(&r, "", "the body must be a JSON object");
+	struct json_iter it = json_iter(json_root(doc));
+	while ((v = json_next(&it, &key)))
+		if (!take_member(&r, key, v))
+			return false;
+	if (!out->content.p)
+		return wrong(&r, "message", "message is missing");
+	return true;
+}
+
+bool order_check_key(struct slice key, struct order_fault *fault)
+{
+	struct reading r = {NULL, NULL, fault};
+	bool fine = key.n > 0 && key.n <= LIMIT_IDEMPOTENCY_KEY;
+	for (size_t i = 0; fine && i < key.n; i++)
+		fine = key.p[i] > 0x20 && key.p[i] < 0x7f;
+	return fine || wrong(&r, "Idempotency-Key",
+			     "Idempotency-Key must be 1 to %u visible ASCII characters",
+			     LIMIT_IDEMPOTENCY_KEY);
+}
+
+static void add_part(struct strbuf *b, struct slice s)
+{
+	strbuf_printf(b, "%zu:", s.n);
+	strbuf_add_slice(b, s);
+}
+
+void order_hash(const struct order *o, struct uuid agent, struct slice session_key,
+		uint8_t out[32])
+{
+	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
+	add_part(&b, uuid_slice(&agent));
+	add_part(&b, session_key);
+	add_part(&b, o->user);
+	add_part(&b, o->content);
+	strbuf_printf(&b, "%lld %lld %lld %u", (long long)o->priority,
+		      (long long)o->delay_ms, (long long)o->deadline_ms, o->mode);
+	crypto_sha256(strbuf_slice(&b), out);
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Answers: a head, then either one body or a stream of pieces; errors in one shape.
+ * Nothing is sent here: answers collect in the connection until the turn's flush. After
+ * reply_body, reply_error or reply_stream_end the request may no longer be used. */
+#ifndef TB_EDGE_REPLY_H
+#define TB_EDGE_REPLY_H
+
+#include "common/attr.h"
+#include "common/err.h"
+#include "common/slice.h"
+#include "edge/request.h"
+
+/* Status line and the fields every answer has. */
+void reply_head(struct request *r, int status);
+void reply_field(struct request *r, const char *name, struct slice value);
+/* Ends the head, adds the body (not for HEAD), ends the exchange. */
+void reply_body(struct request *r, const char *type, struct slice body);
+/* Ends the head of a stream; `heartbeat` (static text) is sent when nothing else was for
+ * 15 s. */
+void reply_stream(struct request *r, const char *type, struct slice heartbeat);
+/* One piece of the stream. A reader over its limit is cut off in the flush. */
+void reply_piece(struct request *r, struct slice piece);
+void reply_stream_end(struct request *r);
+/* Unsent bytes of the connection. */
+size_t reply_unsent(const struct request *r);
+
+struct reply_error {
+	int status;
+	const char *code;
+	const char *param; /* the field that was wrong, NULL none */
+	unsigned retry_after_s;
+	const char *allow; /* for 405 */
+};
+/* A whole answer: {"error":{"code","type","message","param","requestId"}}. */
+PRINTF_LIKE(3, 4)
+void reply_error(struct request *r, const struct reply_error *e, const char *fmt, ...);
+/* The same for an expected error: status by errors.tbl. message NULL: err_text. */
+void reply_err(struct request *r, enum err e, const char *param, const char *message,
+	       unsigned retry_after_s);
+/* The answer to a request that is not HTTP as it should be; the connection ends. */
+void reply_fault(struct request *r, const struct http_fault *f);
+/* The status of an error by errors.tbl. */
+int reply_status_of(enum err e);
+
+#endif

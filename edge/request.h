@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * One request and the exchange it belongs to, as a handler sees it.
+ *
+ * A handler gets it once, whole, and answers with the functions of edge/reply.h, at once
+ * or later. Owns: the arena, the body. The request lives until its answer is complete
+ * or the client went away (on_end), and then until the turn's end. */
+#ifndef TB_EDGE_REQUEST_H
+#define TB_EDGE_REQUEST_H
+
+#include "common/arena.h"
+#include "common/strbuf.h"
+#include "edge/http_parse.h"
+
+struct conn;
+
+#define REQUEST_ID_MAX 64
+
+struct request {
+	struct conn *conn;
+	struct arena *arena;
+	struct http_head head;
+	struct strbuf body;
+	char id[REQUEST_ID_MAX + 1];
+	/* The handler's own. on_end: the exchange is over, answered or given up by the
+	 * client; nothing more may be answered. on_room, set for one call: a stream's
+	 * output has drained. Both may be NULL. */
+	void *owner;
+	bool waits; /* the answer may take long: a client that shuts its side is gone */
+	void (*on_end)(struct request *r);
+	void (*on_room)(struct request *r);
+};
+
+#endif

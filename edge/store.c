@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The edge's reads of Postgres. */
+#include "edge/store.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/alloc.h"
+#include "common/log.h"
+#include "common/pg/pool.h"
+#include "edge/cache.h"
+#include "edge/handles.h"
+#include "proto/wire.h"
+
+/* How long a read waits for a connection before the client is told to come back. */
+#define QUEUE_MS 3000
+
+const struct pg_stmt *store_stmts(void)
+{
+	static const struct pg_stmt stmts[SQL__COUNT] = {
+#define SQL(NAME, text) [SQL_##NAME] = {#NAME, text},
+#include "edge/sql.tbl"
+#undef SQL
+	};
+	return stmts;
+}
+
+static struct pg_request *begin(struct edge *e, int64_t tenant)
+{
+	char text[24];
+	struct pg_request *r = pg_begin(e->pool);
+	struct pg_params *p = pg_add(r, SQL_TENANT);
+	snprintf(text, sizeof text, "%lld", (long long)tenant);
+	pg_text(p, slice_str(text));
+	return r;
+}
+
+static void note_failure(const char *what, const struct pg_answer *a)
+{
+	if (a->err != ERR_CANCELLED)
+		log_warn("database-read-failed", "read=%s sqlstate=%s message=\"%s\"",
+			 what, a->sqlstate, a->message ? a->message : "");
+}
+
+/* ---- caches */
+
+static void on_token(void *arg, const struct pg_answer *a)
+{
+	struct cache_entry *e = arg;
+	struct token_row row = {0};
+	if (a->err) {
+		note_failure("token", a);
+		cache_failed(e, ERR_DATABASE);
+		return;
+	}
+	const struct pg_result *r = a->results[1];
+	struct slice key = cache_entry_key(e);
+	if (pg_rows(r) == 0) {
+		cache_loaded(e, NULL);
+		return;
+	}
+	memcpy(&row.tenant, key.p, 8);
+	memcpy(row.id.b, key.p + 8, 16);
+	struct slice sha = pg_get_bytea(r, 0, 0);
+	memcpy(row.secret_sha256, sha.p, sha.n < 32 ? sha.n : 32);
+	for (int i = 0; i < 4; i++)
+		row.scopes |= pg_get_bool(r, 0, 1 + i) ? 1u << i : 0u;
+	row.expires_us = pg_get_time(r, 0, 5);
+	row.suspended = pg_get_bool(r, 0, 6);
+	row.max_running = (uint32_t)pg_get_i64(r, 0, 7);
+	row.max_queued = (uint32_t)pg_get_i64(r, 0, 8);
+	row.weight = (uint32_t)pg_get_i64(r, 0, 9);
+	cache_loaded(e, &row);
+}
+
+void store_load_token(struct edge *e, struct cache_entry *entry, int64_t tenant,
+		      struct uuid id)
+{
+	struct pg_request *r = begin(e, tenant);
+	struct pg_params *p = pg_add(r, SQL_TOKEN);
+	pg_i64(p, tenant);
+	pg_uuid(p, id);
+	pg_submit(r, PG_ANY, QUEUE_MS, on_token, entry);
+}
+
+static void on_agent(void *arg, const struct pg_answer *a)
+{
+	struct cache_entry *e = arg;
+	struct agent_row row = {0};
+	if (a->err) {
+		note_failure("agent", a);
+		cache_failed(e, ERR_DATABASE);
+		return;
+	}
+	const struct pg_result *r = a->results[1];
+	if (pg_rows(r) == 0) {
+		cache_loaded(e, NULL);
+		return;
+	}
+	row.id = pg_get_uuid(r, 0, 0);
+	snprintf(row.name, sizeof row.name, "%.*s", SLICE_ARG(pg_get_text(r, 0, 1)));
+	row.max_running = (uint32_t)pg_get_i64(r, 0, 2);
+	row.mode = mode_from_word(pg_get_text(r, 0, 3));
+	if (!row.mode || row.mode == MODE_ANNOUNCE)
+		row.mode = MODE_STEER;
+	cache_loaded(e, &row);
+}
+
+void store_load_agent(struct edge *e, struct cache_entry *entry, int64_t tenant,
+		      struct slice word)
+{
+	struct uuid id;
+	bool by_id = uuid_parse(word, &id);
+	struct pg_request *r = begin(e, tenant);
+	struct pg_params *p = pg_add(r, by_id ? SQL_AGENT_BY_ID : SQL_AGENT);
+	pg_i64(p, tenant);
+	if (by_id)
+		pg_uuid(p, id);
+	else
+		pg_text(p, word);
+	pg_submit(r, PG_ANY, QUEUE_MS, on_agent, entry);
+}
+
+static void on_session(void *arg, const struct pg_answer *a)
+{
+	struct session_row row;
+	if (a->err) {
+		note_failure("session", a);
+		cache_failed(arg, ERR_DATABASE);
+		return;
+	}
+	row.id = pg_get_uuid(a->results[1], 0, 0);
+	cache_loaded(arg, &row);
+}
+
+void store_open_session(struct edge *e, struct cache_entry *entry, int64_t tenant,
+			const struct session_open *open)
+{
+	struct pg_request *r = begin(e, tenant);
+	struct pg_params *p = pg_add(r, SQL_OPEN_SESSION);
+	pg_i64(p, tenant);
+	pg_uuid(p, open->agent);
+	pg_text(p, open->key);
+	pg_uuid(p, uuid7_new());
+	pg_i16(p, (int16_t)open->slot);
+	pg_text(p, open->user.n ? open->user : SLICE_NONE);
+	pg_submit(r, PG_ANY, QUEUE_MS, on_session, entry);
+}
+
+/* ---- reads of a call */
+
+/* A copy; NULL stays SLICE_NONE. */
+static struct slice keep(struct arena *a, const struct pg_result *r, int row, int col)
+{
+	struct slice s = pg_get_text(r, row, col);
+	return s.p ? arena_slice(a, s) : SLICE_NONE;
+}
+
+struct ticket {
+	struct edge *edge;
+	uint64_t handle;
+	void *out;
+};
+
+static void submit(struct call *c, struct pg_request *r, pg_done_fn *done, void *out)
+{
+	struct ticket *t = xmalloc(sizeof *t);
+	*t = (struct ticket){c->edge, c->handle, out};
+	c->asking = true;
+	c->asked = ERR_OK;
+	pg_submit(r, PG_ANY, QUEUE_MS, done, t);
+}
+
+/* The call that asked, woken; NULL when it is gone or the read failed. */
+static struct call *answered(void *ticket, const struct pg_answer *a, void **out)
+{
+	struct ticket *t = ticket;
+	struct call *c = handle_get(t->edge->calls, t->handle);
+	*out = t->out;
+	free(t);
+	if (a->err)
+		note_failure("run", a);
+	if (!c)
+		return NULL;
+	c->asking = false;
+	c->asked = a->err ? ERR_DATABASE : ERR_OK;
+	call_wake(c);
+	return a->err ? NULL : c;
+}
+
+static void add_run_reads(struct pg_request *r, int64_t tenant, struct uuid run)
+{
+	for (int i = SQL_RUN_LIVE; i <= SQL_RUN_ENDED; i++) {
+		struct pg_params *p = pg_add(r, i);
+		pg_i64(p, tenant);
+		pg_uuid(p, run);
+	}
+}
+
+static void take_run(struct arena *a, const struct pg_result *r, bool ended,
+		     struct run_row *out)
+{
+	*out = (struct run_row){.found = true, .ended = ended};
+	out->session = pg_get_uuid(r, 0, 0);
+	out->agent = pg_get_uuid(r, 0, 1);
+	out->agent_name = keep(a, r, 0, 2);
+	out->session_key = keep(a, r, 0, 3);
+	out->state = keep(a, r, 0, 4);
+	out->attempts = pg_get_i64(r, 0, 6);
+	out->accepted_us = pg_get_time(r, 0, 7);
+	out->started_us = pg_get_time(r, 0, 8);
+}
+
+static void take_live(struct arena *a, const struct pg_result *r, struct run_row *out)
+{
+	take_run(a, r, false, out);
+	out->cancelling = pg_get_bool(r, 0, 5);
+	out->position = pg_get_i64(r, 0, 9);
+}
+
+static void take_ended(struct arena *a, const struct pg_result *r, struct run_row *out)
+{
+	take_run(a, r, true, out);
+	out->merged_into = pg_get_uuid(r, 0, 5);
+	out->ended_us = pg_get_time(r, 0, 9);
+	out->error_code = keep(a, r, 0, 10);
+	out->error = keep(a, r, 0, 11);
+	out->output_seq = pg_get_i64(r, 0, 12);
+	out->text = keep(a, r, 0, 13);
+	out->steps = pg_get_i64(r, 0, 14);
+	out->tool_calls = pg_get_i64(r, 0, 15);
+	out->tokens_in = pg_get_i64(r, 0, 16);
+	out->tokens_out = pg_get_i64(r, 0, 17);
+}
+
+static void take_either(struct arena *a, const struct pg_answer *answer,
+			struct run_row *out)
+{
+	*out = (struct run_row){0};
+	if (pg_rows(answer->results[2]) > 0)
+		take_ended(a, answer->results[2], out);
+	else if (pg_rows(answer->results[1]) > 0)
+		take_live(a, answer->results[1], out);
+}
+
+static void on_run(void *arg, const struct pg_answer *a)
+{
+	void *out;
+	struct call *c = answered(arg, a, &out);
+	if (c)
+		take_either(c->request->arena, a, out);
+}
+
+void store_get_run(struct call *c, struct uuid run, struct run_row *out)
+{
+	struct pg_request *r = begin(c->edge, c->caller.tenant);
+	add_run_reads(r, c->caller.tenant, run);
+	submit(c, r, on_run, out);
+}
+
+static const char *type_word(struct slice type)
+{
+	unsigned number = event_from_word(type);
+	return number ? event_word(number) : "error";
+}
+
+static void on_events(void *arg, const struct pg_answer *a)
+{
+	void *out;
+	struct call *c = answered(arg, a, &out);
+	if (!c)
+		return;
+	struct event_page *page = out;
+	const struct pg_result *r = a->results[3];
+	arena_reset(page->arena);
+	take_either(page->arena, a, &page->run);
+	page->count = (unsigned)pg_rows(r);
+	for (unsigned i = 0; i < page->count && i < EVENT_PAGE; i++) {
+		struct event_row *row = &page->rows[i];
+		row->seq = (uint32_t)pg_get_i64(r, (int)i, 0);
+		row->type = type_word(pg_get_text(r, (int)i, 1));
+		row->at_us = pg_get_time(r, (int)i, 2);
+		row->body = keep(page->arena, r, (int)i, 3);
+		row->whole = keep(page->arena, r, (int)i, 4);
+	}
+}
+
+void store_get_events(struct call *c, struct uuid run, uint32_t after,
+		      struct event_page *out)
+{
+	struct pg_request *r = begin(c->edge, c->caller.tenant);
+	add_run_reads(r, c->caller.tenant, run);
+	struct pg_params *p = pg_add(r, SQL_EVENTS);
+	pg_i64(p, c->caller.tenant);
+	pg_uuid(p, run);
+	pg_i32(p, (int32_t)after);
+	pg_i32(p, EVENT_PAGE);
+	submit(c, r, on_events, out);
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The text of a bearer token: tb1.<tenant>.<token id>.<secret>. */
+#ifndef TB_EDGE_TOKEN_H
+#define TB_EDGE_TOKEN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/ident.h"
+#include "common/slice.h"
+
+#define TOKEN_SECRET_MIN 16u
+#define TOKEN_SECRET_MAX 128u
+
+struct token {
+	int64_t tenant; /* above 0 */
+	struct uuid id;
+	struct slice secret; /* URL-safe base64 characters */
+};
+
+/* false: not of that form. The secret borrows from the text. */
+bool token_parse(struct slice text, struct token *out);
+/* The token of an Authorization field: "Bearer <token>", the word in any case. SLICE_NONE
+ * for anything else. */
+struct slice token_of_field(struct slice authorization);
+
+#endif
