@@ -220,7 +220,7 @@ static void parse(int argc, char **argv)
 	fclose(f);
 	g.lanes = atoi(argv[4]);
 	g.ms = atoi(argv[5]);
-	g.sessions = 2048;
+	g.sessions = g.mode == MODE_PACED ? g.lanes * 4 : 2048;
 	g.rate = 100;
 	if (argc > 6 && g.mode == MODE_PACED)
 		g.rate = atof(argv[6]);

@@ -28,6 +28,7 @@ SET LOCAL search_path = tb;
 -- What a later piece of work writes through the worker or the supervisor, it grants or wraps in its own migration.
 GRANT USAGE ON SCHEMA tb TO tb_supervisor, tb_edge, tb_worker, tb_search;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA tb FROM PUBLIC;
+ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;  -- of later migrations too
 
 GRANT SELECT ON tenants, agents, agent_sessions, lanes, agent_run_queue, run_inputs, agent_runs, dead_runs, idempotency_keys, approvals,
   tool_executions, run_events, subagent_spawns, schedules, deliveries TO tb_supervisor;
