@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Binary heap. */
+#include "supervisor/heap.h"
+
+#include <stdlib.h>
+
+#include "common/alloc.h"
+#include "common/die.h"
+
+void heap_fini(struct heap *h)
+{
+	free(h->v);
+	*h = (struct heap){0};
+}
+
+static void place(struct heap *h, uint32_t at, struct heap_node *e)
+{
+	h->v[at] = e;
+	e->at = at + 1;
+}
+
+static void sift_up(struct heap *h, uint32_t at, struct heap_node *e)
+{
+	while (at > 0 && h->v[(at - 1) / 2]->key > e->key) {
+		place(h, at, h->v[(at - 1) / 2]);
+		at = (at - 1) / 2;
+	}
+	place(h, at, e);
+}
+
+static void sift_down(struct heap *h, uint32_t at, struct heap_node *e)
+{
+	for (;;) {
+		uint32_t child = at * 2 + 1;
+		if (child >= h->n)
+			break;
+		if (child + 1 < h->n && h->v[child + 1]->key < h->v[child]->key)
+			child++;
+		if (h->v[child]->key >= e->key)
+			break;
+		place(h, at, h->v[child]);
+		at = child;
+	}
+	place(h, at, e);
+}
+
+void heap_add(struct heap *h, struct heap_node *e, int64_t key)
+{
+	check(!heap_has(e));
+	if (h->n == h->cap) {
+		h->cap = h->cap ? h->cap * 2 : 4;
+		h->v = xrealloc(h->v, h->cap * sizeof *h->v);
+	}
+	e->key = key;
+	sift_up(h, h->n++, e);
+}
+
+void heap_remove(struct heap *h, struct heap_node *e)
+{
+	if (!heap_has(e))
+		return;
+	uint32_t at = e->at - 1;
+	struct heap_node *last = h->v[--h->n];
+	e->at = 0;
+	if (last == e)
+		return;
+	if (at > 0 && h->v[(at - 1) / 2]->key > last->key)
+		sift_up(h, at, last);
+	else
+		sift_down(h, at, last);
+}

@@ -1,0 +1,707 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The lane queue. See lq.h for the states; every change of a run's state goes through
+ * here and nowhere else. */
+#include "supervisor/lq.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/alloc.h"
+#include "common/attr.h"
+#include "common/die.h"
+#include "common/list.h"
+#include "common/map.h"
+#include "supervisor/heap.h"
+
+#define PRIORITY_US 30000000LL /* a step of priority is worth 30 s of waiting */
+#define VIRTUAL_STEP                                                                     \
+	1000000LL /* divided by the weight: a tenant's virtual time for one start */
+
+struct tenant {
+	int64_t id;
+	struct heap ready;    /* lanes, by key */
+	struct heap_node top; /* in lq.tenants while it may start one */
+	int64_t virtual_us;   /* finish tag of its last start */
+	uint32_t running, waiting, runs, max_running, max_queued, weight;
+};
+
+struct lane {
+	struct uuid session;
+	struct tenant *tenant;
+	struct list waiting;   /* runs by lane_pos */
+	struct lq_run *active; /* CLAIMING or RUNNING, or ENQUEUEING with a fused start */
+	struct heap_node ready;
+	struct heap_node parked; /* in the heap of parked_at */
+	int parked_at;           /* a worker, or LQ_NO_WORKER: the homeless */
+	uint32_t slot, runs, waiting_count;
+};
+
+struct lq_run {
+	struct uuid id;
+	struct lq_run *bucket_next;
+	struct lane *lane;
+	struct list node;     /* in lane.waiting, or in worker.active */
+	struct heap_node due; /* DELAYED */
+	void *user;
+	int64_t key, lane_pos;
+	int16_t worker;
+	uint8_t state;
+	uint8_t crashed : 1; /* the next claim charges a crash */
+	uint8_t orphan : 1;  /* its worker went while the commit was under way */
+	uint8_t fused : 1;
+};
+
+struct worker {
+	bool up;
+	uint32_t running;
+	struct list active; /* runs CLAIMING or RUNNING on it, or fused */
+	struct heap parked; /* ready lanes it cannot take now, by key */
+};
+
+struct lq {
+	struct lq_limits limits;
+	lq_act_fn *act;
+	void *ctx;
+	struct map *tenants_by_id, *lanes;
+	struct heap tenants; /* those that may start one, by virtual time */
+	struct heap delayed;
+	struct heap homeless; /* ready lanes whose slot nobody owns */
+	struct worker workers[LQ_MAX_WORKERS];
+	int16_t slots[LIMIT_SLOTS];
+	struct lq_run **buckets;
+	uint32_t bucket_count, run_count, running, waiting;
+	int64_t virtual_us;
+	bool paused, stepping;
+};
+
+/* ---- records */
+
+struct lq *lq_new(const struct lq_limits *limits, lq_act_fn *act, void *ctx)
+{
+	struct lq *q = xcalloc(1, sizeof *q);
+	q->limits = *limits;
+	q->act = act;
+	q->ctx = ctx;
+	q->tenants_by_id = map_new();
+	q->lanes = map_new();
+	q->bucket_count = 1024;
+	q->buckets = xcalloc(q->bucket_count, sizeof *q->buckets);
+	for (int w = 0; w < LQ_MAX_WORKERS; w++)
+		list_init(&q->workers[w].active);
+	for (unsigned s = 0; s < LIMIT_SLOTS; s++)
+		q->slots[s] = LQ_NO_WORKER;
+	return q;
+}
+
+static uint32_t bucket_of(const struct lq *q, struct uuid id)
+{
+	uint32_t h;
+	memcpy(&h, id.b + 12, sizeof h); /* the random end of a UUIDv7 */
+	return h & (q->bucket_count - 1);
+}
+
+struct lq_run *lq_find(const struct lq *q, struct uuid id)
+{
+	struct lq_run *r = q->buckets[bucket_of(q, id)];
+	while (r && !uuid_eq(r->id, id))
+		r = r->bucket_next;
+	return r;
+}
+
+static void buckets_grow(struct lq *q)
+{
+	struct lq_run **old = q->buckets;
+	uint32_t n = q->bucket_count;
+	q->bucket_count *= 2;
+	q->buckets = xcalloc(q->bucket_count, sizeof *q->buckets);
+	for (uint32_t i = 0; i < n; i++)
+		for (struct lq_run *r = old[i], *next; r; r = next) {
+			next = r->bucket_next;
+			struct lq_run **at = &q->buckets[bucket_of(q, r->id)];
+			r->bucket_next = *at;
+			*at = r;
+		}
+	free(old);
+}
+
+static struct slice lane_key(const struct lq_item *it, char buf[24])
+{
+	memcpy(buf, &it->tenant, 8);
+	memcpy(buf + 8, it->session.b, 16);
+	return slice_of(buf, 24);
+}
+
+static struct tenant *tenant_get(struct lq *q, const struct lq_item *it)
+{
+	struct slice key = slice_of(&it->tenant, sizeof it->tenant);
+	struct tenant *t = map_get(q->tenants_by_id, key);
+	if (!t) {
+		t = xcalloc(1, sizeof *t);
+		t->id = it->tenant;
+		map_put(q->tenants_by_id, key, t);
+	}
+	t->max_running = it->tenant_max_running;
+	t->max_queued = it->tenant_max_queued;
+	t->weight = it->tenant_weight ? it->tenant_weight : 1;
+	return t;
+}
+
+static struct lane *lane_get(struct lq *q, struct tenant *t, const struct lq_item *it)
+{
+	char buf[24];
+	struct slice key = lane_key(it, buf);
+	struct lane *l = map_get(q->lanes, key);
+	if (l)
+		return l;
+	l = xcalloc(1, sizeof *l);
+	l->session = it->session;
+	l->tenant = t;
+	l->slot = it->slot & (LIMIT_SLOTS - 1);
+	list_init(&l->waiting);
+	map_put(q->lanes, key, l);
+	return l;
+}
+
+static struct lq_run *run_new(struct lq *q, const struct lq_item *it)
+{
+	struct lq_run *r = xcalloc(1, sizeof *r);
+	struct tenant *t = tenant_get(q, it);
+	r->id = it->run;
+	r->lane = lane_get(q, t, it);
+	r->key = it->order_us - it->priority * PRIORITY_US;
+	r->worker = LQ_NO_WORKER;
+	list_init(&r->node);
+	r->lane->runs++;
+	t->runs++;
+	if (++q->run_count > q->bucket_count * 2)
+		buckets_grow(q);
+	struct lq_run **at = &q->buckets[bucket_of(q, r->id)];
+	r->bucket_next = *at;
+	*at = r;
+	return r;
+}
+
+static void lane_drop(struct lq *q, struct lane *l)
+{
+	struct lq_item it = {.tenant = l->tenant->id, .session = l->session};
+	char buf[24];
+	map_take(q->lanes, lane_key(&it, buf));
+	free(l);
+}
+
+static void tenant_drop(struct lq *q, struct tenant *t)
+{
+	map_take(q->tenants_by_id, slice_of(&t->id, sizeof t->id));
+	heap_fini(&t->ready);
+	free(t);
+}
+
+static void run_forget(struct lq *q, struct lq_run *r)
+{
+	struct lane *l = r->lane;
+	struct tenant *t = l->tenant;
+	struct lq_run **at = &q->buckets[bucket_of(q, r->id)];
+	while (*at != r)
+		at = &(*at)->bucket_next;
+	*at = r->bucket_next;
+	q->run_count--;
+	free(r);
+	if (--l->runs == 0)
+		lane_drop(q, l);
+	if (--t->runs == 0)
+		tenant_drop(q, t);
+}
+
+/* ---- readiness: a lane is ready when nothing of it is active and its head waits */
+
+static struct lq_run *lane_head(const struct lane *l)
+{
+	return list_is_empty(&l->waiting)
+		       ? NULL
+		       : list_entry(l->waiting.next, struct lq_run, node);
+}
+
+static void tenant_judge(struct lq *q, struct tenant *t)
+{
+	bool may = t->ready.n > 0 && t->running < t->max_running;
+	if (may && !heap_has(&t->top)) {
+		int64_t start =
+			t->virtual_us > q->virtual_us ? t->virtual_us : q->virtual_us;
+		heap_add(&q->tenants, &t->top, start);
+	} else if (!may) {
+		heap_remove(&q->tenants, &t->top);
+	}
+}
+
+static bool has_credit(const struct lq *q, int w)
+{
+	return q->workers[w].up && q->workers[w].running < q->limits.worker_running;
+}
+
+static struct heap *parking(struct lq *q, int w)
+{
+	return w == LQ_NO_WORKER ? &q->homeless : &q->workers[w].parked;
+}
+
+static void lane_unready(struct lq *q, struct lane *l)
+{
+	heap_remove(parking(q, l->parked_at), &l->parked);
+	heap_remove(&l->tenant->ready, &l->ready);
+	tenant_judge(q, l->tenant);
+}
+
+static void lane_judge(struct lq *q, struct lane *l)
+{
+	struct lq_run *head = lane_head(l);
+	int w = q->slots[l->slot];
+	lane_unready(q, l);
+	if (!head || l->active)
+		return;
+	if (w == LQ_NO_WORKER || !has_credit(q, w)) {
+		l->parked_at = w;
+		heap_add(parking(q, w), &l->parked, head->key);
+		return;
+	}
+	heap_add(&l->tenant->ready, &l->ready, head->key);
+	tenant_judge(q, l->tenant);
+}
+
+/* As many parked lanes as the worker has credit for, the oldest first. */
+static void unpark(struct lq *q, int w)
+{
+	struct heap *parked = parking(q, w);
+	uint32_t credit =
+		has_credit(q, w) ? q->limits.worker_running - q->workers[w].running : 0;
+	while (credit-- > 0 && heap_top(parked))
+		lane_judge(q, container_of(heap_top(parked), struct lane, parked));
+}
+
+/* ---- run states */
+
+static void waiting_add(struct lq *q, struct lq_run *r)
+{
+	struct lane *l = r->lane;
+	struct list *at = &l->waiting;
+	/* Nearly always the last: the order of acceptance. */
+	while (at->prev != &l->waiting &&
+	       list_entry(at->prev, struct lq_run, node)->lane_pos > r->lane_pos)
+		at = at->prev;
+	list_insert_before(at, &r->node);
+	r->state = LQ_WAITING;
+	r->worker = LQ_NO_WORKER;
+	l->waiting_count++;
+	l->tenant->waiting++;
+	q->waiting++;
+}
+
+static void waiting_take(struct lq *q, struct lq_run *r)
+{
+	list_remove(&r->node);
+	r->lane->waiting_count--;
+	r->lane->tenant->waiting--;
+	q->waiting--;
+}
+
+static void activate(struct lq *q, struct lq_run *r, int w, enum lq_state state)
+{
+	struct lane *l = r->lane;
+	check(!l->active);
+	l->active = r;
+	r->worker = (int16_t)w;
+	r->state = (uint8_t)state;
+	list_push(&q->workers[w].active, &r->node);
+	l->tenant->running++;
+	q->running++;
+	q->workers[w].running++;
+	tenant_judge(q, l->tenant);
+}
+
+static void deactivate(struct lq *q, struct lq_run *r)
+{
+	struct lane *l = r->lane;
+	int w = r->worker;
+	check(l->active == r);
+	l->active = NULL;
+	list_remove(&r->node);
+	l->tenant->running--;
+	q->running--;
+	q->workers[w].running--;
+	tenant_judge(q, l->tenant);
+	unpark(q, w);
+}
+
+static void act(struct lq *q, struct lq_action a)
+{
+	q->act(q->ctx, &a);
+}
+
+/* Starts what can start: the tenant with the smallest virtual time, its lane with the
+ * smallest key. */
+static void start_ready(struct lq *q)
+{
+	while (!q->paused && q->running < q->limits.node_running &&
+	       heap_top(&q->tenants)) {
+		struct tenant *t =
+			container_of(heap_top(&q->tenants), struct tenant, top);
+		struct lane *l = container_of(heap_top(&t->ready), struct lane, ready);
+		int w = q->slots[l->slot];
+		if (w == LQ_NO_WORKER || !has_credit(q, w)) {
+			lane_judge(q, l); /* parks it */
+			continue;
+		}
+		struct lq_run *r = lane_head(l);
+		q->virtual_us = t->top.key;
+		t->virtual_us = t->top.key + VIRTUAL_STEP / t->weight;
+		heap_remove(&q->tenants, &t->top);
+		lane_unready(q, l);
+		waiting_take(q, r);
+		activate(q, r, w, LQ_CLAIMING);
+		act(q, (struct lq_action){.kind = LQ_DO_CLAIM,
+					  .run = r,
+					  .worker = w,
+					  .crashed = r->crashed});
+	}
+}
+
+/* ---- events */
+
+static enum err admission(struct lq *q, const struct lq_item *it)
+{
+	char buf[24];
+	struct lane *l = map_get(q->lanes, lane_key(it, buf));
+	struct tenant *t =
+		map_get(q->tenants_by_id, slice_of(&it->tenant, sizeof it->tenant));
+	if (l && l->runs - (l->active != NULL) >= q->limits.lane_waiting)
+		return ERR_LANE_FULL;
+	if (t && t->runs - t->running >= it->tenant_max_queued)
+		return ERR_TENANT_FULL;
+	if (q->run_count - q->running >= q->limits.node_waiting)
+		return ERR_NODE_FULL;
+	return ERR_OK;
+}
+
+/* Whether a new run of this idle lane may start with its own commit: only if nobody else
+ * waits for the same credit. */
+static int fused_worker(const struct lq *q, const struct lane *l,
+			const struct lq_item *it)
+{
+	const struct tenant *t = l->tenant;
+	int w = q->slots[l->slot];
+	if (q->paused || l->runs > 1 || it->run_at_us > it->order_us || w == LQ_NO_WORKER)
+		return LQ_NO_WORKER;
+	if (!has_credit(q, w))
+		return LQ_NO_WORKER;
+	if (q->running >= q->limits.node_running || t->running >= t->max_running ||
+	    t->ready.n > 0 || heap_top(&q->tenants))
+		return LQ_NO_WORKER;
+	return w;
+}
+
+static void on_enqueue(struct lq *q, const struct lq_event *e)
+{
+	enum err refusal = admission(q, e->item);
+	if (refusal) {
+		act(q, (struct lq_action){
+			       .kind = LQ_DO_REFUSE, .error = refusal, .arg = e->arg});
+		return;
+	}
+	struct lq_run *r = run_new(q, e->item);
+	int w = fused_worker(q, r->lane, e->item);
+	r->state = LQ_ENQUEUEING;
+	r->lane_pos = INT64_MAX;
+	if (e->item->run_at_us > e->now_us)
+		r->due.key = e->item->run_at_us;
+	if (w != LQ_NO_WORKER) {
+		activate(q, r, w, LQ_ENQUEUEING);
+		r->fused = 1;
+	}
+	act(q, (struct lq_action){
+		       .kind = LQ_DO_ENQUEUE, .run = r, .worker = w, .arg = e->arg});
+}
+
+static void wait_or_delay(struct lq *q, struct lq_run *r)
+{
+	if (r->due.key) {
+		r->state = LQ_DELAYED;
+		heap_add(&q->delayed, &r->due, r->due.key);
+		return;
+	}
+	waiting_add(q, r);
+	lane_judge(q, r->lane);
+}
+
+static void on_committed(struct lq *q, const struct lq_event *e)
+{
+	struct lq_run *r = e->run;
+	bool orphan = r->orphan;
+	check(r->state == LQ_ENQUEUEING);
+	r->lane_pos = e->lane_pos;
+	r->orphan = 0;
+	if (r->fused && e->started && !orphan) {
+		r->state = LQ_RUNNING;
+		act(q, (struct lq_action){
+			       .kind = LQ_DO_START, .run = r, .worker = r->worker});
+		return;
+	}
+	if (r->fused)
+		deactivate(q, r);
+	r->fused = 0;
+	wait_or_delay(q, r);
+}
+
+static void run_end(struct lq *q, struct lq_run *r)
+{
+	struct lane *l = r->lane;
+	bool last = l->runs == 1;
+	if (r->state == LQ_WAITING)
+		waiting_take(q, r);
+	else if (r->state == LQ_DELAYED)
+		heap_remove(&q->delayed, &r->due);
+	else if (l->active == r)
+		deactivate(q, r);
+	if (last)
+		lane_unready(q, l);
+	run_forget(q, r);
+	if (!last)
+		lane_judge(q, l);
+}
+
+/* Back to the lane's head: lane_pos is the smallest of those that wait, since it was
+ * started first. */
+static void run_again(struct lq *q, struct lq_run *r)
+{
+	deactivate(q, r);
+	waiting_add(q, r);
+	lane_judge(q, r->lane);
+}
+
+static void on_loaded(struct lq *q, const struct lq_event *e)
+{
+	struct lq_run *r = run_new(q, e->item);
+	r->lane_pos = e->item->lane_pos;
+	if (e->item->run_at_us > e->now_us && !e->ran)
+		r->due.key = e->item->run_at_us;
+	wait_or_delay(q, r);
+}
+
+static void on_claimed(struct lq *q, struct lq_run *r)
+{
+	check(r->state == LQ_CLAIMING);
+	r->crashed = 0;
+	if (r->orphan) {
+		r->orphan = 0;
+		run_again(q, r);
+		return;
+	}
+	r->state = LQ_RUNNING;
+	act(q, (struct lq_action){.kind = LQ_DO_START, .run = r, .worker = r->worker});
+}
+
+static void on_unclaimed(struct lq *q, const struct lq_event *e)
+{
+	e->run->orphan = 0;
+	if (e->gone)
+		run_end(q, e->run);
+	else
+		run_again(q, e->run);
+}
+
+static void on_worker_down(struct lq *q, int w)
+{
+	struct list active;
+	q->workers[w].up = false;
+	list_init(&active);
+	for (struct list *n; (n = list_pop(&q->workers[w].active));)
+		list_push(&active, n);
+	for (struct list *n; (n = list_pop(&active));) {
+		struct lq_run *r = list_entry(n, struct lq_run, node);
+		list_push(&q->workers[w].active, n);
+		if (r->state == LQ_RUNNING) {
+			r->crashed = 1;
+			run_again(q, r);
+		} else {
+			r->orphan =
+				1; /* its commit decides; until then it holds its lane */
+		}
+	}
+}
+
+static void on_slots(struct lq *q, const int16_t *slots)
+{
+	struct map *lanes = q->lanes;
+	size_t it = 0;
+	void *lane;
+	memcpy(q->slots, slots, sizeof q->slots);
+	while (map_next(lanes, &it, NULL, &lane))
+		lane_judge(q, lane);
+}
+
+static void on_tick(struct lq *q, int64_t now_us)
+{
+	for (struct heap_node *n; (n = heap_top(&q->delayed)) && n->key <= now_us;) {
+		struct lq_run *r = container_of(n, struct lq_run, due);
+		heap_remove(&q->delayed, n);
+		r->due.key = 0;
+		waiting_add(q, r);
+		lane_judge(q, r->lane);
+	}
+}
+
+static void apply(struct lq *q, const struct lq_event *e)
+{
+	switch (e->kind) {
+	case LQ_ENQUEUE:
+		on_enqueue(q, e);
+		break;
+	case LQ_COMMITTED:
+		on_committed(q, e);
+		break;
+	case LQ_LOADED:
+		on_loaded(q, e);
+		break;
+	case LQ_CLAIMED:
+		on_claimed(q, e->run);
+		break;
+	case LQ_UNCLAIMED:
+		on_unclaimed(q, e);
+		break;
+	case LQ_REFUSED:
+	case LQ_ENDED:
+		run_end(q, e->run);
+		break;
+	case LQ_LOST:
+		run_again(q, e->run);
+		break;
+	case LQ_WORKER_UP:
+		q->workers[e->worker].up = true;
+		unpark(q, e->worker);
+		break;
+	case LQ_WORKER_DOWN:
+		on_worker_down(q, e->worker);
+		break;
+	case LQ_SLOTS:
+		on_slots(q, e->slots);
+		break;
+	case LQ_TICK:
+		on_tick(q, e->now_us);
+		break;
+	case LQ_PAUSE:
+		q->paused = true;
+		break;
+	case LQ_RESUME:
+		q->paused = false;
+		break;
+	}
+}
+
+void lq_step(struct lq *q, const struct lq_event *e)
+{
+	check(!q->stepping);
+	q->stepping = true;
+	apply(q, e);
+	start_ready(q);
+	q->stepping = false;
+}
+
+/* ---- looking */
+
+struct uuid lq_run_id(const struct lq_run *r)
+{
+	return r->id;
+}
+
+struct uuid lq_run_session(const struct lq_run *r)
+{
+	return r->lane->session;
+}
+
+int64_t lq_run_tenant(const struct lq_run *r)
+{
+	return r->lane->tenant->id;
+}
+
+uint32_t lq_run_slot(const struct lq_run *r)
+{
+	return r->lane->slot;
+}
+
+int lq_run_worker(const struct lq_run *r)
+{
+	return r->worker;
+}
+
+enum lq_state lq_run_state(const struct lq_run *r)
+{
+	return (enum lq_state)r->state;
+}
+
+uint32_t lq_run_position(const struct lq_run *r)
+{
+	uint32_t n = r->lane->active && r->lane->active != r;
+	if (r->lane->active == r)
+		return 0;
+	list_each (at, &r->lane->waiting) {
+		if (list_entry(at, struct lq_run, node) == r)
+			break;
+		n++;
+	}
+	return n;
+}
+
+void lq_run_set_user(struct lq_run *r, void *user)
+{
+	r->user = user;
+}
+
+void *lq_run_user(const struct lq_run *r)
+{
+	return r->user;
+}
+
+struct lq_stats lq_stats(const struct lq *q)
+{
+	struct heap_node *due = heap_top(&q->delayed);
+	return (struct lq_stats){.lanes = (uint32_t)map_count(q->lanes),
+				 .waiting = q->waiting,
+				 .running = q->running,
+				 .delayed = q->delayed.n,
+				 .next_due_us = due ? due->key : 0};
+}
+
+uint32_t lq_worker_running(const struct lq *q, int worker)
+{
+	return q->workers[worker].running;
+}
+
+static void free_runs(struct lq *q)
+{
+	for (uint32_t i = 0; i < q->bucket_count; i++)
+		while (q->buckets[i]) {
+			struct lq_run *r = q->buckets[i];
+			q->buckets[i] = r->bucket_next;
+			free(r);
+		}
+}
+
+void lq_free(struct lq *q)
+{
+	void *p;
+	size_t it = 0;
+	free_runs(q);
+	while (map_next(q->lanes, &it, NULL, &p))
+		free(p);
+	it = 0;
+	while (map_next(q->tenants_by_id, &it, NULL, &p)) {
+		heap_fini(&((struct tenant *)p)->ready);
+		free(p);
+	}
+	for (int w = 0; w < LQ_MAX_WORKERS; w++)
+		heap_fini(&q->workers[w].parked);
+	map_free(q->lanes);
+	map_free(q->tenants_by_id);
+	heap_fini(&q->homeless);
+	heap_fini(&q->tenants);
+	heap_fini(&q->delayed);
+	free(q->buckets);
+	free(q);
+}
