@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Connections: deadlines, caps, slow readers, streams, order of pipelined answers,
+ * keep-alive and drain. */
+#include "tests/unit/edge/bed.h"
+
+#include "edge/reply.h"
+
+#define GET(path) "GET " path " HTTP/1.1\r\nHost: x\r\n\r\n"
+
+static struct request *held; /* by /hold and /stream */
+static int ended, drained, rooms;
+
+static void on_end(struct request *r)
+{
+	ended++;
+	if (held == r)
+		held = NULL;
+}
+
+static void on_room(struct request *r)
+{
+	(void)r;
+	rooms++;
+}
+
+static void on_request(void *arg, struct request *r)
+{
+	(void)arg;
+	r->on_end = on_end;
+	if (slice_is(r->head.path, "/hold")) {
+		held = r;
+	} else if (slice_is(r->head.path, "/stream")) {
+		held = r;
+		reply_head(r, 200);
+		reply_stream(r, "text/event-stream", SLICE(": hb\n\n"));
+	} else {
+		reply_head(r, 200);
+		reply_body(r, "text/plain", r->head.path);
+	}
+}
+
+static void on_drained(void *arg)
+{
+	(void)arg;
+	drained++;
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	held = NULL;
+	ended = drained = rooms = 0;
+	bed_open((struct server_config){.on_request = on_request,
+					.on_drained = on_drained,
+					.time_scale = 200,
+					.max_connections = 20,
+					.max_per_address = 10});
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	bed_close();
+	return 0;
+}
+
+static void test_a_slow_head_is_cut(void **state)
+{
+	(void)state;
+	struct client c = client_open();
+	client_say(&c, "GET / HTTP/1.1\r\nHos");
+	bed_until(&c, is_closed);
+	assert_true(has_text(&c, "HTTP/1.1 408 "));
+	client_close(&c);
+}
+
+/* A byte now and then does not move the deadline: it is absolute. */
+static void test_a_dripping_head_is_cut(void **state)
+{
+	(void)state;
+	struct client c = client_open();
+	int64_t end = clock_mono_us() + 5000000;
+	client_say(&c, "GET /");
+	while (!c.closed) {
+		assert_true(clock_mono_us() < end);
+		send(c.fd, "a", 1, MSG_NOSIGNAL);
+		loop_turn(bed_loop, 5);
+		client_read(&c);
+	}
+	assert_true(has_text(&c, "HTTP/1.1 408 "));
+	client_close(&c);
+}
+
+static void test_a_slow_body_is_cut(void **state)
+{
+	(void)state;
+	struct client c = client_open();
+	client_say(&c, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\nabc");
+	bed_until(&c, is_closed);
+	assert_true(has_text(&c, "HTTP/1.1 408 "));
+	client_close(&c);
+}
+
+static void test_idle_connections_end_without_a_word(void **state)
+{
+	(void)state;
+	struct client c = client_open(), used = client_open();
+	client_say(&used, GET("/a"));
+	bed_until(&c, is_closed);
+	bed_until(&used, is_closed);
+	assert_int_equal(c.got.n, 0);
+	assert_true(has_text(&used, "200 OK"));
+	assert_false(has_text(&used, "408"));
+	client_close(&c);
+	client_close(&used);
+	loop_turn(bed_loop, 0);
+	assert_int_equal(server_connections(bed_server), 0);
+}
+
+static void test_an_answer_under_way_is_not_idle(void **state)
+{
+	(void)state;
+	struct client c = client_open();
+	client_say(&c, GET("/hold"));
+	assert_non_null(held);
+	int64_t end = clock_mono_us() + 500000; /* 100 s of the server's time */
+	while (clock_mono_us() < end) {
+		loop_turn(bed_loop, 5);
+		client_read(&c);
+	}
+	assert_false(c.closed);
+	reply_head(held, 200);
+	reply_body(held, "text/plain", SLICE("late"));
+	bed_settle(&c);
+	assert_true(has_text(&c, "late"));
+	client_close(&c);
+}
+
+static void test_pipelined_answers_keep_their_order(void **state)
+{
+	(void)state;
+	struct client c = client_open();
+	client_say(&c, GET("/1") GET("/hold") GET("/3"));
+	assert_true(has_text(&c, "/1"));
+	assert_false(has_text(&c, "/3"));
+	reply_head(held, 200);
+	reply_body(held, "text/plain", SLICE("/2"));
+	bed_settle(&c);
+	char *second = strstr(c.got.p, "\r\n\r\n/2");
+	assert_non_null(second);
+	assert_non_null(strstr(second, "\r\n\r\n/3"));
+	client_close(&c);
+}
+
+static void test_pipelined_input_is_bounded(void **state)
+{
+	(void)state;
+	struct client c = client_open();
+	static char junk[1 << 20];
+	size_t sent = 0;
+	memset(junk, 'a', sizeof junk);
+	client_say(&c, GET("/hold"));
+	for (int quiet = 0; quiet < 10 && sent < sizeof junk;) {
+		ssize_t n = send(c.fd, junk, sizeof junk - sent, MSG_NOSIGNAL);
+		quiet = n > 0 ? 0 : quiet + 1;
+		sent += n > 0 ? (size_t)n : 0;
+		loop_turn(bed_loop, 0);
+	}
+	assert_true(sent < sizeof junk);
+	client_close(&c);
+	bed_settle(NULL);
+}
+
+static void test_a_stream_comes_in_pieces(void **state)
+{
+	(void)state;
+	struct client c = client_open();
+	client_say(&c, GET("/stream"));
+	assert_true(has_text(&c, "transfer-encoding: chunked"));
+	reply_piece(held, SLICE("one\n"));
+	reply_piece(held, SLICE("two\n"));
+	bed_settle(&c);
+	assert_true(has_text(&c, "\r\n\r\n4\r\none\n\r\n4\r\ntwo\n\r\n"));
+	reply_stream_end(held);
+	bed_settle(&c);
+	assert_true(has_text(&c, "0\r\n\r\n"));
+	assert_int_equal(ended, 1);
+	client_say(&c, GET("/next"));
+	assert_true(has_text(&c, "/next"));
+	client_close(&c);
+}
+
+static void test_http_1_0_streams_end_with_the_connection(void **state)
+{
+	(void)state;
+	struct client c = client_open();
+	client_say(&c, "GET /stream HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+	assert_true(has_text(&c, "connection: close"));
+	assert_false(has_text(&c, "chunked"));
+	reply_piece(held, SLICE("one\n"));
+	reply_stream_end(held);
+	bed_until(&c, is_closed);
+	assert_true(has_text(&c, "\r\n\r\none\n"));
+	client_close(&c);
+}
+
+static bool has_two_beats(struct client *c)
+{
+	char *first = c->got.p ? strstr(c->got.p, "\r\n6\r\n: hb\n\n\r\n") : NULL;
+	return first && strstr(first + 8, ": hb\n\n\r\n");
+}
+
+static void test_a_quiet_stream_beats(void **state)
+{
+	(void)state;
+	struct client c = client_open();
+	client_say(&c, GET("/stream"));
+	bed_until(&c, has_two_beats);
+	client_close(&c);
+	bed_settle(NULL);
+}
+
+static void test_a_reader_too_slow_is_cut(void **state)
+{
+	(void)state;
+	struct client c = client_open();
+	char piece[10000];
+	size_t total = 0;
+	memset(piece, 'x', sizeof piece);
+	client_say(&c, GET("/stream"));
+	for (int i = 0; i < 1000 && held; i++) {
+		reply_piece(held, slice_of(piece, sizeof piece));
+		total += sizeof piece;
+		loop_turn(bed_loop, 0); /* the client does not read */
+	}
+	assert_null(held);
+	assert_int_equal(ended, 1);
+	assert_true(total > SERVER_STREAM_MAX && total < 3 * SERVER_STREAM_MAX);
+	client_close(&c);
+}
+
+/* A stream that paces itself is told when there is room, and not cut. */
+static void test_a_stream_may_ask_for_room(void **state)
+{
+	(void)state;
+	struct client c = client_open();
+	static char piece[2 * SERVER_STREAM_MAX];
+	memset(piece, 'x', sizeof piece);
+	client_say(&c, GET("/stream"));
+	reply_piece(held, slice_of(piece, sizeof piece));
+	held->on_room = on_room;
+	loop_turn(bed_loop, 0);
+	assert_int_equal(rooms, 0);
+	assert_non_null(held);
+	bed_settle(&c);
+	assert_int_equal(rooms, 1);
+	assert_true(c.got.n > sizeof piece);
+	client_close(&c);
+	bed_settle(NULL);
+}
+
+static void test_a_client_that_leaves_ends_its_stream(void **state)
+{
+	(void)state;
+	struct client c = client_open();
+	client_say(&c, GET("/stream"));
+	assert_int_equal(server_exchanges(bed_server), 1);
+	client_close(&c);
+	bed_settle(NULL);
+	assert_int_equal(ended, 1);
+	assert_int_equal(server_exchanges(bed_server), 0);
+	assert_int_equal(server_connections(bed_server), 0);
+}
+
+static void test_connections_are_capped(void **state)
+{
+	(void)state;
+	struct client c[12];
+	for (int i = 0; i < 12; i++)
+		c[i] = client_open();
+	for (int i = 0; i < 12; i++) {
+		bed_settle(&c[i]);
+		assert_int_equal(has_text(&c[i], "HTTP/1.1 503 "), i >= 10);
+	}
+	for (int i = 0; i < 12; i++)
+		client_close(&c[i]);
+	bed_settle(NULL);
+	struct client again = client_open();
+	client_say(&again, GET("/a"));
+	assert_true(has_text(&again, "200 OK"));
+	client_close(&again);
+}
+
+static void test_drain(void **state)
+{
+	(void)state;
+	struct client idle = client_open(), busy = client_open();
+	client_say(&idle, GET("/a"));
+	client_say(&busy, GET("/hold"));
+	server_drain(bed_server);
+	bed_settle(&idle);
+	bed_settle(&busy);
+	assert_true(idle.closed);
+	assert_false(busy.closed);
+	assert_int_equal(drained, 0);
+	reply_head(held, 200);
+	reply_body(held, "text/plain", SLICE("done"));
+	bed_settle(&busy);
+	assert_true(busy.closed);
+	assert_true(has_text(&busy, "connection: close"));
+	assert_true(has_text(&busy, "done"));
+	assert_true(drained >= 1);
+	struct client late = client_open();
+	client_say(&late, GET("/late"));
+	assert_true(has_text(&late, "/late"));
+	assert_true(has_text(&late, "connection: close"));
+	client_close(&idle);
+	client_close(&busy);
+	client_close(&late);
+}
+
+static void test_request_ids(void **state)
+{
+	(void)state;
+	struct client c = client_open();
+	client_say(&c, "GET /a HTTP/1.1\r\nHost: x\r\nX-Request-Id: mine-1\r\n\r\n");
+	assert_true(has_text(&c, "x-request-id: mine-1\r\n"));
+	client_say(&c, "GET /b HTTP/1.1\r\nHost: x\r\nX-Request-Id: no good\r\n\r\n");
+	assert_false(has_text(&c, "no good"));
+	client_say(&c, "nonsense\r\n\r\n");
+	char *bad = strstr(c.got.p, "HTTP/1.1 400 ");
+	assert_non_null(bad);
+	assert_non_null(strstr(bad, "x-request-id: "));
+	assert_non_null(strstr(bad, "\"code\":\"bad_request\""));
+	client_close(&c);
+}
+
+int main(void)
+{
+#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		T(test_a_slow_head_is_cut),
+		T(test_a_dripping_head_is_cut),
+		T(test_a_slow_body_is_cut),
+		T(test_idle_connections_end_without_a_word),
+		T(test_an_answer_under_way_is_not_idle),
+		T(test_pipelined_answers_keep_their_order),
+		T(test_pipelined_input_is_bounded),
+		T(test_a_stream_comes_in_pieces),
+		T(test_http_1_0_streams_end_with_the_connection),
+		T(test_a_quiet_stream_beats),
+		T(test_a_reader_too_slow_is_cut),
+		T(test_a_stream_may_ask_for_room),
+		T(test_a_client_that_leaves_ends_its_stream),
+		T(test_connections_are_capped),
+		T(test_drain),
+		T(test_request_ids),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

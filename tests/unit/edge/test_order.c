@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The body of POST runs: what is taken, and that each refusal names member and rule. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "common/attr.h"
+#include "common/crypto.h"
+#include "common/strbuf.h"
+#include "edge/order.h"
+
+static const struct {
+	const char *body, *param, *says;
+} refused[] = {
+	{"", "", "must be a JSON object"},
+	{"   ", "", "no valid JSON"},
+	{"{", "", "no valid JSON"},
+	{"{\"message\":\"x\"} x", "", "no valid JSON"},
+	{"[]", "", "must be a JSON object"},
+	{"\"message\"", "", "must be a JSON object"},
+	{"null", "", "must be a JSON object"},
+	{"{}", "message", "message is missing"},
+	{"{\"message\":\"a\",\"message\":\"b\"}", "", "no valid JSON"},
+	{"{\"message\":\"\"}", "message", "non-empty string"},
+	{"{\"message\":5}", "message", "non-empty string"},
+	{"{\"message\":null}", "message", "non-empty string"},
+	{"{\"message\":{\"text\":\"a\"}}", "message", "non-empty string"},
+	{"{\"message\":[]}", "message", "1 to 64 blocks"},
+	{"{\"message\":[\"a\"]}", "message[0]", "type \"text\""},
+	{"{\"message\":[{\"type\":\"text\"}]}", "message[0]", "text must be"},
+	{"{\"message\":[{\"type\":\"text\",\"text\":\"\"}]}", "message[0]",
+	 "text must be"},
+	{"{\"message\":[{\"type\":\"text\",\"text\":\"a\"},{\"type\":\"image\"}]}",
+	 "message[1]", "type \"text\""},
+	{"{\"message\":[{\"type\":\"text\",\"text\":\"a\",\"evil\":1}]}", "message[0]",
+	 "unknown member \"evil\""},
+	{"{\"message\":\"x\",\"sessionKey\":\"\"}", "sessionKey", "1 to 512 bytes"},
+	{"{\"message\":\"x\",\"sessionKey\":7}", "sessionKey", "must be a string"},
+	{"{\"message\":\"x\",\"sessionKey\":\"a\\nb\"}", "sessionKey", "control"},
+	{"{\"message\":\"x\",\"user\":\"\"}", "user", "1 to 256 bytes"},
+	{"{\"message\":\"x\",\"priority\":101}", "priority", "from -100 to 100"},
+	{"{\"message\":\"x\",\"priority\":-101}", "priority", "from -100 to 100"},
+	{"{\"message\":\"x\",\"priority\":1.5}", "priority", "must be an integer"},
+	{"{\"message\":\"x\",\"priority\":\"1\"}", "priority", "must be an integer"},
+	{"{\"message\":\"x\",\"stream\":1}", "stream", "true or false"},
+	{"{\"message\":\"x\",\"stream\":\"true\"}", "stream", "true or false"},
+	{"{\"message\":\"x\",\"delayMs\":-1}", "delayMs", "from 0 to"},
+	{"{\"message\":\"x\",\"delayMs\":9999999999}", "delayMs", "from 0 to"},
+	{"{\"message\":\"x\",\"deadlineMs\":0}", "deadlineMs", "from 1 to"},
+	{"{\"message\":\"x\",\"queueMode\":\"later\"}", "queueMode", "steer, followup"},
+	{"{\"message\":\"x\",\"queueMode\":\"announce\"}", "queueMode",
+	 "steer, followup"},
+	{"{\"message\":\"x\",\"queueMode\":3}", "queueMode", "steer, followup"},
+	{"{\"message\":\"x\",\"sessionkey\":\"a\"}", "sessionkey", "no member"},
+	{"{\"message\":\"x\",\"tenant\":2}", "tenant", "no member \"tenant\""},
+	{"{\"message\":\"x\\u0000\"}", "", "no valid JSON"},
+	{"{\"message\":\"\xff\"}", "", "no valid JSON"},
+};
+
+static void test_refused(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
+		struct arena *a = arena_new(1 << 20);
+		struct order o;
+		struct order_fault f = {"", ""};
+		if (order_parse(slice_str(refused[i].body), a, &o, &f))
+			fail_msg("taken: %s", refused[i].body);
+		if (strcmp(f.param, refused[i].param) != 0 ||
+		    !strstr(f.message, refused[i].says))
+			fail_msg("%s: [%s] %s", refused[i].body, f.param, f.message);
+		arena_free(a);
+	}
+}
+
+static void test_taken(void **state)
+{
+	(void)state;
+	struct arena *a = arena_new(1 << 20);
+	struct order o;
+	struct order_fault f;
+	assert_true(order_parse(SLICE("{\"message\":\"say \\\"hi\\\"\"}"), a, &o, &f));
+	assert_string_equal(o.content.p, "{\"blocks\":[{\"type\":\"text\",\"text\":"
+					 "\"say \\\"hi\\\"\"}]}");
+	assert_null(o.session_key.p);
+	assert_null(o.user.p);
+	assert_int_equal(o.mode, 0);
+	assert_false(o.stream);
+	assert_true(order_parse(
+		SLICE("{\"sessionKey\":\"web:42\",\"message\":[{\"type\":\"text\","
+		      "\"text\":"
+		      "\"a\"},{\"text\":\"b\",\"type\":\"text\"}],\"priority\":-100,"
+		      "\"stream\":true,\"delayMs\":10,\"deadlineMs\":20,"
+		      "\"queueMode\":\"collect\",\"user\":\"u1\"}"),
+		a, &o, &f));
+	assert_string_equal(o.content.p,
+			    "{\"blocks\":[{\"type\":\"text\",\"text\":\"a\"},"
+			    "{\"type\":\"text\",\"text\":\"b\"}]}");
+	assert_string_equal(o.session_key.p, "web:42");
+	assert_string_equal(o.user.p, "u1");
+	assert_int_equal(o.priority, -100);
+	assert_int_equal(o.delay_ms, 10);
+	assert_int_equal(o.deadline_ms, 20);
+	assert_int_equal(o.mode, MODE_COLLECT);
+	assert_true(o.stream);
+	arena_free(a);
+}
+
+static void test_bounds(void **state)
+{
+	(void)state;
+	struct arena *a = arena_new(8 << 20);
+	struct order o;
+	struct order_fault f;
+	for (int over = 0; over < 2; over++) {
+		AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
+		strbuf_add_str(&b, "{\"message\":\"x\",\"sessionKey\":\"");
+		for (unsigned i = 0; i < LIMIT_SESSION_KEY + (unsigned)over; i++)
+			strbuf_add_char(&b, 'k');
+		strbuf_add_str(&b, "\"}");
+		assert_int_equal(order_parse(strbuf_slice(&b), a, &o, &f), !over);
+	}
+	for (int over = 0; over < 2; over++) {
+		AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
+		strbuf_add_str(&b, "{\"message\":[");
+		for (unsigned i = 0; i < ORDER_BLOCKS_MAX + (unsigned)over; i++)
+			strbuf_printf(&b, "%s{\"type\":\"text\",\"text\":\"x\"}",
+				      i ? "," : "");
+		strbuf_add_str(&b, "]}");
+		assert_int_equal(order_parse(strbuf_slice(&b), a, &o, &f), !over);
+	}
+	AUTO(strbuf_fini) struct strbuf deep = STRBUF_INIT;
+	strbuf_add_str(&deep, "{\"message\":");
+	for (int i = 0; i < 100000; i++)
+		strbuf_add_char(&deep, '[');
+	assert_false(order_parse(strbuf_slice(&deep), a, &o, &f));
+	arena_free(a);
+}
+
+static void test_keys(void **state)
+{
+	(void)state;
+	char longest[300];
+	struct order_fault f;
+	memset(longest, 'k', sizeof longest);
+	assert_true(order_check_key(SLICE("a"), &f));
+	assert_true(order_check_key(slice_of(longest, 255), &f));
+	assert_false(order_check_key(slice_of(longest, 256), &f));
+	assert_string_equal(f.param, "Idempotency-Key");
+	assert_false(order_check_key(SLICE(""), &f));
+	assert_false(order_check_key(SLICE("a b"), &f));
+	assert_false(order_check_key(SLICE("a\xc3\xa4"), &f));
+}
+
+static void hash(const char *body, uint8_t out[32])
+{
+	struct arena *a = arena_new(1 << 20);
+	struct order o;
+	struct order_fault f;
+	struct uuid agent = {{1}};
+	assert_true(order_parse(slice_str(body), a, &o, &f));
+	order_hash(&o, agent, o.session_key.p ? o.session_key : SLICE("main"), out);
+	arena_free(a);
+}
+
+static void test_hash(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *a, *b;
+		bool same;
+	} cases[] = {
+		{"{\"message\":\"x\"}", "{ \"message\" : \"x\" }", true},
+		{"{\"message\":\"x\"}", "{\"message\":\"\\u0078\",\"stream\":true}",
+		 true},
+		{"{\"message\":\"x\"}", "{\"message\":\"x\",\"sessionKey\":\"main\"}",
+		 true},
+		{"{\"message\":\"x\"}",
+		 "{\"message\":[{\"type\":\"text\",\"text\":\"x\"}]}", true},
+		{"{\"message\":\"x\",\"priority\":1,\"user\":\"u\"}",
+		 "{\"user\":\"u\",\"priority\":1,\"message\":\"x\"}", true},
+		{"{\"message\":\"x\"}", "{\"message\":\"y\"}", false},
+		{"{\"message\":\"x\"}", "{\"message\":\"x\",\"priority\":1}", false},
+		{"{\"message\":\"x\"}", "{\"message\":\"x\",\"user\":\"u\"}", false},
+		{"{\"message\":\"x\"}", "{\"message\":\"x\",\"delayMs\":1}", false},
+		{"{\"message\":\"x\",\"delayMs\":1}",
+		 "{\"message\":\"x\",\"deadlineMs\":1}", false},
+		{"{\"message\":\"x\"}", "{\"message\":\"x\",\"sessionKey\":\"s\"}",
+		 false},
+		{"{\"message\":\"x\"}", "{\"message\":\"x\",\"queueMode\":\"collect\"}",
+		 false},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		uint8_t a[32], b[32];
+		hash(cases[i].a, a);
+		hash(cases[i].b, b);
+		if ((memcmp(a, b, 32) == 0) != cases[i].same)
+			fail_msg("%s and %s", cases[i].a, cases[i].b);
+	}
+}
+
+int main(void)
+{
+	crypto_init();
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_refused), cmocka_unit_test(test_taken),
+		cmocka_unit_test(test_bounds),  cmocka_unit_test(test_keys),
+		cmocka_unit_test(test_hash),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
