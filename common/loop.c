@@ -11,8 +11,6 @@
 #include "common/clock.h"
 #include "common/die.h"
 
-#define MAX_HOOKS 16
-
 struct loop_fd {
 	struct loop *loop;
 	struct event *ev;
@@ -51,8 +49,9 @@ struct hook {
 struct loop {
 	struct event_base *base;
 	struct loop_task *ready, **ready_end;
-	struct hook hooks[LOOP_PHASES][MAX_HOOKS];
-	int hook_count[LOOP_PHASES];
+	struct hook *hooks[LOOP_PHASES];
+	int hook_count[LOOP_PHASES], hook_room[LOOP_PHASES];
+	bool hooks_removed;
 	struct reap *reaps, *spare;
 	struct signal_watch *signals;
 	int64_t now_us, worst_us;
@@ -101,6 +100,8 @@ void loop_free(struct loop *l)
 		free(s);
 	}
 	event_base_free(l->base);
+	for (int phase = 0; phase < LOOP_PHASES; phase++)
+		free(l->hooks[phase]);
 	free(l);
 }
 
@@ -124,11 +125,29 @@ static void run_tasks(struct loop *l)
 	}
 }
 
+/* A removed hook stays as an empty place until the turn's end, so that hooks may remove
+ * each other. */
+static void drop_removed_hooks(struct loop *l)
+{
+	if (!l->hooks_removed)
+		return;
+	l->hooks_removed = false;
+	for (int phase = 0; phase < LOOP_PHASES; phase++) {
+		int kept = 0;
+		for (int i = 0; i < l->hook_count[phase]; i++)
+			if (l->hooks[phase][i].fn)
+				l->hooks[phase][kept++] = l->hooks[phase][i];
+		l->hook_count[phase] = kept;
+	}
+}
+
 static void run_hooks(struct loop *l)
 {
 	for (int phase = 0; phase < LOOP_PHASES; phase++)
 		for (int i = 0; i < l->hook_count[phase]; i++)
-			l->hooks[phase][i].fn(l->hooks[phase][i].arg);
+			if (l->hooks[phase][i].fn)
+				l->hooks[phase][i].fn(l->hooks[phase][i].arg);
+	drop_removed_hooks(l);
 }
 
 static void finish_turn(struct loop *l)
@@ -379,19 +398,22 @@ void loop_unwake(struct loop *l, struct loop_task *t)
 
 void loop_hook(struct loop *l, enum loop_phase phase, void (*fn)(void *arg), void *arg)
 {
-	check(l->hook_count[phase] < MAX_HOOKS);
+	if (l->hook_count[phase] == l->hook_room[phase]) {
+		l->hook_room[phase] = l->hook_room[phase] * 2 + 4;
+		l->hooks[phase] =
+			xrealloc(l->hooks[phase],
+				 (size_t)l->hook_room[phase] * sizeof *l->hooks[phase]);
+	}
 	l->hooks[phase][l->hook_count[phase]++] = (struct hook){fn, arg};
 }
 
 void loop_unhook(struct loop *l, void (*fn)(void *arg), void *arg)
 {
-	for (int phase = 0; phase < LOOP_PHASES; phase++) {
-		int kept = 0;
+	for (int phase = 0; phase < LOOP_PHASES; phase++)
 		for (int i = 0; i < l->hook_count[phase]; i++)
-			if (l->hooks[phase][i].fn != fn || l->hooks[phase][i].arg != arg)
-				l->hooks[phase][kept++] = l->hooks[phase][i];
-		l->hook_count[phase] = kept;
-	}
+			if (l->hooks[phase][i].fn == fn && l->hooks[phase][i].arg == arg)
+				l->hooks[phase][i].fn = NULL;
+	l->hooks_removed = true;
 }
 
 void loop_reap(struct loop *l, void (*fn)(void *p), void *p)

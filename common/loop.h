@@ -72,7 +72,7 @@ void loop_unwake(struct loop *l, struct loop_task *t);
 /* ---- turn hooks */
 enum loop_phase { LOOP_STEPS, LOOP_DATABASE, LOOP_LINKS, LOOP_CONNECTIONS, LOOP_PHASES };
 void loop_hook(struct loop *l, enum loop_phase phase, void (*fn)(void *arg), void *arg);
-/* Removes it; not from inside a hook. */
+/* Removes it, also from inside a hook. */
 void loop_unhook(struct loop *l, void (*fn)(void *arg), void *arg);
 
 /* ---- reaping: fn(p) at the turn's end */

@@ -8,6 +8,7 @@
 #include "common/die.h"
 #include "common/json.h"
 #include "edge/conn.h"
+#include "edge/number.h"
 
 static const struct status {
 	int number;
@@ -52,7 +53,11 @@ void reply_head(struct request *r, int status)
 	struct conn *c = r->conn;
 	struct strbuf *out = &c->out;
 	check(c->request == r && c->state == CONN_BUSY && !c->streaming);
-	strbuf_printf(out, "HTTP/1.1 %d %s\r\n", status, status_of(status)->reason);
+	strbuf_add_str(out, "HTTP/1.1 ");
+	number_add(out, (uint64_t)status);
+	strbuf_add_char(out, ' ');
+	strbuf_add_str(out, status_of(status)->reason);
+	strbuf_add(out, "\r\n", 2);
 	field(out, "date", slice_str(server_date(c->server)));
 	field(out, "x-request-id", slice_str(r->id));
 }
@@ -77,7 +82,9 @@ void reply_body(struct request *r, const char *type, struct slice body)
 	connection_field(c, r);
 	field(&c->out, "cache-control", SLICE("no-store"));
 	field(&c->out, "content-type", slice_str(type));
-	strbuf_printf(&c->out, "content-length: %zu\r\n\r\n", body.n);
+	strbuf_add_str(&c->out, "content-length: ");
+	number_add(&c->out, body.n);
+	strbuf_add(&c->out, "\r\n\r\n", 4);
 	if (r->head.method != METHOD_HEAD)
 		strbuf_add_slice(&c->out, body);
 	conn_answered(c);
@@ -105,8 +112,10 @@ void reply_piece(struct request *r, struct slice piece)
 	check(c->streaming);
 	if (piece.n == 0)
 		return;
-	if (c->framing == FRAMING_CHUNKED)
-		strbuf_printf(&c->out, "%zx\r\n", piece.n);
+	if (c->framing == FRAMING_CHUNKED) {
+		number_add_hex(&c->out, piece.n);
+		strbuf_add(&c->out, "\r\n", 2);
+	}
 	strbuf_add_slice(&c->out, piece);
 	if (c->framing == FRAMING_CHUNKED)
 		strbuf_add(&c->out, "\r\n", 2);

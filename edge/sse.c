@@ -3,6 +3,7 @@
 #include "edge/sse.h"
 
 #include "common/clock.h"
+#include "edge/number.h"
 
 /* ---- writing */
 
@@ -27,20 +28,46 @@ static struct slice members(struct slice body)
 	return slice_trim(slice_of(s.p + 1, s.n - 2));
 }
 
+static void add_text(struct strbuf *out, const char *before, const char *text)
+{
+	strbuf_add_str(out, before);
+	strbuf_add_str(out, text);
+}
+
+/* As clock_format; events of one second share all but the milliseconds. */
+static void add_time(struct strbuf *out, int64_t us)
+{
+	static int64_t second = -1;
+	static char text[CLOCK_TEXT_LEN + 1];
+	unsigned ms = (unsigned)(us / 1000 % 1000);
+	if (us / 1000000 != second)
+		clock_format(us, text);
+	second = us / 1000000;
+	text[20] = (char)('0' + ms / 100);
+	text[21] = (char)('0' + ms / 10 % 10);
+	text[22] = (char)('0' + ms % 10);
+	strbuf_add(out, text, CLOCK_TEXT_LEN);
+}
+
 void sse_write(struct strbuf *out, const struct sse_item *item)
 {
-	char run[UUID_TEXT_LEN + 1], at[CLOCK_TEXT_LEN + 1];
+	char run[UUID_TEXT_LEN + 1];
 	struct slice rest = members(item->body);
 	uuid_format(item->run, run);
-	clock_format(item->at_us, at);
-	if (item->durable)
-		strbuf_printf(out, "id: %u\n", item->seq);
-	else
-		strbuf_printf(out, "id: %u.%u\n", item->seq, item->offset);
-	strbuf_printf(out,
-		      "event: %s\ndata: {\"type\":\"%s\",\"runId\":\"%s\",\"seq\":%u,"
-		      "\"at\":\"%s\"",
-		      item->type, item->type, run, item->seq, at);
+	strbuf_add(out, "id: ", 4);
+	number_add(out, item->seq);
+	if (!item->durable) {
+		strbuf_add_char(out, '.');
+		number_add(out, item->offset);
+	}
+	add_text(out, "\nevent: ", item->type);
+	add_text(out, "\ndata: {\"type\":\"", item->type);
+	add_text(out, "\",\"runId\":\"", run);
+	strbuf_add_str(out, "\",\"seq\":");
+	number_add(out, item->seq);
+	strbuf_add_str(out, ",\"at\":\"");
+	add_time(out, item->at_us);
+	strbuf_add_char(out, '"');
 	if (rest.n)
 		strbuf_add_char(out, ',');
 	if (rest.n)

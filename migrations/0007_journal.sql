@@ -72,8 +72,10 @@ BEGIN
   SELECT i.n::integer, CASE WHEN i.first_run <> i.r AND NOT i.landed THEN i.first_run ELSE i.r END,
          CASE WHEN i.landed THEN 'landed' WHEN i.first_run <> i.r AND i.first_hash = i.h THEN 'same'
               WHEN i.first_run <> i.r THEN 'mismatch' WHEN p.r IS NULL THEN 'closed' ELSE 'accepted' END,
-         p.lane_seq, p.lane_pos, CASE WHEN p.starts THEN p.fence END, p.head_seq, p.commit_no, p.rev, now()
-    FROM item i LEFT JOIN placed p ON p.n = i.n ORDER BY i.n;
+         coalesce(p.lane_seq, was.lane_seq), coalesce(p.lane_pos, was.lane_pos), CASE WHEN p.starts THEN p.fence END,
+         p.head_seq, p.commit_no, p.rev, now()
+    FROM item i LEFT JOIN placed p ON p.n = i.n
+    LEFT JOIN tb.agent_run_queue was ON i.landed AND was.tenant_id = i.t AND was.run_id = i.r ORDER BY i.n;
 END $$;
 
 -- T1. At most one run a lane. A run that is not returned was cancelled before it started, waits, is paused or is gone.
@@ -81,7 +83,7 @@ CREATE FUNCTION tb.claim(p_node uuid, p_tenant bigint[], p_run uuid[], p_session
   p_cap_sha256 bytea[], p_crashed boolean[])
 RETURNS TABLE (n integer, run_id uuid, fence bigint, head_seq bigint, commit_no bigint, attempt smallint, crashes smallint,
   agent_revision integer, input_seq bigint, appended integer, resumed boolean, body jsonb, started_at timestamptz,
-  enqueued_at timestamptz)
+  enqueued_at timestamptz, agent_id uuid, ev_seq integer)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, tb, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
@@ -107,7 +109,7 @@ BEGIN
       FROM c JOIN lane ON lane.n = c.n
      WHERE q.tenant_id = c.t AND q.run_id = c.r
     RETURNING c.n, c.moves, c.first, q.run_id, lane.fence, lane.head_seq, lane.commit_no, q.attempt, q.crashes,
-              q.agent_revision, q.input_seq, q.started_at, q.enqueued_at),
+              q.agent_revision, q.input_seq, q.started_at, q.enqueued_at, q.agent_id),
   i AS (DELETE FROM tb.run_inputs x USING c JOIN lane ON lane.n = c.n
          WHERE c.moves AND x.tenant_id = c.t AND x.run_id = c.r
         RETURNING c.n, x.tenant_id, c.s, lane.head_seq, x.run_id, x.body),
@@ -116,7 +118,9 @@ BEGIN
   e AS (INSERT INTO tb.run_events (tenant_id, run_id, ev_seq, type, body)
         SELECT c.t, c.r, 1, 'lifecycle', '{"phase":"start"}' FROM c JOIN lane ON lane.n = c.n WHERE c.first)
   SELECT q.n::integer, q.run_id, q.fence, q.head_seq, q.commit_no, q.attempt, q.crashes, q.agent_revision, q.input_seq,
-         q.moves::int, NOT q.first, i.body, q.started_at, q.enqueued_at
+         q.moves::int, NOT q.first, i.body, q.started_at, q.enqueued_at, q.agent_id,
+         CASE WHEN q.first THEN 1 ELSE (SELECT max(x.ev_seq) FROM tb.run_events x
+                WHERE x.tenant_id = p_tenant[q.n] AND x.run_id = q.run_id) END
     FROM q LEFT JOIN i ON i.n = q.n ORDER BY q.n;
 END $$;
 
@@ -274,6 +278,9 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, tb, pg_temp AS $$
   UPDATE tb.nodes SET gone_at = now() WHERE gone_at IS NULL;
   DELETE FROM tb.worker_caps WHERE node_id <> p_node;
   INSERT INTO tb.nodes (node_id, host, version) VALUES (p_node, p_host, p_version) $$;
+CREATE FUNCTION tb.nodes_running() RETURNS TABLE (host text, started_at timestamptz)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, tb, pg_temp AS $$
+  SELECT host, started_at FROM tb.nodes WHERE gone_at IS NULL $$;
 CREATE FUNCTION tb.node_stop(p_node uuid) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, tb, pg_temp AS $$
   DELETE FROM tb.worker_caps WHERE node_id = p_node;

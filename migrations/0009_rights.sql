@@ -56,7 +56,7 @@ GRANT UPDATE (limit_micros, limit_tokens) ON budgets TO tb_edge;
 GRANT DELETE ON agent_memory_entries, memory_versions, memory_chunks, workflows, schedules, provider_keys TO tb_edge;
 
 GRANT SELECT ON memory_chunks TO tb_search;
-GRANT EXECUTE ON FUNCTION enqueue, claim, bury, events_roll, node_start, node_stop, cap_grant, cap_revoke TO tb_supervisor;
+GRANT EXECUTE ON FUNCTION enqueue, claim, bury, events_roll, node_start, node_stop, nodes_running, cap_grant, cap_revoke TO tb_supervisor;
 GRANT EXECUTE ON FUNCTION journal, lane_state, memory_store, builder_agent_save, memory_search TO tb_worker;
 GRANT EXECUTE ON FUNCTION open_session, token_create, token_revoke, memory_search_edge TO tb_edge;
 GRANT EXECUTE ON FUNCTION cap_tenant TO tb_worker, tb_search;

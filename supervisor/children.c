@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Births and deaths. */
+#include "supervisor/children.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/alloc.h"
+#include "common/crypto.h"
+#include "common/die.h"
+#include "common/log.h"
+#include "common/loop.h"
+#include "proto/boot.h"
+#include "supervisor/caps.h"
+#include "supervisor/live.h"
+#include "supervisor/spawn.h"
+#include "supervisor/sup.h"
+
+#define BACKOFF_FIRST_US 100000
+#define BACKOFF_MOST_US 5000000
+#define EARLY_DEATH_US 5000000
+#define SILENCE_US 5000000
+#define DATABASE_CONNECTIONS 2
+
+static const char *name_of(const struct child *c)
+{
+	return c->role == ROLE_EDGE ? "edge" : "worker";
+}
+
+static void birth(struct child *c);
+
+static void on_rebirth(void *arg)
+{
+	struct child *c = arg;
+	if (c->state == LIFE_DOWN && c->sup->state != SUP_STOPPING)
+		birth(c);
+}
+
+/* Judged by ticks of our own loop, after what was readable was read: a supervisor that
+ * slept must not find all dead. */
+static void on_silence(void *arg)
+{
+	child_punish(arg, "silent for %d s", SILENCE_US / 1000000);
+}
+
+static struct child *child_new(struct sup *s, enum boot_role role, int ordinal)
+{
+	struct child *c = xcalloc(1, sizeof *c);
+	*c = (struct child){.sup = s,
+			    .role = role,
+			    .ordinal = ordinal,
+			    .pid = -1,
+			    .launcher_pid = -1,
+			    .launcher_control = -1,
+			    .backoff_us = BACKOFF_FIRST_US};
+	c->rebirth = loop_timer_new(s->loop, on_rebirth, c);
+	c->silence = loop_timer_new(s->loop, on_silence, c);
+	list_init(&c->subs);
+	c->subs_by_id = map_new();
+	c->caps = map_new();
+	list_push(&s->children, &c->node);
+	return c;
+}
+
+void children_new(struct sup *s)
+{
+	child_new(s, ROLE_EDGE, 0);
+	for (int i = 0; i < s->config.workers; i++)
+		child_new(s, ROLE_WORKER, i);
+}
+
+/* ---- birth */
+
+static void fill_boot(struct child *c, const uint8_t *secret, const char *conninfo,
+		      struct wire_boot *b)
+{
+	const struct config *g = &c->sup->config;
+	*b = (struct wire_boot){.role = c->role,
+				.ordinal = (uint32_t)c->ordinal,
+				.incarnation = c->incarnation,
+				.node = c->sup->node,
+				.parent_pid = (uint32_t)getpid(),
+				.url = slice_str(c->url),
+				.secret = slice_of(secret, 32),
+				.conninfo = slice_str(conninfo),
+				.listen = slice_str(g->listen),
+				.log_level = (uint32_t)log_level_parse(g->log_level),
+				.model = slice_str(c->sup->model),
+				.max_runs = (uint32_t)g->worker_runs,
+				.database_connections = DATABASE_CONNECTIONS};
+	if (c->role == ROLE_WORKER) { /* nobody else needs the provider's key */
+		b->openai_base_url = slice_str(g->openai_base_url);
+		b->openai_api_key = slice_str(g->openai_api_key);
+	}
+}
+
+static void on_up(void *arg, unsigned pid)
+{
+	struct child *c = arg;
+	if ((pid_t)pid != c->pid)
+		child_punish(c, "the greeting came from pid %u, not %d", pid,
+			     (int)c->pid);
+}
+
+static void on_link_down(void *arg, const char *why)
+{
+	child_punish(arg, "link down: %s", why);
+}
+
+static int open_link(struct child *c, const uint8_t *secret)
+{
+	char dir[96], err[256];
+	snprintf(dir, sizeof dir, "%s/l", c->sup->runtime_dir);
+	chan_make_url(dir, c->url, sizeof c->url);
+	struct chan_config config = {.loop = c->sup->loop,
+				     .url = c->url,
+				     .is_supervisor = true,
+				     .role = c->role,
+				     .secret = secret,
+				     .on_up = on_up,
+				     .on_message = c->role == ROLE_EDGE
+							   ? edge_link_message
+							   : worker_link_message,
+				     .on_down = on_link_down,
+				     .arg = c};
+	c->chan = chan_open(&config, err, sizeof err);
+	if (c->chan)
+		return 0;
+	log_error("link-refused", "child=%s.%d message=\"%s\"", name_of(c), c->ordinal,
+		  err);
+	return -1;
+}
+
+/* A worker's launcher, and the pair between the two; peer gets the worker's end. */
+static int birth_launcher(struct child *c, int *peer)
+{
+	int pair[2], control[2];
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
+		return -1;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control)) {
+		close(pair[0]);
+		close(pair[1]);
+		return -1;
+	}
+	struct wire_boot b = {
+		.role = ROLE_LAUNCHER,
+		.ordinal = (uint32_t)c->ordinal,
+		.incarnation = c->incarnation,
+		.node = c->sup->node,
+		.parent_pid = (uint32_t)getpid(),
+		.log_level = (uint32_t)log_level_parse(c->sup->config.log_level)};
+	struct spawn_fds fds = {.boot = boot_write(&b),
+				.peer = pair[1],
+				.control = control[1],
+				.listen = -1};
+	c->launcher_pid = spawn_child(c->sup->binaries, "terabits-launcher", &fds);
+	close(fds.boot);
+	close(pair[1]);
+	close(control[1]);
+	c->launcher_control = control[0];
+	*peer = pair[0];
+	return c->launcher_pid < 0 ? -1 : 0;
+}
+
+static void birth_process(struct child *c, const uint8_t *secret)
+{
+	AUTO(auto_free)
+	char *conninfo =
+		sup_conninfo(c->sup, c->role == ROLE_EDGE ? "tb_edge" : "tb_worker");
+	struct wire_boot b;
+	int peer = -1;
+	fill_boot(c, secret, conninfo, &b);
+	if (c->role == ROLE_WORKER && birth_launcher(c, &peer))
+		log_error("launcher-refused", "worker=%d message=\"%s\"", c->ordinal,
+			  strerror(errno));
+	struct spawn_fds fds = {.boot = boot_write(&b),
+				.peer = peer,
+				.control = -1,
+				.listen = c->role == ROLE_EDGE ? c->sup->listen_fd : -1};
+	crypto_wipe(conninfo, strlen(conninfo));
+	c->pid = spawn_child(c->sup->binaries,
+			     c->role == ROLE_EDGE ? "terabits-edge" : "terabits-worker",
+			     &fds);
+	close(fds.boot);
+	if (peer >= 0)
+		close(peer);
+}
+
+static void birth(struct child *c)
+{
+	uint8_t secret[32];
+	crypto_random(secret, sizeof secret);
+	c->incarnation = uuid7_new();
+	c->born_us = loop_now_us(c->sup->loop);
+	c->state = LIFE_STARTING;
+	if (open_link(c, secret) == 0)
+		birth_process(c, secret);
+	crypto_wipe(secret, sizeof secret);
+	if (c->chan && c->pid > 0)
+		return;
+	log_error("birth-failed", "child=%s.%d message=\"%s\"", name_of(c), c->ordinal,
+		  strerror(errno));
+	chan_free(c->chan);
+	c->chan = NULL;
+	c->state = LIFE_DOWN;
+	loop_timer_start(c->rebirth, BACKOFF_MOST_US);
+}
+
+void children_start(struct sup *s)
+{
+	list_each (n, &s->children) {
+		struct child *c = list_entry(n, struct child, node);
+		if (c->state == LIFE_DOWN)
+			birth(c);
+	}
+}
+
+/* ---- life */
+
+void child_ready(struct child *c, const struct wire_ready *m)
+{
+	if (c->state != LIFE_STARTING)
+		return;
+	c->state = LIFE_READY;
+	chan_set_phase(c->chan, LINK_READY);
+	loop_timer_start(c->silence, SILENCE_US);
+	log_info("child-ready", "child=%s.%d pid=%d ms=%lld detail=\"%.*s\"", name_of(c),
+		 c->ordinal, (int)c->pid,
+		 (long long)(loop_now_us(c->sup->loop) - c->born_us) / 1000,
+		 SLICE_ARG(m->detail));
+	if (c->role == ROLE_WORKER) {
+		sup_place(c->sup);
+		sup_step(c->sup,
+			 &(struct lq_event){.kind = LQ_WORKER_UP, .worker = c->ordinal});
+	}
+	sup_serve(c->sup);
+}
+
+void child_ping(struct child *c, const struct wire_ping *m)
+{
+	c->runs = m->runs;
+	c->worst_us = m->worst_us;
+	c->rss_kib = m->rss_kib;
+	loop_timer_start(c->silence, SILENCE_US);
+}
+
+void child_send(struct child *c, enum wire_id id, const void *msg)
+{
+	if (!c->chan)
+		return;
+	enum err e = chan_send(c->chan, id, msg);
+	if (e == ERR_TOO_LARGE)
+		log_error("message-too-large", "child=%s.%d message=%s", name_of(c),
+			  c->ordinal, wire_desc(id)->name);
+}
+
+/* ---- death */
+
+void child_punish(struct child *c, const char *fmt, ...)
+{
+	char why[256];
+	va_list ap;
+	va_start(ap, fmt);
+	vsnprintf(why, sizeof why, fmt, ap);
+	va_end(ap);
+	if (c->pid <= 0)
+		return;
+	if (c->sup->state != SUP_STOPPING)
+		log_warn("child-killed", "child=%s.%d pid=%d why=\"%s\"", name_of(c),
+			 c->ordinal, (int)c->pid, why);
+	loop_timer_stop(c->silence);
+	chan_free(c->chan);
+	c->chan = NULL;
+	if (c->sup->state != SUP_STOPPING) /* while stopping it ends by itself, when it
+					      sees its link closed */
+		kill(c->pid, SIGKILL);
+}
+
+static void forget_life(struct child *c)
+{
+	chan_free(c->chan);
+	c->chan = NULL;
+	loop_timer_stop(c->silence);
+	live_drop_edge(c);
+	if (c->launcher_control >= 0)
+		close(c->launcher_control); /* the launcher ends with it */
+	c->launcher_control = -1;
+	caps_drop(c);
+}
+
+static void died(struct child *c, int status)
+{
+	struct sup *s = c->sup;
+	int64_t lived_us = loop_now_us(s->loop) - c->born_us;
+	bool was_ready = c->state == LIFE_READY || c->state == LIFE_DRAINING;
+	int sig = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+	c->pid = -1;
+	c->state = LIFE_DOWN;
+	forget_life(c);
+	if (s->state == SUP_STOPPING) {
+		sup_drain_check(s);
+		return;
+	}
+	c->deaths++;
+	s->child_deaths++;
+	log_warn("child-died", "child=%s.%d signal=%d status=%d lived_ms=%lld",
+		 name_of(c), c->ordinal, sig,
+		 WIFEXITED(status) ? WEXITSTATUS(status) : -1,
+		 (long long)lived_us / 1000);
+	if (c->role == ROLE_WORKER && was_ready) {
+		sup_step(s, &(struct lq_event){.kind = LQ_WORKER_DOWN,
+					       .worker = c->ordinal});
+		sup_place(s);
+	}
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 2)
+		log_error("child-misconfigured",
+			  "child=%s.%d message=\"see its line above\"", name_of(c),
+			  c->ordinal);
+	c->backoff_us = lived_us > EARLY_DEATH_US ? BACKOFF_FIRST_US : c->backoff_us * 2;
+	if (c->backoff_us > BACKOFF_MOST_US)
+		c->backoff_us = BACKOFF_MOST_US;
+	loop_timer_start(c->rebirth, c->backoff_us);
+}
+
+static void launcher_died(struct child *c)
+{
+	c->launcher_pid = -1;
+	if (c->pid > 0 && c->sup->state != SUP_STOPPING)
+		child_punish(c, "its launcher died");
+	else if (c->sup->state == SUP_STOPPING)
+		sup_drain_check(c->sup);
+}
+
+void children_reap(struct sup *s)
+{
+	int status;
+	for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
+		list_each (n, &s->children) {
+			struct child *c = list_entry(n, struct child, node);
+			if (c->pid == pid)
+				died(c, status);
+			else if (c->launcher_pid == pid)
+				launcher_died(c);
+		}
+	}
+}
+
+/* ---- all of them */
+
+void children_drain(struct sup *s, enum boot_role role, unsigned grace_ms)
+{
+	struct wire_drain m = {.grace_ms = grace_ms};
+	list_each (n, &s->children) {
+		struct child *c = list_entry(n, struct child, node);
+		if (c->role != role || c->state != LIFE_READY)
+			continue;
+		child_send(c, WIRE_DRAIN, &m);
+		c->state = LIFE_DRAINING;
+		chan_set_phase(c->chan, LINK_DRAINING);
+	}
+}
+
+void children_close(struct sup *s, enum boot_role role)
+{
+	list_each (n, &s->children) {
+		struct child *c = list_entry(n, struct child, node);
+		if (c->role == role)
+			forget_life(c);
+	}
+}
+
+void children_kill(struct sup *s)
+{
+	list_each (n, &s->children) {
+		struct child *c = list_entry(n, struct child, node);
+		if (c->pid > 0)
+			kill(c->pid, SIGKILL);
+		if (c->launcher_pid > 0)
+			kill(c->launcher_pid, SIGKILL);
+	}
+}
+
+int children_alive(const struct sup *s)
+{
+	int alive = 0;
+	list_each (n, &s->children) {
+		const struct child *c = list_entry(n, struct child, node);
+		alive += (c->pid > 0) + (c->launcher_pid > 0);
+	}
+	return alive;
+}
+
+bool children_has_pid(const struct sup *s, pid_t pid)
+{
+	list_each (n, &s->children) {
+		const struct child *c = list_entry(n, struct child, node);
+		if (c->pid == pid || c->launcher_pid == pid)
+			return true;
+	}
+	return false;
+}
+
+struct child *child_worker(struct sup *s, int ordinal)
+{
+	list_each (n, &s->children) {
+		struct child *c = list_entry(n, struct child, node);
+		if (c->role == ROLE_WORKER && c->ordinal == ordinal)
+			return c;
+	}
+	return NULL;
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The children: birth, handshake, death, rebirth with a throttle.
+ *
+ *	DOWN --spawn--> STARTING --READY message--> READY --drain--> DRAINING
+ *	  ^                 |                          |                |
+ *	  `--backoff timer--+------- died, or link down (then killed) --'
+ *
+ * A worker's launcher is born before it and dies with it. A child that lived less than 5
+ *s doubles its pause before the next birth (0.1 s to 5 s). */
+#ifndef TB_CHILDREN_H
+#define TB_CHILDREN_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "common/attr.h"
+#include "common/ident.h"
+#include "common/list.h"
+#include "common/map.h"
+#include "proto/chan.h"
+
+struct sup;
+struct cap;
+
+enum child_state { LIFE_DOWN, LIFE_STARTING, LIFE_READY, LIFE_DRAINING };
+
+struct child {
+	struct list node; /* in sup.children */
+	struct sup *sup;
+	enum boot_role role; /* ROLE_EDGE or ROLE_WORKER */
+	int ordinal;
+	enum child_state state;
+	struct uuid incarnation;
+	pid_t pid, launcher_pid;
+	int launcher_control; /* our end of the launcher's control pair */
+	struct chan *chan;
+	struct loop_timer *rebirth, *silence;
+	int64_t born_us, backoff_us;
+	char url[128];
+
+	/* edge */
+	struct list subs;
+	struct map *subs_by_id;
+	/* worker */
+	struct map *caps; /* tenant -> struct cap */
+
+	/* from its last PING */
+	uint32_t runs, worst_us, rss_kib;
+	uint32_t deaths;
+};
+
+/* The configured edge and workers, all DOWN. */
+void children_new(struct sup *s);
+/* Births of all that are DOWN. */
+void children_start(struct sup *s);
+/* DRAIN to all of a role. */
+void children_drain(struct sup *s, enum boot_role role, unsigned grace_ms);
+/* Closes their links, so that they end by themselves. */
+void children_close(struct sup *s, enum boot_role role);
+/* KILL to whatever is alive. */
+void children_kill(struct sup *s);
+int children_alive(const struct sup *s);
+/* SIGCHLD. */
+void children_reap(struct sup *s);
+/* Whether that pid is one of ours. */
+bool children_has_pid(const struct sup *s, pid_t pid);
+struct child *child_worker(struct sup *s, int ordinal);
+/* Queues a message; a link that cannot take it goes down by itself, so nobody needs the
+ * result. */
+void child_send(struct child *c, enum wire_id id, const void *msg);
+/* Ends a child that broke the rules; its death is then handled like any other. */
+PRINTF_LIKE(2, 3) void child_punish(struct child *c, const char *fmt, ...);
+
+/* ---- what the links implement */
+void worker_link_message(void *child, enum wire_id id, const union wire_any *m);
+void edge_link_message(void *child, enum wire_id id, const union wire_any *m);
+/* The child said READY. */
+void child_ready(struct child *c, const struct wire_ready *m);
+void child_ping(struct child *c, const struct wire_ping *m);
+
+#endif

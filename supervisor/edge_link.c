@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What edges say. */
+#include "supervisor/children.h"
+#include "supervisor/live.h"
+#include "supervisor/runs.h"
+#include "supervisor/sup.h"
+
+#define DISPATCH_SELF struct child
+#define DISPATCH_PREFIX edge
+#define DISPATCH_CHILD_UP DISPATCH_TAKE
+#define DISPATCH_EDGE_UP DISPATCH_TAKE
+#include "proto/dispatch.h"
+
+void edge_link_message(void *child, enum wire_id id, const union wire_any *m)
+{
+	dispatch(child, id, m);
+}
+
+void edge_on_ready(struct child *self, const struct wire_ready *m)
+{
+	child_ready(self, m);
+}
+
+void edge_on_ping(struct child *self, const struct wire_ping *m)
+{
+	child_ping(self, m);
+}
+
+void edge_on_enqueue(struct child *self, const struct wire_enqueue *m)
+{
+	if (m->slot >= LIMIT_SLOTS || m->priority < -100 || m->priority > 100 ||
+	    m->mode < MODE_STEER || m->mode > MODE_ANNOUNCE) {
+		child_punish(self, "an enqueue with impossible fields");
+		return;
+	}
+	runs_enqueue(self->sup, self, m);
+}
+
+void edge_on_subscribe(struct child *self, const struct wire_subscribe *m)
+{
+	struct sup *s = self->sup;
+	struct lq_run *r = lq_find(s->lq, m->run);
+	struct wire_sub_state gone = {.sub = m->sub, .state = SUB_GONE};
+	if (!r || lq_run_tenant(r) != m->tenant || lq_run_state(r) == LQ_ENQUEUEING) {
+		child_send(self, WIRE_SUB_STATE, &gone);
+		return;
+	}
+	live_subscribe(s, live_get(s, m->run, m->tenant), self, m);
+}
+
+void edge_on_unsubscribe(struct child *self, const struct wire_unsubscribe *m)
+{
+	live_unsubscribe(self, m->sub);
+}

@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Batches of T0 and T1. */
+#include "supervisor/journal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/alloc.h"
+#include "common/clock.h"
+#include "common/die.h"
+#include "common/log.h"
+#include "common/loop.h"
+#include "supervisor/caps.h"
+#include "supervisor/children.h"
+#include "supervisor/journal_item.h"
+#include "supervisor/runs.h"
+#include "supervisor/sql.h"
+#include "supervisor/sup.h"
+
+#define SPARE_MOST 256
+#define KEEP_BYTES 4096
+
+enum flow { FLOW_ENQUEUE, FLOW_CLAIM, FLOWS };
+
+struct batch {
+	struct list items;
+	unsigned count;
+};
+
+struct journal {
+	struct sup *sup;
+	struct pg_pool *pool;
+	struct list waiting[FLOWS];
+	struct batch flight[FLOWS];
+	struct list spare;
+	unsigned spare_count, pending;
+	int in_flight;              /* requests */
+	unsigned one_by_one[FLOWS]; /* so many more batches of one row each */
+	int64_t flight_start_us;
+	void (*stopped)(void *arg);
+	void *stopped_arg;
+};
+
+/* ---- items */
+
+static struct item *item_new(struct journal *j, struct lq_run *r, int worker)
+{
+	struct list *n = list_pop(&j->spare);
+	struct item *it = n ? list_entry(n, struct item, node) : xcalloc(1, sizeof *it);
+	struct strbuf text = it->text;
+	j->spare_count -= n != NULL;
+	strbuf_reset(&text);
+	*it = (struct item){
+		.text = text, .run = r, .worker = worker, .tenant = lq_run_tenant(r)};
+	it->run_id = lq_run_id(r);
+	it->session = lq_run_session(r);
+	list_init(&it->node);
+	struct child *w = worker >= 0 ? child_worker(j->sup, worker) : NULL;
+	if (w) {
+		it->worker_life = w->incarnation;
+		it->cap = *cap_get(w, it->tenant);
+	}
+	j->pending++;
+	return it;
+}
+
+static void item_done(struct journal *j, struct item *it)
+{
+	list_remove(&it->node);
+	j->pending--;
+	if (j->spare_count >= SPARE_MOST || it->text.cap > KEEP_BYTES) {
+		strbuf_fini(&it->text);
+		free(it);
+		return;
+	}
+	j->spare_count++;
+	list_push_front(&j->spare, &it->node);
+}
+
+static struct span keep(struct item *it, struct slice s)
+{
+	struct span span = {it->text.n, s.n};
+	strbuf_add_slice(&it->text, s);
+	return span;
+}
+
+void journal_enqueue(struct journal *j, struct lq_run *r, int worker, struct child *edge,
+		     const struct wire_enqueue *m, int64_t order_us)
+{
+	struct item *it = item_new(j, r, worker);
+	it->edge = edge;
+	it->edge_life = edge->incarnation;
+	it->enqueue = *m;
+	it->user = keep(it, m->user);
+	it->key = keep(it, m->idem_key);
+	it->hash = keep(it, m->body_hash);
+	it->body = keep(it, m->body);
+	it->order_us = order_us;
+	list_push(&j->waiting[FLOW_ENQUEUE], &it->node);
+	loop_again(j->sup->loop);
+}
+
+void journal_claim(struct journal *j, struct lq_run *r, int worker, int crashed)
+{
+	struct item *it = item_new(j, r, worker);
+	it->crashed = crashed != 0;
+	list_push(&j->waiting[FLOW_CLAIM], &it->node);
+	loop_again(j->sup->loop);
+}
+
+/* ---- the batch */
+
+static void gather(struct journal *j, enum flow f)
+{
+	struct batch *b = &j->flight[f];
+	unsigned most = j->one_by_one[f] ? 1 : LIMIT_BATCH_RUNS;
+	size_t bytes = 0;
+	while (b->count < most && bytes < LIMIT_BATCH_BYTES &&
+	       !list_is_empty(&j->waiting[f])) {
+		struct item *it = list_entry(list_pop(&j->waiting[f]), struct item, node);
+		bytes += it->text.n;
+		list_push(&b->items, &it->node);
+		b->count++;
+	}
+	if (b->count && j->one_by_one[f])
+		j->one_by_one[f]--;
+}
+
+/* Capabilities used in this batch and not granted yet; a grant that is sent twice changes
+ * nothing. */
+static void add_grants(struct journal *j, struct pg_request *r, struct batch *b)
+{
+	unsigned n = 0;
+	list_each (at, &b->items) {
+		struct item *it = list_entry(at, struct item, node);
+		struct child *w =
+			it->worker >= 0 ? child_worker(j->sup, it->worker) : NULL;
+		if (w && uuid_eq(w->incarnation, it->worker_life) &&
+		    !cap_get(w, it->tenant)->granted)
+			n++;
+	}
+	if (n)
+		item_put_grants(pg_add(r, SQL_CAP_GRANT), j->sup, &b->items);
+}
+
+static void on_answer(void *arg, const struct pg_answer *a, enum flow f);
+
+static void on_enqueued(void *arg, const struct pg_answer *a)
+{
+	on_answer(arg, a, FLOW_ENQUEUE);
+}
+
+static void on_claimed(void *arg, const struct pg_answer *a)
+{
+	on_answer(arg, a, FLOW_CLAIM);
+}
+
+static void send_batch(struct journal *j, enum flow f)
+{
+	struct batch *b = &j->flight[f];
+	gather(j, f);
+	if (b->count == 0)
+		return;
+	struct pg_request *r = pg_begin(j->pool);
+	add_grants(j, r, b);
+	if (f == FLOW_ENQUEUE)
+		item_put_enqueues(pg_add(r, SQL_ENQUEUE), j->sup, &b->items);
+	else
+		item_put_claims(pg_add(r, SQL_CLAIM), j->sup, &b->items);
+	j->in_flight++;
+	j->flight_start_us = loop_now_us(j->sup->loop);
+	pg_submit(r, PG_ANY, 0, f == FLOW_ENQUEUE ? on_enqueued : on_claimed, j);
+}
+
+/* LOOP_STEPS: before the pool writes. */
+static void on_turn(void *arg)
+{
+	struct journal *j = arg;
+	if (j->in_flight || !pg_pool_is_up(j->pool) || !j->sup->lease_held)
+		return;
+	for (enum flow f = 0; f < FLOWS; f++)
+		send_batch(j, f);
+}
+
+/* ---- answers */
+
+static void put_back(struct journal *j, enum flow f, bool resend)
+{
+	struct list *at =
+		j->waiting[f].next; /* before what came meanwhile, in the old order */
+	for (struct list *n; (n = list_pop(&j->flight[f].items));) {
+		list_entry(n, struct item, node)->resend |= resend;
+		list_insert_before(at, n);
+	}
+	j->flight[f].count = 0;
+}
+
+static void forget_grants(struct journal *j, struct batch *b)
+{
+	list_each (at, &b->items) {
+		struct item *it = list_entry(at, struct item, node);
+		struct child *w =
+			it->worker >= 0 ? child_worker(j->sup, it->worker) : NULL;
+		if (w && uuid_eq(w->incarnation, it->worker_life))
+			cap_get(w, it->tenant)->granted = false;
+	}
+}
+
+static bool is_transient(const char *sqlstate)
+{
+	static const char *const known[] = {"40001", "40P01", "55P03", "57014",
+					    "57P01", "57P02", "57P03", "53300"};
+	for (size_t i = 0; i < ARRAY_LEN(known); i++)
+		if (!strcmp(known[i], sqlstate))
+			return true;
+	return false;
+}
+
+static void refuse_all(struct journal *j, enum flow f, const struct pg_answer *a)
+{
+	for (struct list *n; (n = list_pop(&j->flight[f].items));) {
+		struct item *it = list_entry(n, struct item, node);
+		log_error("row-refused", "flow=%d sqlstate=%s message=\"%s\"", (int)f,
+			  a->sqlstate, a->message);
+		if (f == FLOW_ENQUEUE)
+			runs_enqueue_failed(j->sup, it,
+					    a->sqlstate[0] == '5' ? ERR_UNAVAILABLE
+								  : ERR_BAD_REQUEST);
+		else
+			runs_claim_failed(j->sup, it);
+		item_done(j, it);
+	}
+	j->flight[f].count = 0;
+}
+
+static void failed(struct journal *j, enum flow f, const struct pg_answer *a)
+{
+	forget_grants(j, &j->flight[f]);
+	if (a->fate != PG_ROLLED_BACK || is_transient(a->sqlstate)) {
+		put_back(j, f, a->fate == PG_UNKNOWN);
+		return;
+	}
+	if (j->flight[f].count > 1) {
+		log_warn("batch-refused", "rows=%u sqlstate=%s message=\"%s\"",
+			 j->flight[f].count, a->sqlstate, a->message);
+		j->one_by_one[f] += j->flight[f].count;
+		put_back(j, f, false);
+		return;
+	}
+	refuse_all(j, f, a);
+}
+
+static void deliver(struct journal *j, enum flow f, const struct pg_result *r)
+{
+	struct list items;
+	int row = 0, rows = pg_rows(r), number = 0;
+	list_init(&items);
+	for (struct list *n; (n = list_pop(&j->flight[f].items));)
+		list_push(&items, n);
+	j->flight[f].count = 0;
+	for (struct list *n; (n = list_pop(&items));) {
+		struct item *it = list_entry(n, struct item, node);
+		bool has_row = row < rows && pg_get_i64(r, row, 0) == ++number;
+		if (f == FLOW_ENQUEUE)
+			runs_enqueued(j->sup, it, r, row);
+		else
+			runs_claimed(j->sup, it, r, has_row ? row : -1);
+		row += has_row;
+		item_done(j, it);
+	}
+}
+
+static void on_answer(void *arg, const struct pg_answer *a, enum flow f)
+{
+	struct journal *j = arg;
+	j->in_flight--;
+	if (a->err == ERR_CANCELLED)
+		return;
+	if (a->err)
+		failed(j, f, a);
+	else
+		deliver(j, f, a->results[a->result_count - 1]);
+	loop_again(j->sup->loop);
+}
+
+/* ---- Postgres comes and goes */
+
+static void on_state(void *arg, bool up, const char *message)
+{
+	struct journal *j = arg;
+	log_at(up ? LOG_INFO : LOG_WARN, up ? "journal-up" : "journal-down",
+	       "message=\"%s\"", message);
+	if (up)
+		return;
+	list_each (n, &j->waiting[FLOW_ENQUEUE]) {
+		struct item *it = list_entry(n, struct item, node);
+		if (it->resend)
+			continue; /* it may have landed: only Postgres can tell */
+		runs_enqueue_failed(j->sup, it, ERR_UNAVAILABLE);
+		item_done(j, it);
+	}
+}
+
+bool journal_is_up(const struct journal *j)
+{
+	return pg_pool_is_up(j->pool) && j->sup->lease_held;
+}
+
+unsigned journal_pending(const struct journal *j)
+{
+	return j->pending;
+}
+
+struct burial {
+	struct journal *j;
+	int64_t tenant;
+	struct uuid run, session;
+};
+
+static void on_buried(void *arg, const struct pg_answer *a)
+{
+	struct burial b = *(struct burial *)arg;
+	free(arg);
+	if (a->err == ERR_CANCELLED)
+		return;
+	if (a->err == ERR_DATABASE) { /* idempotent: until it is known */
+		journal_bury(b.j, b.tenant, b.run, b.session);
+		return;
+	}
+	runs_buried(b.j->sup, b.run,
+		    pg_rows(a->results[0]) ? pg_get_time(a->results[0], 0, 2)
+					   : clock_real_us());
+}
+
+void journal_bury(struct journal *j, int64_t tenant, struct uuid run, struct uuid session)
+{
+	struct burial *b = xmalloc(sizeof *b);
+	struct pg_request *r = pg_begin(j->pool);
+	struct pg_params *p = pg_add(r, SQL_BURY);
+	*b = (struct burial){j, tenant, run, session};
+	pg_array(p, PG_INT8);
+	pg_i64(p, tenant);
+	pg_array_end(p);
+	pg_array(p, PG_UUID);
+	pg_uuid(p, run);
+	pg_array_end(p);
+	pg_array(p, PG_UUID);
+	pg_uuid(p, session);
+	pg_array_end(p);
+	pg_text(p, SLICE("poison"));
+	pg_text(p, SLICE("the run took its worker down three times; see the worker's "
+			 "last lines in the log"));
+	pg_submit(r, PG_ANY, 0, on_buried, b);
+}
+
+static void on_revoked(void *arg, const struct pg_answer *a)
+{
+	(void)arg;
+	if (a->err ==
+	    ERR_DATABASE) /* the worker is dead: a capability nobody has opens nothing */
+		log_warn("revoke-failed", "message=\"%s\"", a->message);
+}
+
+void journal_revoke(struct journal *j, struct uuid worker_incarnation)
+{
+	struct pg_request *r = pg_begin(j->pool);
+	pg_uuid(pg_add(r, SQL_CAP_REVOKE), worker_incarnation);
+	pg_submit(r, PG_ANY, 30000, on_revoked, j);
+}
+
+static void on_stopped(void *arg, const struct pg_answer *a)
+{
+	struct journal *j = arg;
+	(void)a;
+	j->stopped(j->stopped_arg);
+}
+
+void journal_stop(struct journal *j, void (*done)(void *arg), void *arg)
+{
+	struct pg_request *r = pg_begin(j->pool);
+	j->stopped = done;
+	j->stopped_arg = arg;
+	pg_uuid(pg_add(r, SQL_NODE_STOP), j->sup->node);
+	pg_submit(r, PG_ANY, 2000, on_stopped, j);
+}
+
+struct journal *journal_new(struct sup *s, const char *conninfo)
+{
+	struct journal *j = xcalloc(1, sizeof *j);
+	struct pg_pool_config config = {.conninfo = conninfo,
+					.connections = 1,
+					.stmts = supervisor_sql,
+					.stmt_count = SQL__COUNT,
+					.application_name = "terabits journal",
+					.on_state = on_state,
+					.arg = j};
+	j->sup = s;
+	for (int f = 0; f < FLOWS; f++) {
+		list_init(&j->waiting[f]);
+		list_init(&j->flight[f].items);
+	}
+	list_init(&j->spare);
+	loop_hook(s->loop, LOOP_STEPS, on_turn, j);
+	j->pool = pg_pool_new(s->loop, &config);
+	return j;
+}
+
+void journal_free(struct journal *j)
+{
+	if (!j)
+		return;
+	pg_pool_free(j->pool);
+	loop_unhook(j->sup->loop, on_turn, j);
+	for (int f = 0; f < FLOWS; f++) {
+		for (struct list *n; (n = list_pop(&j->waiting[f]));)
+			item_done(j, list_entry(n, struct item, node));
+		for (struct list *n; (n = list_pop(&j->flight[f].items));)
+			item_done(j, list_entry(n, struct item, node));
+	}
+	for (struct list *n; (n = list_pop(&j->spare));) {
+		struct item *it = list_entry(n, struct item, node);
+		strbuf_fini(&it->text);
+		free(it);
+	}
+	free(j);
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The supervisor's batch writer: T0 (tb.enqueue) and T1 (tb.claim).
+ *
+ * What comes in while a batch is under way makes up the next one: no timer, so an idle
+ * node commits at once and a busy one commits many runs together (LIMIT_BATCH_RUNS,
+ * measured as the largest lever of all). A batch whose commit is unknown goes again with
+ * p_resend; a row that fails its batch is found by sending the batch's rows one by one;
+ * deadlock and serialisation failures go again as they are. While Postgres is away new
+ * enqueues are refused, claims wait. Owns: the connection, the items. */
+#ifndef TB_JOURNAL_H
+#define TB_JOURNAL_H
+
+#include "common/ident.h"
+#include "proto/wire.h"
+
+struct sup;
+struct child;
+struct journal;
+struct lq_run;
+
+struct journal *journal_new(struct sup *s, const char *conninfo);
+void journal_free(struct journal *j);
+/* False: Postgres is away; nothing can be accepted. */
+bool journal_is_up(const struct journal *j);
+/* T0 of a run; m is copied. worker: start it with the same commit, or LQ_NO_WORKER. The
+ * edge is told by ENQUEUED. */
+void journal_enqueue(struct journal *j, struct lq_run *r, int worker, struct child *edge,
+		     const struct wire_enqueue *m, int64_t order_us);
+/* T1 of a run. */
+void journal_claim(struct journal *j, struct lq_run *r, int worker, int crashed);
+/* Ends a run as dead in the database; runs_buried follows. */
+void journal_bury(struct journal *j, int64_t tenant, struct uuid run,
+		  struct uuid session);
+/* The capabilities of a worker's ended life. */
+void journal_revoke(struct journal *j, struct uuid worker_incarnation);
+/* This node's life ends; done() afterwards, also when Postgres is away. */
+void journal_stop(struct journal *j, void (*done)(void *arg), void *arg);
+/* Items neither committed nor refused yet. */
+unsigned journal_pending(const struct journal *j);
+
+#endif

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * One row of a batch, and how a batch becomes parameters. */
+#ifndef TB_JOURNAL_ITEM_H
+#define TB_JOURNAL_ITEM_H
+
+#include "common/list.h"
+#include "common/pg/param.h"
+#include "proto/wire.h"
+#include "supervisor/caps.h"
+
+struct sup;
+struct lq_run;
+
+/* A piece of item.text. */
+struct span {
+	size_t at, n;
+};
+
+struct item {
+	struct list node;
+	struct lq_run *run;
+	struct uuid run_id, session;
+	int64_t tenant;
+	int worker; /* or LQ_NO_WORKER */
+	struct uuid worker_life;
+	struct cap cap;
+	bool resend, crashed;
+	/* T0 */
+	struct child *edge;
+	struct uuid edge_life;
+	struct wire_enqueue enqueue; /* its strings are not valid: the spans are */
+	struct span user, key, hash, body;
+	int64_t order_us;
+	struct strbuf text;
+};
+
+static inline struct slice item_text(const struct item *it, struct span s)
+{
+	return slice_of(it->text.p + s.at, s.n);
+}
+
+void item_put_enqueues(struct pg_params *p, struct sup *s, struct list *items);
+void item_put_claims(struct pg_params *p, struct sup *s, struct list *items);
+/* Those of the batch's capabilities that were not granted yet; marks them granted. */
+void item_put_grants(struct pg_params *p, struct sup *s, struct list *items);
+
+#endif

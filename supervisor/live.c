@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Event rings and listeners. */
+#include "supervisor/live.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/alloc.h"
+#include "supervisor/children.h"
+#include "supervisor/sup.h"
+
+#define RING_MOST (256u << 10)
+#define RINGS_MOST (32u << 20)
+
+struct sub {
+	struct list by_live, by_edge;
+	struct live *live;
+	struct child *edge;
+	uint64_t id;
+	bool end_only;
+};
+
+/* One event inside a ring, followed by its body. */
+struct entry {
+	uint32_t seq, offset, body_len;
+	uint8_t type, durable;
+	int64_t at_us;
+};
+
+static size_t rings_bytes; /* of the whole node */
+
+struct live *live_find(struct sup *s, struct uuid run)
+{
+	return map_get(s->lives, uuid_slice(&run));
+}
+
+struct live *live_get(struct sup *s, struct uuid run, int64_t tenant)
+{
+	struct live *l = live_find(s, run);
+	if (l)
+		return l;
+	l = xcalloc(1, sizeof *l);
+	l->run = run;
+	l->tenant = tenant;
+	list_init(&l->subs);
+	map_put(s->lives, uuid_slice(&run), l);
+	return l;
+}
+
+/* ---- the ring */
+
+static void ring_drop_first(struct live *l, size_t bytes)
+{
+	size_t at = 0;
+	struct entry e;
+	while (at < l->ring.n && at < bytes) {
+		memcpy(&e, l->ring.p + at, sizeof e);
+		if (e.seq > l->floor_seq && e.durable)
+			l->floor_seq = e.seq;
+		at += sizeof e + e.body_len;
+	}
+	rings_bytes -= at;
+	strbuf_eat(&l->ring, at);
+}
+
+static void ring_add(struct live *l, const struct wire_event *e)
+{
+	struct entry entry = {.seq = e->seq,
+			      .offset = e->offset,
+			      .body_len = (uint32_t)e->body.n,
+			      .type = (uint8_t)e->type,
+			      .durable = e->durable,
+			      .at_us = e->at_us};
+	if (l->ring.n + sizeof entry + e->body.n > RING_MOST)
+		ring_drop_first(l, l->ring.n / 2);
+	if (rings_bytes > RINGS_MOST)
+		ring_drop_first(l, l->ring.n);
+	strbuf_add(&l->ring, &entry, sizeof entry);
+	strbuf_add_slice(&l->ring, e->body);
+	rings_bytes += sizeof entry + e->body.n;
+}
+
+/* ---- listeners */
+
+static void sub_free(struct sub *sub)
+{
+	uint64_t id = sub->id;
+	map_take(sub->edge->subs_by_id, slice_of(&id, sizeof id));
+	list_remove(&sub->by_live);
+	list_remove(&sub->by_edge);
+	free(sub);
+}
+
+static void tell(struct sub *sub, const struct wire_event *e)
+{
+	struct wire_sub_event m = {.sub = sub->id,
+				   .seq = e->seq,
+				   .offset = e->offset,
+				   .type = e->type,
+				   .durable = e->durable,
+				   .at_us = e->at_us,
+				   .body = e->body};
+	if (!sub->end_only)
+		child_send(sub->edge, WIRE_SUB_EVENT, &m);
+}
+
+void live_resume(struct live *l, uint32_t ev_seq)
+{
+	struct wire_sub_state gap = {.state = SUB_GAP};
+	if (l->last_seq >= ev_seq)
+		return;
+	ring_drop_first(l, l->ring.n);
+	l->floor_seq = l->last_seq = ev_seq;
+	list_each (n, &l->subs) {
+		struct sub *sub = list_entry(n, struct sub, by_live);
+		if (sub->end_only)
+			continue;
+		gap.sub = sub->id;
+		child_send(sub->edge, WIRE_SUB_STATE, &gap);
+		sub_free(sub);
+	}
+}
+
+void live_event(struct sup *s, struct live *l, const struct wire_event *e)
+{
+	(void)s;
+	ring_add(l, e);
+	if (e->durable)
+		l->last_seq = e->seq;
+	list_each (n, &l->subs)
+		tell(list_entry(n, struct sub, by_live), e);
+}
+
+void live_end(struct sup *s, struct live *l, const struct wire_sub_end *end)
+{
+	if (!l)
+		return;
+	for (struct list *n; !list_is_empty(&l->subs);) {
+		n = l->subs.next;
+		struct sub *sub = list_entry(n, struct sub, by_live);
+		struct wire_sub_end m = *end;
+		m.sub = sub->id;
+		child_send(sub->edge, WIRE_SUB_END, &m);
+		sub_free(sub);
+	}
+	map_take(s->lives, uuid_slice(&l->run));
+	rings_bytes -= l->ring.n;
+	strbuf_fini(&l->ring);
+	free(l);
+}
+
+static void replay(struct live *l, struct sub *sub, const struct wire_subscribe *m)
+{
+	struct entry e;
+	for (size_t at = 0; at < l->ring.n; at += sizeof e + e.body_len) {
+		memcpy(&e, l->ring.p + at, sizeof e);
+		if (e.seq <= m->after_seq) /* pieces it has seen in part, the edge cuts */
+			continue;
+		struct wire_event event = {
+			.seq = e.seq,
+			.offset = e.offset,
+			.type = e.type,
+			.durable = e.durable,
+			.at_us = e.at_us,
+			.body = slice_of(l->ring.p + at + sizeof e, e.body_len)};
+		tell(sub, &event);
+	}
+}
+
+void live_subscribe(struct sup *s, struct live *l, struct child *edge,
+		    const struct wire_subscribe *m)
+{
+	(void)s;
+	struct wire_sub_state state = {.sub = m->sub, .state = SUB_LIVE};
+	if (!m->end_only && m->after_seq < l->floor_seq) {
+		state.state = SUB_GAP;
+		child_send(edge, WIRE_SUB_STATE, &state);
+		return;
+	}
+	struct sub *sub = xcalloc(1, sizeof *sub);
+	*sub = (struct sub){
+		.live = l, .edge = edge, .id = m->sub, .end_only = m->end_only};
+	list_push(&l->subs, &sub->by_live);
+	list_push(&edge->subs, &sub->by_edge);
+	map_put(edge->subs_by_id, slice_of(&sub->id, sizeof sub->id), sub);
+	child_send(edge, WIRE_SUB_STATE, &state);
+	if (!m->end_only)
+		replay(l, sub, m);
+}
+
+void live_unsubscribe(struct child *edge, uint64_t id)
+{
+	struct sub *sub = map_get(edge->subs_by_id, slice_of(&id, sizeof id));
+	if (sub)
+		sub_free(sub);
+}
+
+void live_drop_edge(struct child *edge)
+{
+	while (!list_is_empty(&edge->subs))
+		sub_free(list_entry(edge->subs.next, struct sub, by_edge));
+}

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * terabitsd: the supervisor of a node. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/alloc.h"
+#include "common/clock.h"
+#include "common/crypto.h"
+#include "common/die.h"
+#include "common/log.h"
+#include "common/loop.h"
+#include "supervisor/admin.h"
+#include "supervisor/children.h"
+#include "supervisor/door.h"
+#include "supervisor/journal.h"
+#include "supervisor/lease.h"
+#include "supervisor/runs.h"
+#include "supervisor/sup.h"
+
+#define NODE_RUNNING 10000
+
+static void on_stop(void *sup, int signo)
+{
+	(void)signo;
+	sup_drain(sup);
+}
+
+static void on_child(void *sup, int signo)
+{
+	(void)signo;
+	children_reap(sup);
+}
+
+static void on_tick(void *arg)
+{
+	struct sup *s = arg;
+	sup_step(s, &(struct lq_event){.kind = LQ_TICK, .now_us = clock_real_us()});
+}
+
+/* The time for a polite end is over: first of the runs, then of the children. */
+static void on_drain_limit(void *arg)
+{
+	struct sup *s = arg;
+	if (s->state == SUP_DRAINING)
+		sup_drain(s);
+	else
+		children_kill(s);
+}
+
+static void make_directory(const char *path, mode_t mode)
+{
+	if (mkdir(path, mode) && errno != EEXIST)
+		fatal("the directory %s cannot be made: %s. Set TERABITS_RUNTIME_DIR to "
+		      "a writable one",
+		      path, strerror(errno));
+	if (access(path, W_OK | X_OK))
+		fatal("the directory %s is not writable for uid %u", path,
+		      (unsigned)getuid());
+}
+
+static void choose_directories(struct sup *s)
+{
+	const char *given = s->config.runtime_dir, *xdg = getenv("XDG_RUNTIME_DIR");
+	char links[80];
+	if (*given)
+		snprintf(s->runtime_dir, sizeof s->runtime_dir, "%s", given);
+	else if (xdg && *xdg && strlen(xdg) < 40)
+		snprintf(s->runtime_dir, sizeof s->runtime_dir, "%s/terabits", xdg);
+	else
+		snprintf(s->runtime_dir, sizeof s->runtime_dir, "/tmp/terabits-%u",
+			 (unsigned)getuid());
+	make_directory(s->runtime_dir, 0711);
+	snprintf(links, sizeof links, "%s/l", s->runtime_dir);
+	make_directory(links, 0700);
+	if (*s->config.binaries_dir) {
+		snprintf(s->binaries, sizeof s->binaries, "%s", s->config.binaries_dir);
+		return;
+	}
+	ssize_t n = readlink("/proc/self/exe", s->binaries, sizeof s->binaries - 1);
+	if (n <= 0)
+		fatal("/proc is not mounted: it is needed");
+	s->binaries[n] = 0;
+	*strrchr(s->binaries, '/') = 0;
+}
+
+static void choose_model(struct sup *s)
+{
+	const struct config *c = &s->config;
+	if (*c->model)
+		snprintf(s->model, sizeof s->model, "%s", c->model);
+	else if (*c->openai_api_key || *c->openai_base_url)
+		snprintf(s->model, sizeof s->model, "openai/%s", c->openai_model);
+	else
+		snprintf(s->model, sizeof s->model, "offline/rules");
+}
+
+static void set_up(struct sup *s)
+{
+	struct lq_limits limits = {.node_running = NODE_RUNNING,
+				   .node_waiting = LIMIT_NODE_WAITING,
+				   .lane_waiting = LIMIT_LANE_WAITING,
+				   .worker_running = (uint32_t)s->config.worker_runs};
+	list_init(&s->children);
+	s->node = uuid7_new();
+	s->lives = map_new();
+	s->loop = loop_new();
+	s->started_us = loop_now_us(s->loop);
+	s->lq = lq_new(&limits, runs_act, s);
+	s->tick = loop_timer_new(s->loop, on_tick, s);
+	s->drain_limit = loop_timer_new(s->loop, on_drain_limit, s);
+	loop_signal(s->loop, SIGTERM, on_stop, s);
+	loop_signal(s->loop, SIGINT, on_stop, s);
+	loop_signal(s->loop, SIGCHLD, on_child, s);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+int main(int argc, char **argv)
+{
+	static struct sup s;
+	if (argc > 1) {
+		printf("%s %s: the supervisor of a Terabits node. Settings come from the "
+		       "environment:\n",
+		       argv[0], TB_VERSION);
+		config_help(stdout);
+		return strcmp(argv[1], "--help") && strcmp(argv[1], "--version") ? 2 : 0;
+	}
+	log_init("supervisor", LOG_INFO);
+	crypto_init();
+	config_load(&s.config);
+	if (log_level_parse(s.config.log_level) < 0)
+		fatal_usage(
+			"TERABITS_LOG_LEVEL: '%s' is none of debug, info, warn, error",
+			s.config.log_level);
+	log_init("supervisor", (enum log_level)log_level_parse(s.config.log_level));
+	setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+	prctl(PR_SET_DUMPABLE, 0); /* secrets of children pass through this memory */
+	choose_directories(&s);
+	choose_model(&s);
+	s.listen_fd = door_listen(s.config.listen);
+	set_up(&s);
+	s.admin = admin_open(&s);
+	children_new(&s);
+	AUTO(auto_free) char *conninfo = sup_conninfo(&s, "tb_supervisor");
+	lease_start(&s);
+	s.journal = journal_new(&s, conninfo);
+	loop_run(s.loop);
+	admin_close(s.admin);
+	config_wipe(&s.config);
+	log_info("node-stopped", "ended=%llu", (unsigned long long)s.runs_ended);
+	return 0;
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What workers say. */
+#include "common/clock.h"
+#include "common/log.h"
+#include "supervisor/children.h"
+#include "supervisor/live.h"
+#include "supervisor/runs.h"
+#include "supervisor/sup.h"
+
+#define DISPATCH_SELF struct child
+#define DISPATCH_PREFIX worker
+#define DISPATCH_CHILD_UP DISPATCH_TAKE
+#define DISPATCH_WORKER_UP DISPATCH_TAKE
+#include "proto/dispatch.h"
+
+void worker_link_message(void *child, enum wire_id id, const union wire_any *m)
+{
+	dispatch(child, id, m);
+}
+
+void worker_on_ready(struct child *self, const struct wire_ready *m)
+{
+	child_ready(self, m);
+}
+
+void worker_on_ping(struct child *self, const struct wire_ping *m)
+{
+	child_ping(self, m);
+}
+
+/* The run if this worker is its runner under that fence. */
+static struct lq_run *own_run(struct child *w, struct uuid run, int64_t fence)
+{
+	struct lq_run *r = lq_find(w->sup->lq, run);
+	struct live *l = live_find(w->sup, run);
+	if (!r || !l || lq_run_state(r) != LQ_RUNNING || lq_run_worker(r) != w->ordinal ||
+	    l->fence != fence)
+		return NULL;
+	return r;
+}
+
+void worker_on_run_accepted(struct child *self, const struct wire_run_accepted *m)
+{
+	if (!own_run(self, m->run, m->fence))
+		child_punish(self, "it accepted a run it was not given");
+}
+
+void worker_on_event(struct child *self, const struct wire_event *m)
+{
+	struct live *l = live_find(self->sup, m->run);
+	if (l && own_run(self, m->run, m->fence))
+		live_event(self->sup, l, m);
+}
+
+void worker_on_run_done(struct child *self, const struct wire_run_done *m)
+{
+	struct sup *s = self->sup;
+	struct lq_run *r = own_run(self, m->run, m->fence);
+	if (!r)
+		return;
+	struct live *l = live_find(s, m->run);
+	struct wire_sub_end end = {.result = m->result,
+				   .error = m->error,
+				   .started_us = l->started_us,
+				   .ended_us =
+					   m->ended_us ? m->ended_us : clock_real_us()};
+	live_end(s, l, &end);
+	s->runs_ended++;
+	sup_step(s, &(struct lq_event){.kind = LQ_ENDED, .run = r});
+	sup_drain_check(s);
+}
+
+void worker_on_run_lost(struct child *self, const struct wire_run_lost *m)
+{
+	struct lq_run *r = own_run(self, m->run, m->fence);
+	if (!r)
+		return;
+	log_warn("run-lost", "worker=%d", self->ordinal);
+	sup_step(self->sup, &(struct lq_event){.kind = LQ_LOST, .run = r});
+}
