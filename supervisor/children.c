@@ -295,6 +295,14 @@ static void forget_life(struct child *c)
 	caps_drop(c);
 }
 
+/* Status 2 is "I can never run like this": trying again would only fill the log. */
+static void give_up_on_usage(const struct child *c, const char *name, int status)
+{
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 2)
+		fatal_usage("%s.%d cannot run here: its line above says why", name,
+			    c->ordinal);
+}
+
 static void died(struct child *c, int status)
 {
 	struct sup *s = c->sup;
@@ -319,19 +327,18 @@ static void died(struct child *c, int status)
 					       .worker = c->ordinal});
 		sup_place(s);
 	}
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 2)
-		log_error("child-misconfigured",
-			  "child=%s.%d message=\"see its line above\"", name_of(c),
-			  c->ordinal);
+	give_up_on_usage(c, name_of(c), status);
 	c->backoff_us = lived_us > EARLY_DEATH_US ? BACKOFF_FIRST_US : c->backoff_us * 2;
 	if (c->backoff_us > BACKOFF_MOST_US)
 		c->backoff_us = BACKOFF_MOST_US;
 	loop_timer_start(c->rebirth, c->backoff_us);
 }
 
-static void launcher_died(struct child *c)
+static void launcher_died(struct child *c, int status)
 {
 	c->launcher_pid = -1;
+	if (c->sup->state != SUP_STOPPING)
+		give_up_on_usage(c, "launcher", status);
 	if (c->pid > 0 && c->sup->state != SUP_STOPPING)
 		child_punish(c, "its launcher died");
 	else if (c->sup->state == SUP_STOPPING)
@@ -347,7 +354,7 @@ void children_reap(struct sup *s)
 			if (c->pid == pid)
 				died(c, status);
 			else if (c->launcher_pid == pid)
-				launcher_died(c);
+				launcher_died(c, status);
 		}
 	}
 }

@@ -17,11 +17,17 @@
 #define VIRTUAL_STEP                                                                     \
 	1000000LL /* divided by the weight: a tenant's virtual time for one start */
 
+/* The ready lanes of one tenant that belong to one worker. */
+struct share {
+	struct tenant *tenant;
+	struct heap ready;    /* lanes, by key */
+	struct heap_node top; /* in worker.shares while the tenant is below its cap */
+};
+
 struct tenant {
 	int64_t id;
-	struct heap ready;    /* lanes, by key */
-	struct heap_node top; /* in lq.tenants while it may start one */
-	int64_t virtual_us;   /* finish tag of its last start */
+	struct share *shares[LQ_MAX_WORKERS]; /* made on first use */
+	int64_t virtual_us;                   /* finish tag of its last start */
 	uint32_t running, waiting, runs, max_running, max_queued, weight;
 };
 
@@ -30,9 +36,8 @@ struct lane {
 	struct tenant *tenant;
 	struct list waiting;   /* runs by lane_pos */
 	struct lq_run *active; /* CLAIMING or RUNNING, or ENQUEUEING with a fused start */
-	struct heap_node ready;
-	struct heap_node parked; /* in the heap of parked_at */
-	int parked_at;           /* a worker, or LQ_NO_WORKER: the homeless */
+	struct heap_node ready; /* in the heap of ready_at */
+	int ready_at;           /* a worker */
 	uint32_t slot, runs, waiting_count;
 };
 
@@ -55,7 +60,7 @@ struct worker {
 	bool up;
 	uint32_t running;
 	struct list active; /* runs CLAIMING or RUNNING on it, or fused */
-	struct heap parked; /* ready lanes it cannot take now, by key */
+	struct heap shares; /* of the tenants that may start one here, by virtual time */
 };
 
 struct lq {
@@ -63,9 +68,7 @@ struct lq {
 	lq_act_fn *act;
 	void *ctx;
 	struct map *tenants_by_id, *lanes;
-	struct heap tenants; /* those that may start one, by virtual time */
 	struct heap delayed;
-	struct heap homeless; /* ready lanes whose slot nobody owns */
 	struct worker workers[LQ_MAX_WORKERS];
 	int16_t slots[LIMIT_SLOTS];
 	struct lq_run **buckets;
@@ -189,11 +192,20 @@ static void lane_drop(struct lq *q, struct lane *l)
 	free(l);
 }
 
+static void tenant_free(struct tenant *t)
+{
+	for (int w = 0; w < LQ_MAX_WORKERS; w++) {
+		if (t->shares[w])
+			heap_fini(&t->shares[w]->ready);
+		free(t->shares[w]);
+	}
+	free(t);
+}
+
 static void tenant_drop(struct lq *q, struct tenant *t)
 {
 	map_take(q->tenants_by_id, slice_of(&t->id, sizeof t->id));
-	heap_fini(&t->ready);
-	free(t);
+	tenant_free(t);
 }
 
 static void run_forget(struct lq *q, struct lq_run *r)
@@ -221,16 +233,35 @@ static struct lq_run *lane_head(const struct lane *l)
 		       : list_entry(l->waiting.next, struct lq_run, node);
 }
 
+static void share_judge(struct lq *q, struct tenant *t, int w)
+{
+	struct share *s = t->shares[w];
+	struct heap *shares = &q->workers[w].shares;
+	bool may = s && s->ready.n > 0 && t->running < t->max_running;
+	if (may && !heap_has(&s->top))
+		heap_add(shares, &s->top,
+			 t->virtual_us > q->virtual_us ? t->virtual_us : q->virtual_us);
+	else if (s && !may)
+		heap_remove(shares, &s->top);
+}
+
+/* After a change of its running or its cap. */
 static void tenant_judge(struct lq *q, struct tenant *t)
 {
-	bool may = t->ready.n > 0 && t->running < t->max_running;
-	if (may && !heap_has(&t->top)) {
-		int64_t start =
-			t->virtual_us > q->virtual_us ? t->virtual_us : q->virtual_us;
-		heap_add(&q->tenants, &t->top, start);
-	} else if (!may) {
-		heap_remove(&q->tenants, &t->top);
-	}
+	for (int w = 0; w < LQ_MAX_WORKERS; w++)
+		share_judge(q, t, w);
+}
+
+/* After a start: its shares get a new place behind the others'. */
+static void tenant_charge(struct lq *q, struct tenant *t, int64_t start_us)
+{
+	if (start_us > q->virtual_us)
+		q->virtual_us = start_us;
+	t->virtual_us = start_us + VIRTUAL_STEP / t->weight;
+	for (int w = 0; w < LQ_MAX_WORKERS; w++)
+		if (t->shares[w])
+			heap_remove(&q->workers[w].shares, &t->shares[w]->top);
+	tenant_judge(q, t);
 }
 
 static bool has_credit(const struct lq *q, int w)
@@ -238,16 +269,12 @@ static bool has_credit(const struct lq *q, int w)
 	return q->workers[w].up && q->workers[w].running < q->limits.worker_running;
 }
 
-static struct heap *parking(struct lq *q, int w)
-{
-	return w == LQ_NO_WORKER ? &q->homeless : &q->workers[w].parked;
-}
-
 static void lane_unready(struct lq *q, struct lane *l)
 {
-	heap_remove(parking(q, l->parked_at), &l->parked);
-	heap_remove(&l->tenant->ready, &l->ready);
-	tenant_judge(q, l->tenant);
+	if (!heap_has(&l->ready))
+		return;
+	heap_remove(&l->tenant->shares[l->ready_at]->ready, &l->ready);
+	share_judge(q, l->tenant, l->ready_at);
 }
 
 static void lane_judge(struct lq *q, struct lane *l)
@@ -255,25 +282,28 @@ static void lane_judge(struct lq *q, struct lane *l)
 	struct lq_run *head = lane_head(l);
 	int w = q->slots[l->slot];
 	lane_unready(q, l);
-	if (!head || l->active)
+	if (!head || l->active || w == LQ_NO_WORKER)
 		return;
-	if (w == LQ_NO_WORKER || !has_credit(q, w)) {
-		l->parked_at = w;
-		heap_add(parking(q, w), &l->parked, head->key);
-		return;
+	struct share **share = &l->tenant->shares[w];
+	if (!*share) {
+		*share = xcalloc(1, sizeof **share);
+		(*share)->tenant = l->tenant;
 	}
-	heap_add(&l->tenant->ready, &l->ready, head->key);
-	tenant_judge(q, l->tenant);
+	l->ready_at = w;
+	heap_add(&(*share)->ready, &l->ready, head->key);
+	share_judge(q, l->tenant, w);
 }
 
-/* As many parked lanes as the worker has credit for, the oldest first. */
-static void unpark(struct lq *q, int w)
+/* Whose turn it is, among the workers that have room: the smallest virtual time. */
+static struct share *next_share(const struct lq *q)
 {
-	struct heap *parked = parking(q, w);
-	uint32_t credit =
-		has_credit(q, w) ? q->limits.worker_running - q->workers[w].running : 0;
-	while (credit-- > 0 && heap_top(parked))
-		lane_judge(q, container_of(heap_top(parked), struct lane, parked));
+	struct heap_node *best = NULL;
+	for (int w = 0; w < LQ_MAX_WORKERS; w++) {
+		struct heap_node *top = heap_top(&q->workers[w].shares);
+		if (top && has_credit(q, w) && (!best || top->key < best->key))
+			best = top;
+	}
+	return best ? container_of(best, struct share, top) : NULL;
 }
 
 /* ---- run states */
@@ -319,15 +349,13 @@ static void activate(struct lq *q, struct lq_run *r, int w, enum lq_state state)
 static void deactivate(struct lq *q, struct lq_run *r)
 {
 	struct lane *l = r->lane;
-	int w = r->worker;
 	check(l->active == r);
 	l->active = NULL;
 	list_remove(&r->node);
 	l->tenant->running--;
 	q->running--;
-	q->workers[w].running--;
+	q->workers[r->worker].running--;
 	tenant_judge(q, l->tenant);
-	unpark(q, w);
 }
 
 static void act(struct lq *q, struct lq_action a)
@@ -335,25 +363,18 @@ static void act(struct lq *q, struct lq_action a)
 	q->act(q->ctx, &a);
 }
 
-/* Starts what can start: the tenant with the smallest virtual time, its lane with the
- * smallest key. */
+/* Starts what can start: the tenant whose turn it is, its lane with the smallest key. */
 static void start_ready(struct lq *q)
 {
+	struct share *s;
 	while (!q->paused && q->running < q->limits.node_running &&
-	       heap_top(&q->tenants)) {
-		struct tenant *t =
-			container_of(heap_top(&q->tenants), struct tenant, top);
-		struct lane *l = container_of(heap_top(&t->ready), struct lane, ready);
-		int w = q->slots[l->slot];
-		if (w == LQ_NO_WORKER || !has_credit(q, w)) {
-			lane_judge(q, l); /* parks it */
-			continue;
-		}
+	       (s = next_share(q))) {
+		struct lane *l = container_of(heap_top(&s->ready), struct lane, ready);
 		struct lq_run *r = lane_head(l);
-		q->virtual_us = t->top.key;
-		t->virtual_us = t->top.key + VIRTUAL_STEP / t->weight;
-		heap_remove(&q->tenants, &t->top);
+		int w = l->ready_at;
+		int64_t start_us = s->top.key;
 		lane_unready(q, l);
+		tenant_charge(q, l->tenant, start_us);
 		waiting_take(q, r);
 		activate(q, r, w, LQ_CLAIMING);
 		act(q, (struct lq_action){.kind = LQ_DO_CLAIM,
@@ -392,7 +413,7 @@ static int fused_worker(const struct lq *q, const struct lane *l,
 	if (!has_credit(q, w))
 		return LQ_NO_WORKER;
 	if (q->running >= q->limits.node_running || t->running >= t->max_running ||
-	    t->ready.n > 0 || heap_top(&q->tenants))
+	    next_share(q))
 		return LQ_NO_WORKER;
 	return w;
 }
@@ -406,6 +427,7 @@ static void on_enqueue(struct lq *q, const struct lq_event *e)
 		return;
 	}
 	struct lq_run *r = run_new(q, e->item);
+	tenant_judge(q, r->lane->tenant); /* its cap may be another now */
 	int w = fused_worker(q, r->lane, e->item);
 	r->state = LQ_ENQUEUEING;
 	r->lane_pos = INT64_MAX;
@@ -478,6 +500,7 @@ static void run_again(struct lq *q, struct lq_run *r)
 static void on_loaded(struct lq *q, const struct lq_event *e)
 {
 	struct lq_run *r = run_new(q, e->item);
+	tenant_judge(q, r->lane->tenant);
 	r->lane_pos = e->item->lane_pos;
 	if (e->item->run_at_us > e->now_us && !e->ran)
 		r->due.key = e->item->run_at_us;
@@ -574,7 +597,6 @@ static void apply(struct lq *q, const struct lq_event *e)
 		break;
 	case LQ_WORKER_UP:
 		q->workers[e->worker].up = true;
-		unpark(q, e->worker);
 		break;
 	case LQ_WORKER_DOWN:
 		on_worker_down(q, e->worker);
@@ -691,16 +713,12 @@ void lq_free(struct lq *q)
 	while (map_next(q->lanes, &it, NULL, &p))
 		free(p);
 	it = 0;
-	while (map_next(q->tenants_by_id, &it, NULL, &p)) {
-		heap_fini(&((struct tenant *)p)->ready);
-		free(p);
-	}
+	while (map_next(q->tenants_by_id, &it, NULL, &p))
+		tenant_free(p);
 	for (int w = 0; w < LQ_MAX_WORKERS; w++)
-		heap_fini(&q->workers[w].parked);
+		heap_fini(&q->workers[w].shares);
 	map_free(q->lanes);
 	map_free(q->tenants_by_id);
-	heap_fini(&q->homeless);
-	heap_fini(&q->tenants);
 	heap_fini(&q->delayed);
 	free(q->buckets);
 	free(q);
