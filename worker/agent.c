@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Parsing of agent_revisions.config and a small cache of the result. A tool that this
+ * build does not know refuses the whole agent: guessing which tools were meant would be
+ * worse than saying so. */
+#include "worker/agent.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/alloc.h"
+#include "common/attr.h"
+#include "common/die.h"
+#include "common/json.h"
+#include "common/map.h"
+#include "worker/tools/registry.h"
+
+#define CACHED_MOST 512
+#define CONFIG_MOST (1u << 20)
+
+struct agents {
+	struct map *by_key;
+	struct list lru;
+	struct llm_tool *tools; /* the registry in the models' words */
+};
+
+struct key {
+	int64_t tenant;
+	struct uuid id;
+	int64_t revision;
+};
+
+static struct slice key_of(struct key *k, int64_t tenant, struct uuid id, int revision)
+{
+	memset(k, 0, sizeof *k);
+	k->tenant = tenant;
+	k->id = id;
+	k->revision = revision;
+	return slice_of(k, sizeof *k);
+}
+
+struct agents *agents_new(void)
+{
+	struct agents *s = xcalloc(1, sizeof *s);
+	s->by_key = map_new();
+	s->tools = xcalloc(tool_count(), sizeof *s->tools);
+	list_init(&s->lru);
+	for (size_t i = 0; i < tool_count(); i++)
+		s->tools[i] = (struct llm_tool){.name = tool_at(i)->name,
+						.description = tool_at(i)->description,
+						.schema = tool_at(i)->schema};
+	return s;
+}
+
+static void drop(struct agent *a)
+{
+	struct key k;
+	map_take(a->home->by_key, key_of(&k, a->tenant, a->id, a->revision));
+	list_remove(&a->lru);
+	free(a->model);
+	free(a->system);
+	free(a->tools);
+	free(a->problem);
+	free(a);
+}
+
+void agents_free(struct agents *s)
+{
+	if (!s)
+		return;
+	while (!list_is_empty(&s->lru))
+		drop(list_entry(s->lru.next, struct agent, lru));
+	map_free(s->by_key);
+	free(s->tools);
+	free(s);
+}
+
+static struct agent *used(struct agent *a)
+{
+	list_remove(&a->lru);
+	list_push(&a->home->lru, &a->lru);
+	a->users++;
+	return a;
+}
+
+struct agent *agent_take(struct agents *s, int64_t tenant, struct uuid id, int revision)
+{
+	struct key k;
+	struct agent *a = map_get(s->by_key, key_of(&k, tenant, id, revision));
+	return a ? used(a) : NULL;
+}
+
+void agent_give_back(struct agent *a)
+{
+	check(a->users > 0);
+	a->users--;
+}
+
+static void complain(struct agent *a, const char *what, struct slice which)
+{
+	char text[300];
+	if (a->problem)
+		return;
+	snprintf(text, sizeof text, "the agent's configuration %s%.*s", what,
+		 which.n > 100 ? 100 : (int)which.n, which.p ? which.p : "");
+	a->problem = xstrdup(text);
+}
+
+static void add_tool(struct agent *a, const struct tool *t)
+{
+	for (size_t i = 0; i < tool_count(); i++)
+		if (tool_at(i) == t)
+			a->tools[a->tool_count++] = &a->home->tools[i];
+}
+
+static void read_tools(struct agent *a, json_t tools)
+{
+	a->tools = xcalloc(tool_count() + 1, sizeof(struct llm_tool *));
+	if (json_kind(tools) <= JSON_NULL) {
+		for (size_t i = 0; i < tool_count(); i++)
+			add_tool(a, tool_at(i));
+		return;
+	}
+	if (json_kind(tools) != JSON_ARRAY)
+		complain(a, "says 'tools' and means no list", SLICE_NONE);
+	for (size_t i = 0; i < json_len(tools); i++) {
+		struct slice name = json_str(json_at(tools, i));
+		const struct tool *t = tool_find(name);
+		if (!t)
+			complain(a, "names a tool that does not exist: ", name);
+		else if (a->tool_count < tool_count())
+			add_tool(a, t);
+	}
+}
+
+static char *text_of(struct agent *a, json_t config, const char *key)
+{
+	json_t v = json_get(config, key);
+	if (json_kind(v) > JSON_NULL && json_kind(v) != JSON_STRING)
+		complain(a, "has no text at: ", slice_str(key));
+	return xstrdup(json_cstr(v, ""));
+}
+
+static void make_room(struct agents *s)
+{
+	list_each (n, &s->lru) {
+		struct agent *a = list_entry(n, struct agent, lru);
+		if (map_count(s->by_key) < CACHED_MOST)
+			return;
+		if (!a->users)
+			drop(a);
+	}
+}
+
+struct agent *agent_put(struct agents *s, int64_t tenant, struct uuid id, int revision,
+			struct slice config)
+{
+	struct key k;
+	char err[160];
+	make_room(s);
+	struct agent *a = map_get(s->by_key, key_of(&k, tenant, id, revision));
+	if (a) /* two runs read it at once */
+		return used(a);
+	a = xcalloc(1, sizeof *a);
+	AUTO(auto_json_free)
+	struct json_doc *d = json_parse_unique(config, CONFIG_MOST, err, sizeof err);
+	json_t root = json_root(d);
+	list_init(&a->lru);
+	a->home = s;
+	a->tenant = tenant;
+	a->id = id;
+	a->revision = revision;
+	if (!d)
+		complain(a, "cannot be read: ", slice_str(err));
+	a->model = text_of(a, root, "model");
+	a->system = text_of(a, root, "systemPrompt");
+	read_tools(a, json_get(root, "tools"));
+	map_put(s->by_key, key_of(&k, tenant, id, revision), a);
+	return used(a);
+}

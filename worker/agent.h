@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Agents as their revisions say: immutable, so a cached one is never stale. */
+#ifndef TB_AGENT_H
+#define TB_AGENT_H
+
+#include <stdint.h>
+
+#include "common/ident.h"
+#include "common/list.h"
+#include "common/slice.h"
+#include "worker/llm/llm.h"
+
+struct agent {
+	struct list lru;
+	struct agents *home;
+	int64_t tenant;
+	struct uuid id;
+	int revision;
+	int users;
+	char *model;  /* "provider/name"; "" : the node's default */
+	char *system; /* the system prompt */
+	const struct llm_tool **tools;
+	size_t tool_count;
+	/* Not NULL: what is wrong with its configuration; its runs fail with that. */
+	char *problem;
+};
+
+struct agents *agents_new(void);
+void agents_free(struct agents *s);
+/* NULL when it is not cached. Give it back. */
+struct agent *agent_take(struct agents *s, int64_t tenant, struct uuid id, int revision);
+/* Reads a revision's configuration (JSON) and caches it. */
+struct agent *agent_put(struct agents *s, int64_t tenant, struct uuid id, int revision,
+			struct slice config);
+void agent_give_back(struct agent *a);
+
+#endif

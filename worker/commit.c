@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Messages, tool rows and events as JSON in the run's arena. */
+#include "worker/commit.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/alloc.h"
+#include "common/clock.h"
+#include "common/json.h"
+#include "worker/emit.h"
+#include "worker/run.h"
+#include "worker/tools/registry.h"
+
+/* Of a tool's input or output inside an event; the execution's row has all of it. */
+#define EVENT_VALUE_BYTES (6u << 10)
+
+/* Room for one more element. Grown arrays stay in the arena: small, and gone with the
+ * step. */
+#define GROW(r, list, count, cap)                                                        \
+	do {                                                                             \
+		struct commit *g = &(r)->commit;                                         \
+		if (g->count == g->cap) {                                                \
+			size_t n = g->cap ? g->cap * 2 : 4;                              \
+			void *p = arena_alloc((r)->arena, n * sizeof *g->list);          \
+			if (g->count)                                                    \
+				memcpy(p, g->list, g->count * sizeof *g->list);          \
+			g->list = p;                                                     \
+			g->cap = n;                                                      \
+		}                                                                        \
+	} while (0)
+
+void commit_begin(struct run *r)
+{
+	struct commit *c = &r->commit;
+	memset(c, 0, sizeof *c);
+	list_init(&c->node);
+	c->tenant = r->tenant;
+	c->run = r->id;
+	c->session = r->session_id;
+	c->fence = r->fence;
+	c->commit_no = r->commit_no;
+	c->cap = r->cap;
+}
+
+static struct slice kept(struct run *r, struct strbuf *b)
+{
+	struct slice s = arena_slice(r->arena, strbuf_slice(b));
+	r->commit.bytes += s.n;
+	strbuf_reset(b);
+	return s;
+}
+
+static void add_message(struct run *r, const char *role, struct slice content, int tokens)
+{
+	GROW(r, messages, message_count, message_cap);
+	r->commit.messages[r->commit.message_count++] =
+		(struct commit_message){r->step_no, role, content, tokens};
+}
+
+static void add_event(struct run *r, enum event_type type, struct slice stored,
+		      struct slice shown)
+{
+	GROW(r, events, event_count, event_cap);
+	r->commit.events[r->commit.event_count++] =
+		(struct commit_event){++r->ev_seq, type, clock_real_us(), stored, shown};
+}
+
+/* ---- the answer */
+
+static void put_call_block(struct json_out *o, const struct run_call *c)
+{
+	json_obj(o);
+	json_kv_cstr(o, "type", "tool_call");
+	json_kv_str(o, "callId", c->id);
+	json_kv_str(o, "name", c->name);
+	json_kv_raw(o, "arguments", c->input);
+	json_obj_end(o);
+}
+
+static struct slice answer_content(struct run *r)
+{
+	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
+	struct json_out o = json_out(&b);
+	json_obj(&o);
+	json_key(&o, "blocks");
+	json_arr(&o);
+	if (r->answer.text.n) {
+		json_obj(&o);
+		json_kv_cstr(&o, "type", "text");
+		json_kv_str(&o, "text", strbuf_slice(&r->answer.text));
+		json_obj_end(&o);
+	}
+	for (size_t i = 0; i < r->call_count; i++)
+		put_call_block(&o, &r->calls[i]);
+	json_arr_end(&o);
+	json_obj_end(&o);
+	return kept(r, &b);
+}
+
+static struct slice text_event(struct run *r, size_t from)
+{
+	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
+	struct json_out o = json_out(&b);
+	json_obj(&o);
+	json_kv_str(&o, "content",
+		    slice_of(r->answer.text.p + from, r->answer.text.n - from));
+	json_key(&o, "metadata");
+	json_obj(&o);
+	json_kv_i64(&o, "step", r->step_no);
+	json_obj_end(&o);
+	json_obj_end(&o);
+	return kept(r, &b);
+}
+
+void commit_answer(struct run *r)
+{
+	struct llm_answer *a = &r->answer;
+	/* Servers that report nothing are charged by a plain estimate. */
+	int64_t out = a->tokens_out ? a->tokens_out : (int64_t)a->text.n / 4 + 1;
+	add_message(r, "assistant", answer_content(r), (int)out);
+	if (a->text.n) {
+		struct slice whole = text_event(r, 0);
+		add_event(r, EVENT_ASSISTANT, whole,
+			  r->shown ? text_event(r, r->shown) : whole);
+	}
+	r->commit.usage[r->commit.usage_count++] =
+		(struct commit_usage){.step = r->step_no,
+				      .provider = slice_str(r->target.provider->name),
+				      .model = r->model,
+				      .in = a->tokens_in,
+				      .out = out,
+				      .cached = a->tokens_cached};
+	r->tokens_in += a->tokens_in;
+	r->tokens_out += out;
+}
+
+void commit_reset_event(struct run *r)
+{
+	struct slice body = SLICE("{\"metadata\":{\"reset\":true}}");
+	add_event(r, EVENT_ASSISTANT, body, body);
+	r->shown = 0;
+}
+
+/* ---- calls */
+
+static void put_value(struct json_out *o, const char *key, struct slice json)
+{
+	if (json.n <= EVENT_VALUE_BYTES) {
+		json_kv_raw(o, key, json);
+		return;
+	}
+	json_key(o, key);
+	json_obj(o);
+	json_kv_bool(o, "truncated", true);
+	json_kv_i64(o, "bytes", (int64_t)json.n);
+	json_obj_end(o);
+}
+
+static void call_event(struct run *r, size_t call, const char *state)
+{
+	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
+	const struct run_call *c = &r->calls[call];
+	struct json_out o = json_out(&b);
+	json_obj(&o);
+	json_kv_str(&o, "toolName", c->name);
+	json_kv_cstr(&o, "toolState", state);
+	put_value(&o, c->output.p ? "toolOutput" : "toolInput",
+		  c->output.p ? c->output : c->input);
+	json_key(&o, "metadata");
+	json_obj(&o);
+	json_kv_str(&o, "callId", c->id);
+	json_kv_i64(&o, "step", r->step_no);
+	json_kv_i64(&o, "call", (int64_t)call);
+	if (c->output.p && c->began_us)
+		json_kv_i64(&o, "durationMs", (clock_mono_us() - c->began_us) / 1000);
+	json_obj_end(&o);
+	json_obj_end(&o);
+	struct slice body = kept(r, &b);
+	add_event(r, EVENT_TOOL, body, body);
+}
+
+static void result_message(struct run *r, const struct run_call *c)
+{
+	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
+	struct json_out o = json_out(&b);
+	json_obj(&o);
+	json_key(&o, "blocks");
+	json_arr(&o);
+	json_obj(&o);
+	json_kv_cstr(&o, "type", "tool_result");
+	json_kv_str(&o, "callId", c->id);
+	json_kv_str(&o, "name", c->name);
+	json_kv_bool(&o, "isError", c->failed);
+	json_kv_str(&o, "text", c->output);
+	json_obj_end(&o);
+	json_arr_end(&o);
+	json_obj_end(&o);
+	add_message(r, "tool", kept(r, &b), 0);
+}
+
+static void call_row(struct run *r, size_t call, const char *state)
+{
+	const struct run_call *c = &r->calls[call];
+	GROW(r, tools, tool_count, tool_cap);
+	r->commit.tools[r->commit.tool_count++] = (struct commit_tool){
+		.step = r->step_no,
+		.call = (int)call,
+		.call_id = c->id,
+		.tool = c->name,
+		.effect = tool_effect_word(c->tool ? c->tool->effect : EFFECT_PURE),
+		.state = state,
+		.attempt = c->attempt,
+		.input = c->input,
+		.output = c->output,
+		.error = c->failed ? c->output : SLICE_NONE};
+	r->commit.bytes += c->input.n + c->output.n;
+}
+
+void commit_call(struct run *r, size_t call, const char *state)
+{
+	struct run_call *c = &r->calls[call];
+	call_row(r, call, state);
+	call_event(r, call, state);
+	if (!c->output.p)
+		return;
+	result_message(r, c);
+	c->settled = true;
+}
+
+void commit_unknown(struct run *r, size_t call, const char *text)
+{
+	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
+	struct run_call *c = &r->calls[call];
+	struct json_out o = json_out(&b);
+	json_obj(&o);
+	json_kv_cstr(&o, "error", text);
+	json_obj_end(&o);
+	c->output = kept(r, &b);
+	c->failed = true;
+	call_row(r, call, "unknown");
+	call_event(r, call, "error");
+	result_message(r, c);
+	c->settled = true;
+}
+
+/* ---- the end */
+
+static void error_event(struct run *r)
+{
+	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
+	struct json_out o = json_out(&b);
+	json_obj(&o);
+	json_kv_cstr(&o, "error", r->failure_text);
+	json_key(&o, "metadata");
+	json_obj(&o);
+	json_kv_cstr(&o, "code", err_code(r->failure));
+	json_obj_end(&o);
+	json_obj_end(&o);
+	struct slice body = kept(r, &b);
+	add_event(r, EVENT_ERROR, body, body);
+}
+
+static void last_event(struct run *r, enum run_result result)
+{
+	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
+	struct json_out o = json_out(&b);
+	json_obj(&o);
+	json_kv_cstr(&o, "phase", result == RESULT_COMPLETED ? "end" : "error");
+	json_key(&o, "metadata");
+	json_obj(&o);
+	json_kv_cstr(&o, "result", result_word(result));
+	if (r->failure)
+		json_kv_cstr(&o, "code", err_code(r->failure));
+	json_kv_i64(&o, "steps", r->step_no);
+	json_kv_i64(&o, "toolCalls", r->calls_made);
+	json_kv_i64(&o, "tokensIn", r->tokens_in);
+	json_kv_i64(&o, "tokensOut", r->tokens_out);
+	json_obj_end(&o);
+	json_obj_end(&o);
+	struct slice body = kept(r, &b);
+	add_event(r, EVENT_LIFECYCLE, body, body);
+}
+
+void commit_end(struct run *r, enum run_result result)
+{
+	if (result != RESULT_COMPLETED)
+		error_event(r);
+	last_event(r, result);
+	r->result = result;
+	r->commit.has_end = 1;
+	r->commit.end = (struct commit_end){
+		.result = result,
+		.code = r->failure ? err_code(r->failure) : NULL,
+		.error = r->failure ? r->failure_text : NULL,
+		.steps = r->step_no,
+		.tool_calls = r->calls_made,
+		.tokens_in = r->tokens_in,
+		.tokens_out = r->tokens_out};
+}
+
+/* ---- the outcome */
+
+/* The cache follows the database: what this commit appended is what the next run finds. */
+static void append_to_session(struct run *r, int64_t head_seq)
+{
+	const struct commit *c = &r->commit;
+	int64_t seq = head_seq - (int64_t)c->message_count;
+	for (size_t i = 0; i < c->message_count; i++)
+		session_add(r->session, ++seq, slice_str(c->messages[i].role),
+			    c->messages[i].step, r->id, c->messages[i].content);
+	if (r->session->head_seq != head_seq)
+		session_clear(r->session);
+}
+
+static void on_decided(void *arg, enum commit_outcome o, int64_t head_seq, int64_t at_us)
+{
+	struct run *r = arg;
+	r->committing = false;
+	r->outcome = o;
+	if (o == COMMIT_LANDED) {
+		r->commit_no++;
+		r->ended_us = at_us ? at_us : clock_real_us();
+		append_to_session(r, head_seq);
+		for (size_t i = 0; i < r->commit.event_count; i++)
+			emit_durable(r, &r->commit.events[i]);
+	} else if (o == COMMIT_STALE) {
+		r->lost = true;
+	}
+	run_wake(r);
+}
+
+void commit_submit(struct run *r)
+{
+	r->committing = true;
+	r->commit.done = on_decided;
+	r->commit.arg = r;
+	journal_submit(r->worker->journal, &r->commit);
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Events to the link. Bodies are built here; ids and times are the edge's to add. */
+#include "worker/emit.h"
+
+#include "common/clock.h"
+#include "common/json.h"
+#include "proto/chan.h"
+#include "worker/run.h"
+
+/* Of content in one delta: escaped, six times that stays below LIMIT_EVENT_BYTES. */
+#define PIECE_BYTES 2048
+
+/* A link that cannot take a message goes down, and the process with it. */
+static void send_message(struct worker *w, enum wire_id id, const void *m)
+{
+	enum err e = chan_send(w->chan, id, m);
+	(void)e;
+}
+
+void emit_accepted(struct run *r)
+{
+	struct wire_run_accepted m = {.run = r->id, .fence = r->fence};
+	send_message(r->worker, WIRE_RUN_ACCEPTED, &m);
+}
+
+/* ---- deltas */
+
+static size_t piece_at(const struct strbuf *text, size_t at)
+{
+	size_t n = text->n - at;
+	if (n <= PIECE_BYTES)
+		return n;
+	n = PIECE_BYTES;
+	while (n > 1 && ((unsigned char)text->p[at + n] & 0xC0) == 0x80)
+		n--;
+	return n;
+}
+
+void emit_deltas(struct run *r, unsigned most)
+{
+	const struct strbuf *text = &r->answer.text;
+	while (text->n - r->shown > most) {
+		AUTO(strbuf_fini) struct strbuf body = STRBUF_INIT;
+		struct json_out o = json_out(&body);
+		size_t n = piece_at(text, r->shown);
+		json_obj(&o);
+		json_kv_str(&o, "content", slice_of(text->p + r->shown, n));
+		json_obj_end(&o);
+		struct wire_event m = {.run = r->id,
+				       .fence = r->fence,
+				       .seq = r->ev_seq + 1,
+				       .offset = (uint32_t)r->shown,
+				       .type = EVENT_ASSISTANT,
+				       .at_us = clock_real_us(),
+				       .body = strbuf_slice(&body)};
+		send_message(r->worker, WIRE_EVENT, &m);
+		r->shown += n;
+	}
+}
+
+void emit_text_grew(struct run *r)
+{
+	list_remove(&r->speaking);
+	list_push(&r->worker->speaking, &r->speaking);
+}
+
+/* An answer that came whole within one turn needs no deltas: its durable event brings the
+ * text. */
+static void on_turn_end(void *arg)
+{
+	struct worker *w = arg;
+	for (struct list *n; (n = list_pop(&w->speaking));) {
+		struct run *r = list_entry(n, struct run, speaking);
+		if (r->step == STEP_ANSWERED && op_is_active(&r->op))
+			emit_deltas(r, 0);
+	}
+}
+
+void emit_init(struct worker *w)
+{
+	list_init(&w->speaking);
+	loop_hook(w->loop, LOOP_STEPS, on_turn_end, w);
+}
+
+/* ---- the rest */
+
+void emit_durable(struct run *r, const struct commit_event *e)
+{
+	struct wire_event m = {.run = r->id,
+			       .fence = r->fence,
+			       .seq = e->seq,
+			       .offset = e->type == EVENT_ASSISTANT ? (uint32_t)r->shown
+								    : 0,
+			       .type = e->type,
+			       .durable = true,
+			       .at_us = e->at_us,
+			       .body = e->shown};
+	send_message(r->worker, WIRE_EVENT, &m);
+}
+
+void emit_done(struct run *r)
+{
+	struct wire_run_done m = {.run = r->id,
+				  .fence = r->fence,
+				  .result = r->result,
+				  .error = r->failure ? slice_str(err_code(r->failure))
+						      : SLICE(""),
+				  .ended_us = r->ended_us};
+	send_message(r->worker, WIRE_RUN_DONE, &m);
+}
+
+void emit_lost(struct run *r)
+{
+	struct wire_run_lost m = {.run = r->id, .fence = r->fence};
+	send_message(r->worker, WIRE_RUN_LOST, &m);
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What a run tells the supervisor. Text deltas of all runs leave once a turn; a durable
+ * event leaves only after its commit. */
+#ifndef TB_EMIT_H
+#define TB_EMIT_H
+
+struct run;
+struct worker;
+struct commit_event;
+
+void emit_init(struct worker *w);
+void emit_accepted(struct run *r);
+/* The answer's text grew: its unsent part leaves at the turn's end, if the model is
+ * still speaking then. */
+void emit_text_grew(struct run *r);
+/* Sends unsent text as deltas until at most `most` bytes are left. */
+void emit_deltas(struct run *r, unsigned most);
+void emit_durable(struct run *r, const struct commit_event *e);
+void emit_done(struct run *r);
+void emit_lost(struct run *r);
+
+#endif

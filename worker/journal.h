@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Every durable write of a run: commits of many runs go to Postgres as one call of
+ * tb.journal (docs/journal.md).
+ *
+ * At most one batch is in flight; what is handed in meanwhile waits and goes together,
+ * without a timer. A run has at most one commit under way. The outcome of a commit is
+ * never guessed: after a lost connection the lane itself says whether it landed. A batch
+ * that the database refuses is sent again commit by commit, so that one bad row fails
+ * alone. */
+#ifndef TB_JOURNAL_H
+#define TB_JOURNAL_H
+
+#include <stdint.h>
+
+#include "common/ident.h"
+#include "common/list.h"
+#include "common/slice.h"
+#include "proto/wire.h"
+
+struct worker;
+struct journal;
+
+struct commit_message {
+	int step;
+	const char *role;
+	struct slice content; /* JSON */
+	int tokens;           /* 0: unknown */
+};
+
+struct commit_tool { /* inserted, or updated when it exists */
+	int step, call;
+	struct slice call_id, tool;
+	const char *effect, *state;
+	int attempt;
+	struct slice input;  /* JSON */
+	struct slice output; /* JSON, SLICE_NONE while it has none */
+	struct slice error;  /* SLICE_NONE: none */
+};
+
+struct commit_event {
+	unsigned seq;
+	enum event_type type;
+	int64_t at_us;
+	struct slice stored; /* JSON object for the database */
+	struct slice shown;  /* for those who listen now */
+};
+
+struct commit_usage {
+	int step, call;
+	struct slice provider, model;
+	int64_t in, out, cached;
+};
+
+struct commit_end {
+	enum run_result result;
+	const char *code, *error; /* NULL: none */
+	int steps, tool_calls;
+	int64_t tokens_in, tokens_out;
+};
+
+enum commit_outcome { COMMIT_LANDED, COMMIT_STALE, COMMIT_REFUSED };
+
+#define COMMIT_USAGE_MOST 1
+
+/* Filled by worker/commit; its memory stays until `done`. */
+struct commit {
+	struct list node;
+	int64_t tenant, fence, commit_no;
+	struct uuid run, session;
+	const char *cap;
+	struct commit_message *messages;
+	struct commit_tool *tools;
+	struct commit_event *events;
+	size_t message_count, tool_count, event_count, usage_count;
+	size_t message_cap, tool_cap, event_cap;
+	struct commit_usage usage[COMMIT_USAGE_MOST];
+	struct commit_end end;
+	int has_end;
+	size_t bytes; /* of the JSON in it */
+	int alone;    /* it was in a refused batch */
+	/* head_seq and at_us (0: unknown) with COMMIT_LANDED. Stores and wakes. */
+	void (*done)(void *arg, enum commit_outcome o, int64_t head_seq, int64_t at_us);
+	void *arg;
+};
+
+struct journal *journal_new(struct worker *w);
+void journal_submit(struct journal *j, struct commit *c);
+
+#endif

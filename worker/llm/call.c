@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The way of a question: request text, HTTP, event stream, provider's decoder. A local
+ * provider's answer is shown in pieces too, so that what listens meets one behaviour. */
+#include "worker/llm/call.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/alloc.h"
+#include "common/crypto.h"
+#include "common/http/client.h"
+#include "common/http/sse.h"
+#include "common/loop.h"
+
+#define STREAM_EVENT_MOST (4u << 20)
+#define REFUSAL_MOST (64u << 10)
+#define PIECE_BYTES 24
+#define PIECE_US 4000
+
+struct llm_call {
+	struct loop *loop;
+	const struct llm_provider *provider;
+	struct llm_answer *answer;
+	void (*on_text)(void *arg);
+	void *arg;
+	struct op *op; /* the caller's */
+	struct strbuf body;
+
+	/* remote */
+	struct op wire_op;
+	struct http_call *http;
+	struct sse_reader sse;
+	int status;
+	struct strbuf refusal;
+	enum err decoded;
+
+	/* local */
+	struct loop_timer *pieces;
+	struct strbuf whole;
+	enum err outcome;
+};
+
+static void free_call(void *p)
+{
+	struct llm_call *c = p;
+	strbuf_fini(&c->body);
+	strbuf_fini(&c->refusal);
+	strbuf_fini(&c->whole);
+	sse_reader_fini(&c->sse);
+	if (c->pieces)
+		loop_timer_free(c->pieces);
+	free(c);
+}
+
+static void conclude(struct llm_call *c, enum err e)
+{
+	struct op *op = c->op;
+	if (c->pieces)
+		loop_timer_stop(c->pieces);
+	loop_reap(c->loop, free_call, c);
+	op_finish(op, e);
+}
+
+static struct llm_call *call_new(struct loop *l, const struct llm_target *t,
+				 struct llm_answer *a, void (*on_text)(void *), void *arg,
+				 struct op *op)
+{
+	struct llm_call *c = xcalloc(1, sizeof *c);
+	c->loop = l;
+	c->provider = t->provider;
+	c->answer = a;
+	c->on_text = on_text;
+	c->arg = arg;
+	c->op = op;
+	return c;
+}
+
+/* ---- remote */
+
+static void on_head(void *arg, int status)
+{
+	struct llm_call *c = arg;
+	c->status = status;
+}
+
+static void on_header(void *arg, struct slice name, struct slice value)
+{
+	struct llm_call *c = arg;
+	long long n;
+	if (slice_is(name, "retry-after-ms") && slice_to_i64(value, &n) && n >= 0)
+		c->answer->retry_after_us = n * 1000;
+	else if (slice_is(name, "retry-after") && slice_to_i64(value, &n) && n >= 0 &&
+		 n < 86400 && !c->answer->retry_after_us)
+		c->answer->retry_after_us = n * 1000000;
+}
+
+static enum err on_event(void *arg, const struct sse_event *e)
+{
+	struct llm_call *c = arg;
+	return c->provider->read_event(c->answer, e->event, e->data);
+}
+
+static bool on_body(void *arg, struct slice piece)
+{
+	struct llm_call *c = arg;
+	size_t had = c->answer->text.n;
+	if (c->status < 200 || c->status > 299) {
+		if (c->refusal.n + piece.n <= REFUSAL_MOST)
+			strbuf_add_slice(&c->refusal, piece);
+		return true;
+	}
+	c->decoded = sse_reader_feed(&c->sse, piece);
+	if (c->decoded)
+		return false;
+	if (c->answer->text.n > had)
+		c->on_text(c->arg);
+	return true;
+}
+
+static enum err verdict(struct llm_call *c, enum err e)
+{
+	struct llm_answer *a = c->answer;
+	if (c->decoded) {
+		if (!a->error[0])
+			snprintf(a->error, sizeof a->error, "%s",
+				 c->decoded == ERR_TOO_LARGE
+					 ? "an event of the model's stream is too large"
+					 : err_text(c->decoded));
+		return c->decoded == ERR_TOO_LARGE ? ERR_MODEL_BROKEN : c->decoded;
+	}
+	if (e == ERR_OK && (c->status < 200 || c->status > 299))
+		return c->provider->read_refusal(a, c->status, strbuf_slice(&c->refusal));
+	if (a->stop && (e == ERR_OK || e == ERR_NETWORK))
+		return ERR_OK; /* complete: how the connection ended is no matter */
+	if (e == ERR_CANCELLED || e == ERR_BUDGET)
+		return e;
+	if (e == ERR_OK || c->status) {
+		snprintf(a->error, sizeof a->error, "the model's stream broke off%s%s",
+			 e ? ": " : "", e ? http_error(c->http) : "");
+		return e == ERR_MODEL_TIMEOUT ? e : ERR_MODEL_BROKEN;
+	}
+	snprintf(a->error, sizeof a->error, "the model cannot be reached: %s",
+		 http_error(c->http));
+	return e == ERR_TIMEOUT ? ERR_MODEL_TIMEOUT : e;
+}
+
+static void on_wire_done(struct op *op, enum err e, void *arg)
+{
+	struct llm_call *c = arg;
+	(void)op;
+	conclude(c, verdict(c, e));
+}
+
+static void cancel_remote(struct op *op, enum err why, void *provider)
+{
+	struct llm_call *c = provider;
+	(void)op;
+	op_cancel(&c->wire_op, why);
+}
+
+static void start_remote(struct llm_call *c, struct http_client *http,
+			 const struct llm_target *t)
+{
+	static const struct http_events events = {
+		.on_head = on_head, .on_header = on_header, .on_body = on_body};
+	AUTO(auto_free) char *auth = NULL;
+	char *url = NULL;
+	const char *headers[3] = {"Content-Type: application/json", NULL, NULL};
+	struct slice base = t->base_url;
+	while (base.n && base.p[base.n - 1] == '/')
+		base.n--;
+	url = xmalloc(base.n + strlen(c->provider->path) + 1);
+	memcpy(url, base.p, base.n);
+	memcpy(url + base.n, c->provider->path, strlen(c->provider->path) + 1);
+	size_t auth_size = t->api_key.n + sizeof "Authorization: Bearer ";
+	if (t->api_key.n) {
+		auth = xmalloc(auth_size);
+		snprintf(auth, auth_size, "Authorization: Bearer %.*s",
+			 SLICE_ARG(t->api_key));
+		headers[1] = auth;
+	}
+	struct http_request r = {.method = "POST",
+				 .url = url,
+				 .headers = headers,
+				 .body = strbuf_slice(&c->body)};
+	sse_reader_init(&c->sse, STREAM_EVENT_MOST, on_event, c);
+	op_init(&c->wire_op, c->loop, on_wire_done, c);
+	c->http = http_start(http, &r, &events, c, &c->wire_op);
+	op_start(c->op, cancel_remote, c, 0);
+	if (auth)
+		crypto_wipe(auth, auth_size);
+	free(url);
+}
+
+/* ---- local */
+
+static void on_piece(void *arg)
+{
+	struct llm_call *c = arg;
+	struct strbuf *text = &c->answer->text;
+	size_t left = c->whole.n - text->n, n = left < PIECE_BYTES ? left : PIECE_BYTES;
+	while (n < left && c->whole.p[text->n + n - 1] != ' ')
+		n++;
+	strbuf_add(text, c->whole.p + text->n, n);
+	if (n)
+		c->on_text(c->arg);
+	if (n < left)
+		loop_timer_start(c->pieces, PIECE_US);
+	else
+		conclude(c, c->outcome);
+}
+
+static void cancel_local(struct op *op, enum err why, void *provider)
+{
+	(void)op;
+	conclude(provider, why);
+}
+
+static void start_local(struct llm_call *c, const struct llm_question *q)
+{
+	c->outcome = c->provider->answer(c->answer, q);
+	c->whole = c->answer->text;
+	c->answer->text = STRBUF_INIT;
+	c->pieces = loop_timer_new(c->loop, on_piece, c);
+	loop_timer_start(c->pieces, 0);
+	op_start(c->op, cancel_local, c, 0);
+}
+
+struct llm_call *llm_start(struct loop *l, struct http_client *http,
+			   const struct llm_target *t, const struct llm_question *q,
+			   struct llm_answer *a, void (*on_text)(void *arg), void *arg,
+			   struct op *op)
+{
+	struct llm_call *c = call_new(l, t, a, on_text, arg, op);
+	if (!t->provider->is_remote) {
+		start_local(c, q);
+		return c;
+	}
+	t->provider->write_request(&c->body, q);
+	start_remote(c, http, t);
+	return c;
+}
+
+void llm_pause(struct llm_call *c, int paused)
+{
+	if (c->http)
+		http_pause(c->http, paused);
+}

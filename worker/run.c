@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Birth, driver and death of runs. */
+#include "worker/run.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/alloc.h"
+#include "common/clock.h"
+#include "common/die.h"
+#include "common/log.h"
+#include "worker/emit.h"
+
+static enum step_verdict (*const steps[])(struct run *r) = {
+#define STEP(NAME, fn, text) fn,
+#include "worker/run_steps.tbl"
+#undef STEP
+};
+
+struct key {
+	struct uuid run;
+	int64_t fence;
+};
+
+static struct slice key_of(struct key *k, struct uuid run, int64_t fence)
+{
+	memset(k, 0, sizeof *k);
+	k->run = run;
+	k->fence = fence;
+	return slice_of(k, sizeof *k);
+}
+
+void run_wake(struct run *r)
+{
+	loop_wake(r->worker->loop, &r->task);
+}
+
+void run_op_done(struct op *op, enum err result, void *run)
+{
+	struct run *r = run;
+	(void)op;
+	r->op_result = result;
+	run_wake(r);
+}
+
+enum step_verdict run_fail(struct run *r, enum err e, const char *fmt, ...)
+{
+	va_list ap;
+	r->failure = e;
+	if (fmt) {
+		va_start(ap, fmt);
+		vsnprintf(r->failure_text, sizeof r->failure_text, fmt, ap);
+		va_end(ap);
+	} else {
+		snprintf(r->failure_text, sizeof r->failure_text, "%s", err_text(e));
+	}
+	r->step = STEP_FAIL;
+	return STEP_MORE;
+}
+
+/* ---- death */
+
+static void free_memory(void *p)
+{
+	struct run *r = p;
+	llm_answer_fini(&r->answer);
+	strbuf_fini(&r->work.output);
+	arena_free(r->arena);
+	free(r);
+}
+
+static void end(struct run *r)
+{
+	struct key k;
+	map_take(r->worker->runs, key_of(&k, r->id, r->fence));
+	list_remove(&r->speaking);
+	loop_unwake(r->worker->loop, &r->task);
+	loop_timer_free(r->budget);
+	loop_timer_free(r->pause);
+	if (r->agent)
+		agent_give_back(r->agent);
+	if (r->session)
+		session_give_back(r->session);
+	loop_reap(r->worker->loop, free_memory, r);
+}
+
+/* ---- the driver */
+
+static bool is_busy(const struct run *r)
+{
+	return op_is_active(&r->op) || r->committing || r->loading;
+}
+
+/* Another runner has the lane. What is under way here ends first, unseen. */
+static enum step_verdict give_up(struct run *r)
+{
+	op_cancel(&r->op, ERR_CANCELLED);
+	if (is_busy(r))
+		return STEP_WAIT;
+	session_clear(r->session);
+	emit_lost(r);
+	return STEP_DONE;
+}
+
+/* What ends a run from outside its steps. Only a run that rests between operations may be
+ * moved to FAIL; the rest meets it at its next step. */
+static enum step_verdict next(struct run *r)
+{
+	if (r->lost)
+		return give_up(r);
+	if (r->step < STEP_FAIL && !is_busy(r)) {
+		if (r->failure)
+			return run_fail(r, r->failure, NULL);
+		if (arena_is_over(r->arena))
+			return run_fail(r, ERR_NO_MEMORY, NULL);
+	}
+	return steps[r->step](r);
+}
+
+static void drive(void *arg)
+{
+	struct run *r = arg;
+	enum step_verdict v;
+	do
+		v = next(r);
+	while (v == STEP_MORE);
+	if (v == STEP_DONE)
+		end(r);
+}
+
+static void on_budget(void *arg)
+{
+	struct run *r = arg;
+	if (r->step >= STEP_FAIL)
+		return;
+	r->failure = ERR_BUDGET;
+	op_cancel(&r->op, ERR_BUDGET);
+	run_wake(r);
+}
+
+static void on_pause_over(void *arg)
+{
+	run_wake(arg);
+}
+
+/* ---- birth */
+
+static void fill_env(struct run *r)
+{
+	r->env = (struct tool_env){.loop = r->worker->loop,
+				   .pool = r->worker->pool,
+				   .tenant = r->tenant,
+				   .fence = r->fence,
+				   .run = r->id,
+				   .session = r->session_id,
+				   .agent = r->agent_id,
+				   .cap = r->cap};
+}
+
+/* The cached transcript if it is the one this claim found; the message that the claim
+ * appended came with RUN_START. A lane's first message needs no look at the database. */
+static void take_session(struct run *r, const struct wire_run_start *m)
+{
+	struct session *s = session_take(r->worker->sessions, m->tenant, m->session);
+	int64_t before = m->head_seq - (int64_t)m->appended;
+	bool valid = s->head_seq == before && s->fence == m->fence - 1;
+	if (!valid)
+		session_clear(s);
+	if (before == 0)
+		s->head_seq = 0;
+	if (s->head_seq == before && m->appended && !m->resumed)
+		session_add(s, m->input_seq, SLICE("user"), 0, m->run, m->body);
+	else if (!valid || m->resumed)
+		session_clear(s);
+	s->fence = m->fence;
+	r->session = s;
+}
+
+void run_begin(struct worker *w, const struct wire_run_start *m)
+{
+	struct key k;
+	struct run *r = xcalloc(1, sizeof *r);
+	r->worker = w;
+	r->id = m->run;
+	r->tenant = m->tenant;
+	r->fence = m->fence;
+	r->commit_no = m->commit_no;
+	r->input_seq = m->input_seq;
+	r->session_id = m->session;
+	r->agent_id = m->agent;
+	r->agent_revision = (int)m->agent_revision;
+	r->resumed = m->resumed;
+	r->started_us = m->started_us;
+	r->ev_seq = m->ev_seq;
+	snprintf(r->cap, sizeof r->cap, "%.*s", SLICE_ARG(m->cap));
+	fill_env(r);
+	r->arena = arena_new(RUN_ARENA_BYTES);
+	list_init(&r->speaking);
+	llm_answer_init(&r->answer);
+	loop_task_init(&r->task, drive, r);
+	r->budget = loop_timer_new(w->loop, on_budget, r);
+	r->pause = loop_timer_new(w->loop, on_pause_over, r);
+	loop_timer_start(r->budget, RUN_BUDGET_US);
+	take_session(r, m);
+	r->agent = agent_take(w->agents, r->tenant, r->agent_id, r->agent_revision);
+	if (map_put(w->runs, key_of(&k, r->id, r->fence), r))
+		fatal("the supervisor started a run twice under one fence");
+	emit_accepted(r);
+	run_wake(r);
+}
+
+void runs_pause(struct worker *w, int paused)
+{
+	size_t it = 0;
+	void *value;
+	while (map_next(w->runs, &it, NULL, &value)) {
+		struct run *r = value;
+		if (r->llm && r->step == STEP_ANSWERED && op_is_active(&r->op))
+			llm_pause(r->llm, paused);
+	}
+}

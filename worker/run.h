@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A run: one accepted message worked off to its end.
+ *
+ * It is one state machine (run_steps.tbl). Completions of operations only store their
+ * result and wake the run; the loop then drives it, so the stack is always loop ->
+ * run_drive -> step. A run holds no database connection while its model thinks. When a
+ * commit comes back stale, another runner owns the lane: the run ends here without a
+ * trace (RUN_LOST). */
+#ifndef TB_RUN_H
+#define TB_RUN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/arena.h"
+#include "common/loop.h"
+#include "common/op.h"
+#include "proto/wire.h"
+#include "worker/agent.h"
+#include "worker/commit.h"
+#include "worker/llm/call.h"
+#include "worker/session.h"
+#include "worker/tools/tool.h"
+#include "worker/worker.h"
+
+enum step_verdict { STEP_MORE, STEP_WAIT, STEP_DONE };
+
+enum run_step {
+#define STEP(NAME, fn, text) STEP_##NAME,
+#include "worker/run_steps.tbl"
+#undef STEP
+	STEP__COUNT
+};
+
+/* Limits of one run; behaviour that users see, so in one place. */
+#define RUN_ARENA_BYTES (32u << 20)
+#define RUN_BUDGET_US (30 * 60 * 1000000ll)
+#define RUN_STEPS_MOST 100
+#define RUN_CALLS_MOST 10 /* tool calls of one turn */
+#define RUN_CONTEXT_BYTES (400u << 10)
+#define RUN_RETRIES_MOST 5
+
+/* One tool call of the current step. */
+struct run_call {
+	struct slice id, name;
+	struct slice input; /* JSON */
+	const struct tool *tool;
+	struct json_doc *args;
+	const char *refusal; /* not NULL: it is not executed; the model reads this */
+	int attempt;
+	bool settled; /* its result stands in the transcript */
+	bool failed;
+	struct slice output; /* JSON, once it is done */
+	int64_t began_us;
+};
+
+struct run {
+	struct worker *worker;
+	struct uuid id;
+	int64_t tenant, fence, commit_no, input_seq;
+	struct uuid session_id, agent_id;
+	int agent_revision;
+	bool resumed;
+	int64_t started_us;
+	char cap[LIMIT_CAP_TEXT + 1];
+	struct tool_env env;
+
+	enum run_step step;
+	struct loop_task task;
+	struct list speaking; /* in worker.speaking while text is unsent */
+	struct arena *arena;  /* of the current step; emptied before each question */
+	struct agent *agent;
+	struct session *session;
+
+	/* the one operation under way */
+	struct op op;
+	enum err op_result;
+	bool loading, load_failed;
+	struct loop_timer *budget, *pause;
+
+	/* the model */
+	struct llm_target target;
+	struct slice model;
+	struct llm_call *llm;
+	struct llm_answer answer;
+	size_t shown; /* bytes of the answer's text sent as deltas */
+	int retries;
+
+	/* the tools */
+	int step_no; /* of the current answer, from 1 */
+	struct run_call *calls;
+	size_t call_count, call_at;
+	size_t group_end; /* one past the group that runs */
+	struct tool_call work;
+	int calls_made;
+
+	/* the journal */
+	struct commit commit;
+	bool committing;
+	enum commit_outcome outcome;
+	unsigned ev_seq; /* last durable event */
+	int64_t tokens_in, tokens_out, ended_us;
+
+	bool lost;
+	enum err failure; /* why it goes to FAIL */
+	char failure_text[320];
+	enum run_result result;
+};
+
+/* RUN_START. */
+void run_begin(struct worker *w, const struct wire_run_start *m);
+void run_wake(struct run *r);
+/* The next step is FAIL with that error; fmt NULL: the error's own sentence. */
+PRINTF_LIKE(3, 4)
+enum step_verdict run_fail(struct run *r, enum err e, const char *fmt, ...);
+/* For op_init: stores the result, wakes the run. */
+void run_op_done(struct op *op, enum err result, void *run);
+/* The link's pressure changed: all model streams stop or go on. */
+void runs_pause(struct worker *w, int paused);
+
+#define STEP(NAME, fn, text) enum step_verdict fn(struct run *r);
+#include "worker/run_steps.tbl"
+#undef STEP
+
+#endif

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The cache: least recently used goes first, never one in use. */
+#include "worker/session.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/alloc.h"
+#include "common/die.h"
+#include "common/map.h"
+
+struct sessions {
+	struct map *by_id;
+	struct list lru; /* oldest first */
+	size_t bytes, limit;
+};
+
+struct key {
+	int64_t tenant;
+	struct uuid id;
+};
+
+static struct slice key_of(struct key *k, int64_t tenant, struct uuid id)
+{
+	memset(k, 0, sizeof *k);
+	k->tenant = tenant;
+	k->id = id;
+	return slice_of(k, sizeof *k);
+}
+
+struct sessions *sessions_new(size_t limit_bytes)
+{
+	struct sessions *s = xcalloc(1, sizeof *s);
+	s->by_id = map_new();
+	s->limit = limit_bytes;
+	list_init(&s->lru);
+	return s;
+}
+
+size_t sessions_bytes(const struct sessions *s)
+{
+	return s->bytes;
+}
+
+static void free_messages(struct session *e)
+{
+	for (size_t i = 0; i < e->count; i++) {
+		strbuf_fini(&e->messages[i]->llm.wire);
+		free(e->messages[i]);
+	}
+	e->count = 0;
+	e->home->bytes -= e->bytes;
+	e->bytes = 0;
+}
+
+static void drop(struct session *e)
+{
+	struct key k;
+	map_take(e->home->by_id, key_of(&k, e->tenant, e->id));
+	list_remove(&e->lru);
+	free_messages(e);
+	e->home->bytes -= sizeof *e;
+	free(e->messages);
+	free(e);
+}
+
+void sessions_free(struct sessions *s)
+{
+	if (!s)
+		return;
+	while (!list_is_empty(&s->lru))
+		drop(list_entry(s->lru.next, struct session, lru));
+	map_free(s->by_id);
+	free(s);
+}
+
+static void make_room(struct sessions *s)
+{
+	list_each (n, &s->lru) {
+		struct session *e = list_entry(n, struct session, lru);
+		if (s->bytes <= s->limit)
+			return;
+		if (!e->users)
+			drop(e);
+	}
+}
+
+struct session *session_take(struct sessions *s, int64_t tenant, struct uuid id)
+{
+	struct key k;
+	struct slice key = key_of(&k, tenant, id);
+	struct session *e = map_get(s->by_id, key);
+	if (!e) {
+		e = xcalloc(1, sizeof *e);
+		e->home = s;
+		e->tenant = tenant;
+		e->id = id;
+		e->head_seq = -1;
+		s->bytes += sizeof *e;
+		list_init(&e->lru);
+		map_put(s->by_id, key, e);
+	}
+	list_remove(&e->lru);
+	list_push(&s->lru, &e->lru);
+	e->users++;
+	return e;
+}
+
+void session_give_back(struct session *e)
+{
+	check(e->users > 0);
+	if (--e->users == 0)
+		make_room(e->home);
+}
+
+void session_clear(struct session *e)
+{
+	free_messages(e);
+	e->head_seq = -1;
+}
+
+static enum llm_role role_of(struct slice word)
+{
+	if (slice_is(word, "assistant"))
+		return LLM_ASSISTANT;
+	if (slice_is(word, "tool"))
+		return LLM_TOOL;
+	if (slice_is(word, "summary"))
+		return LLM_SUMMARY;
+	check(slice_is(word, "user") || slice_is(word, "system") ||
+	      slice_is(word, "reset"));
+	return LLM_USER;
+}
+
+void session_add(struct session *e, int64_t seq, struct slice role, int step,
+		 struct uuid run, struct slice content)
+{
+	struct message *m = xcalloc(1, sizeof *m + content.n + 1);
+	char *text = (char *)(m + 1);
+	memcpy(text, content.p, content.n);
+	m->llm.role = role_of(role);
+	m->llm.content = slice_of(text, content.n);
+	m->seq = seq;
+	m->step = step;
+	m->run = run;
+	if (e->count == e->cap) {
+		e->cap = e->cap ? e->cap * 2 : 8;
+		e->messages = xrealloc(e->messages, e->cap * sizeof(struct message *));
+	}
+	e->messages[e->count++] = m;
+	/* Twice the content: the provider's form of it comes with the first question. */
+	e->bytes += sizeof *m + 2 * content.n;
+	e->home->bytes += sizeof *m + 2 * content.n;
+	e->head_seq = seq;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The transcripts of the lanes this worker owns, cached. An entry is valid for a run only
+ * if its (fence, head_seq) are what RUN_START says less its own claim; correctness never
+ * needs the cache. Owns: the messages' memory, within a limit over all sessions. */
+#ifndef TB_SESSION_H
+#define TB_SESSION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/ident.h"
+#include "common/list.h"
+#include "worker/llm/llm.h"
+
+struct message {
+	struct llm_message llm;
+	int64_t seq;
+	int step;
+	struct uuid run;
+};
+
+struct session {
+	struct list lru;
+	struct sessions *home;
+	int64_t tenant;
+	struct uuid id;
+	int64_t fence, head_seq; /* what the cached messages stand for */
+	struct message **messages;
+	size_t count, cap;
+	size_t bytes;
+	int users; /* runs that hold it */
+};
+
+struct sessions *sessions_new(size_t limit_bytes);
+void sessions_free(struct sessions *s);
+/* The entry, made empty (head_seq -1) when there is none. Give it back. */
+struct session *session_take(struct sessions *s, int64_t tenant, struct uuid id);
+void session_give_back(struct session *e);
+/* Forgets its messages: head_seq -1. */
+void session_clear(struct session *e);
+/* Appends; content is copied. An unknown role word is a bug. */
+void session_add(struct session *e, int64_t seq, struct slice role, int step,
+		 struct uuid run, struct slice content);
+size_t sessions_bytes(const struct sessions *s);
+
+#endif

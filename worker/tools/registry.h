@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The tools there are: the rows of tools.tbl. */
+#ifndef TB_REGISTRY_H
+#define TB_REGISTRY_H
+
+#include "common/slice.h"
+#include "worker/tools/tool.h"
+
+/* NULL when there is none of that name. */
+const struct tool *tool_find(struct slice name);
+size_t tool_count(void);
+const struct tool *tool_at(size_t i);
+/* "pure", "idempotent", "keyed", "once": as Postgres knows them. */
+const char *tool_effect_word(enum tool_effect e);
+
+#endif

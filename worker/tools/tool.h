@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What a tool is: a row of tools.tbl and a start function. A tool knows the call it
+ * works on and the services in tool_env; it never sees the run machine. */
+#ifndef TB_TOOL_H
+#define TB_TOOL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/arena.h"
+#include "common/ident.h"
+#include "common/json.h"
+#include "common/op.h"
+#include "common/strbuf.h"
+
+struct loop;
+struct pg_pool;
+
+/* What may be done with a call found running after a crash: see docs/architecture.md. */
+enum tool_effect { EFFECT_PURE, EFFECT_IDEMPOTENT, EFFECT_KEYED, EFFECT_ONCE };
+enum tool_place { PLACE_WORKER, PLACE_JAIL };
+
+/* For whom a tool works, and with what. Borrowed for the call. */
+struct tool_env {
+	struct loop *loop;
+	struct pg_pool *pool;
+	int64_t tenant, fence;
+	struct uuid run, session, agent;
+	const char *cap; /* the worker's capability for the tenant, as text */
+};
+
+struct tool;
+struct tool_call {
+	const struct tool *tool;
+	const struct tool_env *env;
+	json_t args;          /* checked against the schema */
+	const char *idem_key; /* "run:step:call", of keyed tools */
+	struct strbuf output; /* one JSON value, filled by the tool */
+	struct op *op;
+	struct arena *arena; /* scratch that lives as long as the call */
+};
+
+struct tool {
+	const char *name, *category, *description;
+	const char *schema;
+	enum tool_effect effect;
+	enum tool_place place;
+	int64_t deadline_us;
+	size_t output_most;
+	/* Begins the call; its op completes with ERR_OK and the output filled, or with an
+	 * error and output {"error": "a sentence the model can act on"}. */
+	void (*start)(struct tool_call *c);
+};
+
+/* Replaces the output by {"error": ...}. */
+PRINTF_LIKE(2, 3) void tool_error(struct tool_call *c, const char *fmt, ...);
+
+#endif

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the modules of a worker share. */
+#ifndef TB_WORKER_H
+#define TB_WORKER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/list.h"
+#include "common/loop.h"
+#include "common/map.h"
+#include "common/slice.h"
+
+struct chan;
+struct pg_pool;
+struct http_client;
+struct journal;
+struct sessions;
+struct agents;
+
+/* Journal commits of a run never overtake each other: they share one connection. Reads
+ * and the tools' own statements use the other. */
+enum { CONN_JOURNAL = 0, CONN_READS = 1, CONNECTIONS = 2 };
+
+struct worker {
+	struct loop *loop;
+	struct chan *chan;
+	struct pg_pool *pool;
+	struct http_client *http;
+	struct journal *journal;
+	struct sessions *sessions;
+	struct agents *agents;
+	struct map *runs;   /* (run id, fence) -> struct run */
+	struct list speaking; /* runs whose model said something this turn */
+
+	/* from BOOT */
+	struct slice model, base_url, api_key;
+	unsigned ordinal;
+
+	/* start and life */
+	struct loop_task starting;
+	struct loop_timer *ping, *patience;
+	bool linked, role_ok, impatient, ready, draining;
+	bool congested; /* the link is full: model streams are paused */
+	uint32_t beats;
+};
+
+#endif
