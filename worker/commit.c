@@ -41,6 +41,7 @@ void commit_begin(struct run *r)
 	c->fence = r->fence;
 	c->commit_no = r->commit_no;
 	c->cap = r->cap;
+	r->ev_base = r->ev_seq;
 }
 
 static struct slice kept(struct run *r, struct strbuf *b)
@@ -225,7 +226,7 @@ void commit_call(struct run *r, size_t call, const char *state)
 	if (!c->output.p)
 		return;
 	result_message(r, c);
-	c->settled = true;
+	c->settling = true;
 }
 
 void commit_unknown(struct run *r, size_t call, const char *text)
@@ -241,7 +242,7 @@ void commit_unknown(struct run *r, size_t call, const char *text)
 	call_row(r, call, "unknown");
 	call_event(r, call, "error");
 	result_message(r, c);
-	c->settled = true;
+	c->settling = true;
 }
 
 /* ---- the end */
@@ -289,28 +290,39 @@ void commit_end(struct run *r, enum run_result result)
 	last_event(r, result);
 	r->result = result;
 	r->commit.has_end = 1;
-	r->commit.end = (struct commit_end){
-		.result = result,
-		.code = r->failure ? err_code(r->failure) : NULL,
-		.error = r->failure ? r->failure_text : NULL,
-		.steps = r->step_no,
-		.tool_calls = r->calls_made,
-		.tokens_in = r->tokens_in,
-		.tokens_out = r->tokens_out};
+	r->commit.end =
+		(struct commit_end){.result = result,
+				    .code = r->failure ? err_code(r->failure) : NULL,
+				    .error = r->failure ? r->failure_text : NULL,
+				    .steps = r->step_no,
+				    .tool_calls = r->calls_made,
+				    .tokens_in = r->tokens_in,
+				    .tokens_out = r->tokens_out};
 }
 
 /* ---- the outcome */
 
-/* The cache follows the database: what this commit appended is what the next run finds. */
+/* The cache follows the database: what this commit appended is what the next run finds.
+ */
 static void append_to_session(struct run *r, int64_t head_seq)
 {
 	const struct commit *c = &r->commit;
 	int64_t seq = head_seq - (int64_t)c->message_count;
+	if (r->session->head_seq != seq) {
+		session_clear(r->session);
+		return;
+	}
 	for (size_t i = 0; i < c->message_count; i++)
 		session_add(r->session, ++seq, slice_str(c->messages[i].role),
 			    c->messages[i].step, r->id, c->messages[i].content);
-	if (r->session->head_seq != head_seq)
-		session_clear(r->session);
+}
+
+static void settle_calls(struct run *r, enum commit_outcome o)
+{
+	for (size_t i = 0; i < r->call_count; i++) {
+		r->calls[i].settled |= r->calls[i].settling && o == COMMIT_LANDED;
+		r->calls[i].settling = false;
+	}
 }
 
 static void on_decided(void *arg, enum commit_outcome o, int64_t head_seq, int64_t at_us)
@@ -318,14 +330,16 @@ static void on_decided(void *arg, enum commit_outcome o, int64_t head_seq, int64
 	struct run *r = arg;
 	r->committing = false;
 	r->outcome = o;
+	settle_calls(r, o);
 	if (o == COMMIT_LANDED) {
 		r->commit_no++;
 		r->ended_us = at_us ? at_us : clock_real_us();
 		append_to_session(r, head_seq);
 		for (size_t i = 0; i < r->commit.event_count; i++)
 			emit_durable(r, &r->commit.events[i]);
-	} else if (o == COMMIT_STALE) {
-		r->lost = true;
+	} else {
+		r->ev_seq = r->ev_base; /* its events never were */
+		r->lost = o == COMMIT_STALE;
 	}
 	run_wake(r);
 }

@@ -207,7 +207,8 @@ struct journal *journal_new(struct worker *w)
 	list_init(&j->flying);
 	list_init(&j->unknown);
 	j->again = loop_timer_new(w->loop, on_again, j);
-	/* Before the pool's own hook of the DATABASE phase: the batch leaves this turn. */
+	/* Before the pool's own hook of the DATABASE phase: the batch leaves this turn.
+	 */
 	loop_hook(w->loop, LOOP_STEPS, on_turn_end, j);
 	return j;
 }

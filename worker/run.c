@@ -188,6 +188,7 @@ void run_begin(struct worker *w, const struct wire_run_start *m)
 	r->fence = m->fence;
 	r->commit_no = m->commit_no;
 	r->input_seq = m->input_seq;
+	r->head_seq = m->head_seq;
 	r->session_id = m->session;
 	r->agent_id = m->agent;
 	r->agent_revision = (int)m->agent_revision;

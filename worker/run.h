@@ -48,7 +48,9 @@ struct run_call {
 	struct json_doc *args;
 	const char *refusal; /* not NULL: it is not executed; the model reads this */
 	int attempt;
-	bool settled; /* its result stands in the transcript */
+	bool settled;  /* its result stands in the transcript */
+	bool settling; /* its result is in the commit under way */
+	bool unknown;  /* it was running when its worker died, and must not be repeated */
 	bool failed;
 	struct slice output; /* JSON, once it is done */
 	int64_t began_us;
@@ -58,6 +60,7 @@ struct run {
 	struct worker *worker;
 	struct uuid id;
 	int64_t tenant, fence, commit_no, input_seq;
+	int64_t head_seq; /* at the start */
 	struct uuid session_id, agent_id;
 	int agent_revision;
 	bool resumed;
@@ -75,7 +78,8 @@ struct run {
 	/* the one operation under way */
 	struct op op;
 	enum err op_result;
-	bool loading, load_failed;
+	bool loading;
+	struct resume *past; /* of a resumed run: what the journal says */
 	struct loop_timer *budget, *pause;
 
 	/* the model */
@@ -98,7 +102,7 @@ struct run {
 	struct commit commit;
 	bool committing;
 	enum commit_outcome outcome;
-	unsigned ev_seq; /* last durable event */
+	unsigned ev_seq, ev_base; /* last durable event; before the commit under way */
 	int64_t tokens_in, tokens_out, ended_us;
 
 	bool lost;

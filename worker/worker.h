@@ -30,7 +30,7 @@ struct worker {
 	struct journal *journal;
 	struct sessions *sessions;
 	struct agents *agents;
-	struct map *runs;   /* (run id, fence) -> struct run */
+	struct map *runs;     /* (run id, fence) -> struct run */
 	struct list speaking; /* runs whose model said something this turn */
 
 	/* from BOOT */

@@ -43,7 +43,13 @@ struct llm_tool_call {
 	struct strbuf id, name, arguments;
 };
 
-enum llm_stop { LLM_STOP_NONE, LLM_STOP_END, LLM_STOP_TOOLS, LLM_STOP_LENGTH, LLM_STOP_FILTER };
+enum llm_stop {
+	LLM_STOP_NONE,
+	LLM_STOP_END,
+	LLM_STOP_TOOLS,
+	LLM_STOP_LENGTH,
+	LLM_STOP_FILTER
+};
 
 struct llm_answer {
 	struct strbuf text;
@@ -70,12 +76,14 @@ struct llm_provider {
 	/* Whether it speaks HTTP; false: `answer` is all it has. */
 	bool is_remote;
 	/* The message in the provider's own JSON. */
-	void (*write_message)(struct strbuf *out, enum llm_role role, struct slice content);
+	void (*write_message)(struct strbuf *out, enum llm_role role,
+			      struct slice content);
 	/* The whole request body. */
 	void (*write_request)(struct strbuf *out, const struct llm_question *q);
 	const char *path; /* behind the base URL */
 	/* One event of the stream; ERR_OK to go on. A filled a->stop means: complete. */
-	enum err (*read_event)(struct llm_answer *a, struct slice event, struct slice data);
+	enum err (*read_event)(struct llm_answer *a, struct slice event,
+			       struct slice data);
 	/* A refusal: HTTP status and body to an error, sentence in a->error. */
 	enum err (*read_refusal)(struct llm_answer *a, int status, struct slice body);
 	/* Local providers: the answer at once. */

@@ -123,13 +123,15 @@ static void put_arguments(struct strbuf *out, const struct match *m)
 
 static void say_help(struct llm_answer *a, const struct llm_question *q)
 {
-	strbuf_add_str(&a->text, "I am the offline model: a few rules, no language model. I "
-				 "understand messages like:\n");
+	strbuf_add_str(&a->text,
+		       "I am the offline model: a few rules, no language model. I "
+		       "understand messages like:\n");
 	for (size_t i = 0; i < ARRAY_LEN(rules); i++)
 		if (has_tool(q, rules[i].tool))
 			strbuf_printf(&a->text, "- %s\n", rules[i].example);
-	strbuf_add_str(&a->text, "For a real model set OPENAI_API_KEY, or OPENAI_BASE_URL of "
-				 "a compatible server.");
+	strbuf_add_str(&a->text,
+		       "For a real model set OPENAI_API_KEY, or OPENAI_BASE_URL of "
+		       "a compatible server.");
 }
 
 static void call_tool(struct llm_answer *a, const struct match *m, size_t messages)
@@ -175,8 +177,7 @@ static void say_memory(struct llm_answer *a, struct slice result, struct slice t
 		struct slice line = slice_trim(slice_cut(&text, '\n'));
 		if (!line.n || (topic.n && !is_about(line, topic)))
 			continue;
-		strbuf_add_str(&a->text,
-			       found++ ? "\n" : "This is what I remember:\n");
+		strbuf_add_str(&a->text, found++ ? "\n" : "This is what I remember:\n");
 		strbuf_add_slice(&a->text, line);
 	}
 	if (!found)

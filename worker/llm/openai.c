@@ -258,7 +258,8 @@ static enum err read_refusal(struct llm_answer *a, int status, struct slice body
 		snprintf(a->error, sizeof a->error,
 			 "the model provider answered with status %d", status);
 	/* A quota that is used up does not come back by waiting. */
-	if (status == 429 && slice_is(json_str(json_get(error, "code")), "insufficient_quota"))
+	if (status == 429 &&
+	    slice_is(json_str(json_get(error, "code")), "insufficient_quota"))
 		return ERR_MODEL_AUTH;
 	return refusal_of(status);
 }

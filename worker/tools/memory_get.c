@@ -84,8 +84,8 @@ static void say_absent(struct tool_call *c, const struct pg_result *paths)
 	size_t n = 0;
 	names[0] = 0;
 	for (int i = 0; i < pg_rows(paths) && n < sizeof names; i++)
-		n += (size_t)snprintf(names + n, sizeof names - n, "%s%.*s", n ? ", " : "",
-				      SLICE_ARG(pg_get_text(paths, i, 0)));
+		n += (size_t)snprintf(names + n, sizeof names - n, "%s%.*s",
+				      n ? ", " : "", SLICE_ARG(pg_get_text(paths, i, 0)));
 	tool_error(c, "there is no document '%.*s'; there %s%s", SLICE_ARG(path_of(c)),
 		   n ? "are: " : "is none yet", names);
 }

@@ -47,11 +47,12 @@ static void on_stored(void *arg, const struct pg_answer *a)
 	struct tool_call *c = arg;
 	if (a->err) {
 		bool full = a->sqlstate[0] == '5' && a->sqlstate[1] == '4';
-		tool_error(c, "%s", full ? a->message : "the memory could not be written");
+		tool_error(c, "%s",
+			   full ? a->message : "the memory could not be written");
 		/* A definite refusal is the model's to read; an unknown outcome is tried
 		 * again under the same key. */
-		op_finish(c->op, a->fate == PG_ROLLED_BACK ? ERR_TOOL_FAILED
-							    : ERR_DATABASE);
+		op_finish(c->op,
+			  a->fate == PG_ROLLED_BACK ? ERR_TOOL_FAILED : ERR_DATABASE);
 		return;
 	}
 	struct json_out o = json_out(&c->output);

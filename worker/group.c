@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Judging calls, and marking the next group. */
+#include "worker/group.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/json.h"
+#include "worker/commit.h"
+#include "worker/run.h"
+#include "worker/tools/args.h"
+#include "worker/tools/registry.h"
+
+#define ARGUMENTS_MOST (1u << 20)
+#define NAME_MOST 128
+
+static void free_doc(void *d)
+{
+	json_free(d);
+}
+
+static bool is_granted(const struct run *r, const struct tool *t)
+{
+	for (size_t i = 0; r->agent && i < r->agent->tool_count; i++)
+		if (!strcmp(r->agent->tools[i]->name, t->name))
+			return true;
+	return false;
+}
+
+void group_check(struct run *r, struct run_call *c)
+{
+	char why[320];
+	struct json_doc *schema;
+	if (c->refusal)
+		return;
+	if (!c->tool || !is_granted(r, c->tool)) {
+		c->refusal =
+			arena_printf(r->arena, "there is no tool '%.*s' for this agent",
+				     SLICE_ARG(c->name));
+		return;
+	}
+	if (!c->args) {
+		c->args = json_parse_unique(c->input, ARGUMENTS_MOST, why, sizeof why);
+		if (c->args)
+			arena_cleanup(r->arena, free_doc, c->args);
+	}
+	if (!c->args) {
+		c->refusal =
+			arena_printf(r->arena, "the arguments are not JSON: %s", why);
+		return;
+	}
+	schema = json_parse(slice_str(c->tool->schema), ARGUMENTS_MOST, NULL, 0);
+	if (args_check(json_root(schema), json_root(c->args), why, sizeof why))
+		c->refusal = arena_strdup(r->arena, why);
+	json_free(schema);
+}
+
+/* What is not a JSON object is kept as text, so that the transcript can say what was
+ * asked. */
+static struct slice input_of(struct run *r, struct run_call *c, struct slice arguments)
+{
+	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
+	char why[160];
+	struct json_out o = json_out(&b);
+	arguments = slice_trim(arguments);
+	if (!arguments.n)
+		arguments = SLICE("{}");
+	c->args = json_parse_unique(arguments, ARGUMENTS_MOST, why, sizeof why);
+	if (c->args)
+		arena_cleanup(r->arena, free_doc, c->args);
+	if (c->args && json_kind(json_root(c->args)) == JSON_OBJECT)
+		return arena_slice(r->arena, arguments);
+	c->refusal =
+		c->args ? "the arguments must be a JSON object"
+			: arena_printf(r->arena, "the arguments are not JSON: %s", why);
+	json_obj(&o);
+	json_kv_str(&o, "_raw", arguments);
+	json_obj_end(&o);
+	return arena_slice(r->arena, strbuf_slice(&b));
+}
+
+/* Model text becomes column text: valid UTF-8 without U+0000. */
+static struct slice clean(struct run *r, struct slice s, size_t most)
+{
+	if (s.n > most)
+		s.n = most;
+	while (s.n && (!slice_is_utf8(s) || memchr(s.p, 0, s.n)))
+		s.n--;
+	return arena_slice(r->arena, s);
+}
+
+void group_prepare(struct run *r)
+{
+	struct llm_answer *a = &r->answer;
+	r->call_count = a->call_count;
+	r->calls = arena_zalloc(r->arena, (a->call_count + 1) * sizeof *r->calls);
+	for (size_t i = 0; i < a->call_count; i++) {
+		struct llm_tool_call *m = &a->calls[i];
+		struct run_call *c = &r->calls[i];
+		c->attempt = 1;
+		c->name = clean(r, strbuf_slice(&m->name), NAME_MOST);
+		c->id = clean(r, strbuf_slice(&m->id), NAME_MOST);
+		if (!c->id.n)
+			c->id = slice_str(
+				arena_printf(r->arena, "call_%d_%zu", r->step_no, i));
+		c->tool = tool_find(c->name);
+		if (r->calls_made >= RUN_CALLS_MOST)
+			c->refusal = "too many tool calls in this turn: answer with what "
+				     "you have";
+		else
+			r->calls_made++;
+		c->input = input_of(r, c, strbuf_slice(&m->arguments));
+		group_check(r, c);
+	}
+}
+
+static bool is_done(const struct run_call *c)
+{
+	return c->settled || c->settling || c->unknown;
+}
+
+/* It may run beside others of its kind before its row stands. */
+static bool is_light(const struct run_call *c)
+{
+	return is_done(c) || c->refusal || c->tool->effect == EFFECT_PURE;
+}
+
+static void start_from(struct run *r, size_t i)
+{
+	r->call_at = i;
+	while (i < r->call_count && is_light(&r->calls[i]))
+		i++;
+	r->group_end = i < r->call_count ? i + 1 : i;
+	for (i = r->call_at; i < r->group_end; i++)
+		if (!is_done(&r->calls[i]))
+			commit_call(r, i, "running");
+}
+
+void group_start(struct run *r)
+{
+	start_from(r, 0);
+}
+
+void group_next(struct run *r)
+{
+	start_from(r, r->group_end);
+}
+
+void group_first(struct run *r)
+{
+	group_start(r);
+	for (size_t i = r->group_end; i < r->call_count; i++)
+		commit_call(r, i, "pending");
+}

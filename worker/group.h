@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Groups of tool calls. The calls of a step run in order; a group is a stretch of pure
+ * ones and the one after them that is not. Before a call that is not pure starts, its row
+ * says `running` durably; its result is committed before the next such call starts. So k
+ * calls with effects cost k + 1 commits, any number of pure ones 2. */
+#ifndef TB_GROUP_H
+#define TB_GROUP_H
+
+struct run;
+struct run_call;
+
+/* The calls of the model's answer, judged: unknown tools, bad arguments and excess calls
+ * get their refusal. */
+void group_prepare(struct run *r);
+/* Parses and checks the arguments of one call; sets its refusal. */
+void group_check(struct run *r, struct run_call *c);
+/* Adds the rows of the next group, now running, to the commit being built (and, the first
+ * time, those of the later calls, pending: `group_first`). */
+void group_start(struct run *r);
+void group_first(struct run *r);
+/* The group behind the one whose results are in the commit being built. */
+void group_next(struct run *r);
+
+#endif

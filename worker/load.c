@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * One request with up to five reads behind the capability. What it finds is checked
+ * against RUN_START: a transcript that does not end where the claim said is not used (a
+ * capability that expired reads nothing at all). */
+#include "worker/load.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "common/pg/pool.h"
+#include "worker/run.h"
+#include "worker/sql.h"
+
+int load_is_needed(const struct run *r)
+{
+	return !r->agent || r->session->head_seq != r->head_seq ||
+	       (r->resumed && !r->past);
+}
+
+static void take_agent(struct run *r, const struct pg_result *g)
+{
+	if (r->agent)
+		return;
+	if (pg_rows(g) == 0) {
+		run_fail(r, ERR_NOT_FOUND,
+			 "the agent of this run does not exist any more");
+		return;
+	}
+	r->agent = agent_put(r->worker->agents, r->tenant, r->agent_id, r->agent_revision,
+			     pg_get_text(g, 0, 1));
+}
+
+static void take_history(struct run *r, const struct pg_result *h)
+{
+	int rows = pg_rows(h);
+	if (r->session->head_seq == r->head_seq)
+		return;
+	session_clear(r->session);
+	for (int i = rows; i-- > 0;) /* newest first, as asked */
+		session_add(r->session, pg_get_i64(h, i, 0), pg_get_text(h, i, 1),
+			    (int)pg_get_i64(h, i, 2), pg_get_uuid(h, i, 3),
+			    pg_get_text(h, i, 4));
+	if (r->session->head_seq != r->head_seq) {
+		log_error("history-mismatch", "expected=%lld found=%lld",
+			  (long long)r->head_seq, (long long)r->session->head_seq);
+		session_clear(r->session);
+		run_fail(r, ERR_INTERNAL, NULL);
+	}
+}
+
+static void take_past(struct run *r, const struct pg_result *t, const struct pg_result *u)
+{
+	struct resume *p = arena_zalloc(r->arena, sizeof *p);
+	p->count = pg_rows(t);
+	p->rows = arena_zalloc(r->arena, (size_t)p->count * sizeof *p->rows);
+	for (int i = 0; i < p->count; i++)
+		p->rows[i] = (struct resume_row){
+			.step = (int)pg_get_i64(t, i, 0),
+			.call = (int)pg_get_i64(t, i, 1),
+			.call_id = arena_slice(r->arena, pg_get_text(t, i, 2)),
+			.tool = arena_slice(r->arena, pg_get_text(t, i, 3)),
+			.state = arena_slice(r->arena, pg_get_text(t, i, 4)),
+			.attempt = (int)pg_get_i64(t, i, 5),
+			.input = arena_slice(r->arena, pg_get_text(t, i, 6))};
+	r->tokens_in = pg_get_i64(u, 0, 0);
+	r->tokens_out = pg_get_i64(u, 0, 1);
+	r->past = p;
+}
+
+static void on_loaded(void *arg, const struct pg_answer *a)
+{
+	struct run *r = arg;
+	r->loading = false;
+	if (a->err == ERR_CANCELLED)
+		return;
+	if (a->err && a->fate != PG_ROLLED_BACK) { /* the connection went: read again */
+		load_run(r);
+		return;
+	}
+	if (a->err) {
+		log_error("load-failed", "message=\"%s\"", a->message);
+		run_fail(r, ERR_INTERNAL, NULL);
+	} else {
+		take_agent(r, a->results[1]);
+		take_history(r, a->results[2]);
+		if (r->resumed)
+			take_past(r, a->results[3], a->results[4]);
+	}
+	run_wake(r);
+}
+
+void load_run(struct run *r)
+{
+	struct pg_request *q = pg_begin(r->worker->pool);
+	struct pg_params *p = pg_add(q, SQL_CAP);
+	pg_text(p, slice_str(r->cap));
+	p = pg_add(q, SQL_AGENT);
+	pg_i64(p, r->tenant);
+	pg_uuid(p, r->agent_id);
+	pg_i32(p, r->agent_revision);
+	p = pg_add(q, SQL_HISTORY);
+	pg_i64(p, r->tenant);
+	pg_uuid(p, r->session_id);
+	if (r->resumed) {
+		p = pg_add(q, SQL_TOOL_ROWS);
+		pg_i64(p, r->tenant);
+		pg_uuid(p, r->id);
+		p = pg_add(q, SQL_USAGE);
+		pg_i64(p, r->tenant);
+		pg_uuid(p, r->id);
+	}
+	r->loading = true;
+	pg_submit(q, CONN_READS, 0, on_loaded, r);
+}

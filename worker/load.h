@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Reading what a run needs: its agent, its lane's transcript, and of a resumed run what
+ * the journal says. */
+#ifndef TB_LOAD_H
+#define TB_LOAD_H
+
+#include "common/slice.h"
+
+struct run;
+
+struct resume_row { /* a row of tool_executions */
+	int step, call, attempt;
+	struct slice call_id, tool, state, input;
+};
+struct resume {
+	struct resume_row *rows;
+	int count;
+};
+
+/* Reads in one transaction what is not cached; r->loading until it is there, then the run
+ * is woken (r->failure is set when it cannot be had). */
+void load_run(struct run *r);
+/* Whether anything is missing. */
+int load_is_needed(const struct run *r);
+
+#endif

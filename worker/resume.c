@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Rows of tool_executions back to calls. By effect: pure, idempotent and keyed calls that
+ * were running run again (keyed ones under the same key); `once` is never repeated
+ * silently. */
+#include "worker/resume.h"
+
+#include "worker/group.h"
+#include "worker/load.h"
+#include "worker/run.h"
+#include "worker/tools/registry.h"
+
+const struct message *resume_answer(const struct run *r)
+{
+	for (size_t i = r->session->count; i-- > 0;) {
+		const struct message *m = r->session->messages[i];
+		if (!uuid_eq(m->run, r->id))
+			break;
+		if (m->llm.role == LLM_ASSISTANT)
+			return m;
+	}
+	return NULL;
+}
+
+static void take_row(struct run *r, const struct resume_row *row)
+{
+	struct run_call *c = &r->calls[r->call_count++];
+	*c = (struct run_call){.id = row->call_id,
+			       .name = row->tool,
+			       .input = row->input,
+			       .tool = tool_find(row->tool),
+			       .attempt = row->attempt};
+	bool running = slice_is(row->state, "running");
+	c->settled = !running && !slice_is(row->state, "pending");
+	if (c->settled)
+		return;
+	c->unknown = running && c->tool && c->tool->effect == EFFECT_ONCE;
+	c->attempt += running && !c->unknown;
+	group_check(r, c);
+}
+
+void resume_calls(struct run *r)
+{
+	const struct resume *p = r->past;
+	const struct message *m = resume_answer(r);
+	r->step_no = m ? m->step : 0;
+	r->calls = arena_zalloc(r->arena, (size_t)(p->count + 1) * sizeof *r->calls);
+	r->call_count = 0;
+	r->calls_made = p->count;
+	for (int i = 0; i < p->count; i++)
+		if (m && p->rows[i].step == r->step_no)
+			take_row(r, &p->rows[i]);
+}

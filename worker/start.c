@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The order of a start: libraries that open files or start threads, then link and
+ * database; when both have answered and the role is known to be harmless, the filter is
+ * loaded; then READY. No message of a run is read before. */
+#include "worker/start.h"
+
+#include <stdlib.h>
+
+#include "common/alloc.h"
+#include "common/crypto.h"
+#include "common/die.h"
+#include "common/http/client.h"
+#include "common/log.h"
+#include "common/pg/pool.h"
+#include "sandbox/sandbox.h"
+#include "worker/agent.h"
+#include "worker/emit.h"
+#include "worker/journal.h"
+#include "worker/link.h"
+#include "worker/session.h"
+#include "worker/sql.h"
+#include "worker/worker.h"
+
+#include "proto/wire.h"
+
+#define SESSION_CACHE_BYTES (16u << 20)
+#define HTTP_CONNECTIONS 512
+
+/* ---- the database */
+
+static void on_role(void *arg, const struct pg_answer *a)
+{
+	struct worker *w = arg;
+	if (a->err)
+		return;
+	const struct pg_result *r = a->results[0];
+	struct slice role = pg_get_text(r, 0, 0);
+	if (pg_get_bool(r, 0, 1) || pg_get_bool(r, 0, 2) || pg_get_bool(r, 0, 3))
+		fatal_usage("the database role %.*s is a superuser, bypasses row-level "
+			    "security or owns the tables: run as tb_worker (terabitsctl "
+			    "migrate makes it)",
+			    SLICE_ARG(role));
+	w->role_ok = true;
+	loop_wake(w->loop, &w->starting);
+}
+
+static void on_database(void *arg, bool up, const char *message)
+{
+	struct worker *w = arg;
+	if (!up) {
+		log_warn("database-away", "message=\"%s\"", message ? message : "");
+		return;
+	}
+	struct pg_request *r = pg_begin(w->pool);
+	pg_add(r, SQL_ROLE);
+	pg_submit(r, PG_ANY, 0, on_role, w);
+}
+
+static void open_database(struct worker *w, const struct wire_boot *b)
+{
+	char *conninfo = xstrndup(b->conninfo.p, b->conninfo.n);
+	w->pool = pg_pool_new(
+		w->loop, &(struct pg_pool_config){.conninfo = conninfo,
+						  .connections = CONNECTIONS,
+						  .stmts = worker_sql,
+						  .stmt_count = SQL__COUNT,
+						  .application_name = "terabits-worker",
+						  .on_state = on_database,
+						  .arg = w});
+	crypto_wipe(conninfo, b->conninfo.n);
+	free(conninfo);
+}
+
+/* ---- READY */
+
+static void try_start(void *arg)
+{
+	struct worker *w = arg;
+	char detail[256];
+	if (w->ready || !w->linked || !w->role_ok)
+		return;
+	sandbox_enter(SANDBOX_WORKER, detail, sizeof detail);
+	link_ready(w, detail);
+	log_info("worker-ready", "%s", detail);
+}
+
+static struct slice kept(struct slice s)
+{
+	return slice_of(xstrndup(s.p ? s.p : "", s.n), s.n);
+}
+
+void worker_start(struct worker *w, struct loop *l, const struct wire_boot *b)
+{
+	w->loop = l;
+	w->ordinal = b->ordinal;
+	w->model = kept(b->model);
+	w->base_url = kept(b->openai_base_url);
+	w->api_key = kept(b->openai_api_key);
+	w->runs = map_new();
+	w->agents = agents_new();
+	w->sessions = sessions_new(SESSION_CACHE_BYTES);
+	loop_task_init(&w->starting, try_start, w);
+	w->http = http_client_new(l, HTTP_CONNECTIONS);
+	w->journal = journal_new(w);
+	emit_init(w);
+	open_database(w, b);
+	link_open(w, b);
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * FAIL and ENDING. */
+#include "common/die.h"
+#include "common/log.h"
+#include "worker/commit.h"
+#include "worker/emit.h"
+#include "worker/resume.h"
+#include "worker/run.h"
+
+static enum run_result result_of(enum err e)
+{
+	if (e == ERR_BUDGET)
+		return RESULT_TIMED_OUT;
+	return e == ERR_CANCELLED ? RESULT_CANCELLED : RESULT_FAILED;
+}
+
+/* A call always gets its result, also when the run ends before it ran. */
+static void settle_open_calls(struct run *r)
+{
+	for (size_t i = 0; i < r->call_count; i++) {
+		struct run_call *c = &r->calls[i];
+		if (c->settled)
+			continue;
+		if (c->unknown) {
+			commit_unknown(r, i,
+				       "outcome unknown: the worker stopped while this "
+				       "ran");
+			continue;
+		}
+		if (!c->output.p || r->outcome == COMMIT_REFUSED) {
+			c->output =
+				c->output.p
+					? SLICE("{\"error\":\"the result could not be "
+						"stored\"}")
+					: SLICE("{\"error\":\"the run ended before "
+						"this call was made\"}");
+			c->failed = true;
+		}
+		commit_call(r, i, c->failed ? "error" : "completed");
+	}
+}
+
+enum step_verdict step_fail(struct run *r)
+{
+	if (op_is_active(&r->op) || r->committing || r->loading)
+		return STEP_WAIT;
+	if (r->past && !r->calls)
+		resume_calls(r);
+	commit_begin(r);
+	settle_open_calls(r);
+	commit_end(r, result_of(r->failure));
+	commit_submit(r);
+	r->step = STEP_ENDING;
+	log_info("run-failed", "code=%s message=\"%s\"", err_code(r->failure),
+		 r->failure_text);
+	return STEP_MORE;
+}
+
+enum step_verdict step_ending(struct run *r)
+{
+	if (r->committing)
+		return STEP_WAIT;
+	if (r->outcome == COMMIT_REFUSED && r->failure)
+		fatal("the end of a run cannot be stored: its worker starts anew");
+	if (r->outcome == COMMIT_REFUSED) {
+		r->call_count = 0;
+		return run_fail(r, ERR_INTERNAL, "the answer could not be stored");
+	}
+	emit_done(r);
+	return STEP_DONE;
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * LOAD and RESUME: what the run starts from. */
+#include <stdio.h>
+#include <string.h>
+
+#include "worker/group.h"
+#include "worker/load.h"
+#include "worker/resume.h"
+#include "worker/run.h"
+
+static enum step_verdict choose_model(struct run *r)
+{
+	const struct worker *w = r->worker;
+	struct slice full = *r->agent->model ? slice_str(r->agent->model) : w->model;
+	r->target.provider = llm_provider_of(full, &r->model);
+	r->target.base_url =
+		w->base_url.n ? w->base_url : SLICE("https://api.openai.com/v1");
+	r->target.api_key = w->api_key;
+	if (!r->target.provider)
+		return run_fail(r, ERR_MODEL_CONFIG,
+				"the model '%.*s' is of no provider this node knows: use "
+				"openai/NAME or offline/rules",
+				full.n > 100 ? 100 : (int)full.n, full.p);
+	if (r->target.provider->is_remote && !w->base_url.n && !w->api_key.n)
+		return run_fail(r, ERR_MODEL_CONFIG,
+				"the model '%.*s' needs OPENAI_API_KEY, or "
+				"OPENAI_BASE_URL of a compatible server",
+				full.n > 100 ? 100 : (int)full.n, full.p);
+	r->step = r->resumed ? STEP_RESUME : STEP_ASK;
+	return STEP_MORE;
+}
+
+enum step_verdict step_load(struct run *r)
+{
+	if (r->loading)
+		return STEP_WAIT;
+	if (load_is_needed(r)) {
+		load_run(r);
+		return STEP_WAIT;
+	}
+	if (r->agent->problem)
+		return run_fail(r, ERR_MODEL_CONFIG, "%s", r->agent->problem);
+	return choose_model(r);
+}
+
+/* ---- a run that ran before */
+
+/* What was streamed of an answer that was never committed is void; who listens learns it
+ * before the new one begins. */
+static enum step_verdict ask_again(struct run *r)
+{
+	commit_begin(r);
+	commit_reset_event(r);
+	commit_submit(r);
+	r->step = STEP_ASK;
+	return STEP_MORE;
+}
+
+/* A call that must not be repeated and whose outcome nobody knows ends here; the model
+ * reads that it is unknown. */
+static void settle_unknown(struct run *r)
+{
+	for (size_t i = 0; i < r->call_count; i++)
+		if (r->calls[i].unknown)
+			commit_unknown(r, i,
+				       "outcome unknown: the worker stopped while this "
+				       "ran; check before repeating");
+}
+
+enum step_verdict step_resume(struct run *r)
+{
+	size_t open = 0;
+	resume_calls(r);
+	for (size_t i = 0; i < r->call_count; i++)
+		open += !r->calls[i].settled;
+	if (!resume_answer(r) || (r->call_count && !open))
+		return ask_again(r);
+	commit_begin(r);
+	if (!r->call_count) { /* the answer stands, only the end is missing */
+		commit_end(r, RESULT_COMPLETED);
+		r->step = STEP_ENDING;
+	} else {
+		settle_unknown(r);
+		group_start(r);
+		r->step = STEP_TOOLS;
+	}
+	commit_submit(r);
+	return STEP_MORE;
+}

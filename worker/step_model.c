@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * ASK, ANSWERED and RETRY: the model's part. */
+#include <stdio.h>
+
+#include "common/crypto.h"
+#include "common/log.h"
+#include "worker/commit.h"
+#include "worker/emit.h"
+#include "worker/group.h"
+#include "worker/run.h"
+
+#define PAUSE_FIRST_US 500000
+#define PAUSE_MOST_US 8000000
+#define PROVIDER_PAUSE_MOST_US 60000000
+/* What may stay for the durable event: one event's worth. */
+#define REST_BYTES 2048
+
+/* ---- ASK */
+
+/* The newest messages that fit, from a user's message on, so that no tool result stands
+ * without its call. The run's own messages are always among them. */
+static size_t context_start(const struct run *r)
+{
+	const struct session *s = r->session;
+	size_t bytes = 0, start = s->count;
+	for (size_t i = s->count; i-- > 0;) {
+		const struct message *m = s->messages[i];
+		bytes += m->llm.content.n;
+		if (bytes > RUN_CONTEXT_BYTES && start < s->count &&
+		    m->seq < r->input_seq)
+			break;
+		if (m->llm.role == LLM_USER || m->llm.role == LLM_SUMMARY)
+			start = i;
+	}
+	return start < s->count ? start : 0;
+}
+
+static void fill_question(struct run *r, struct llm_question *q)
+{
+	const struct session *s = r->session;
+	size_t start = context_start(r), n = s->count - start;
+	struct llm_message **list =
+		arena_alloc(r->arena, (n + 1) * sizeof(struct llm_message *));
+	for (size_t i = 0; i < n; i++)
+		list[i] = &s->messages[start + i]->llm;
+	*q = (struct llm_question){.model = r->model,
+				   .system = slice_str(r->agent->system),
+				   .messages = list,
+				   .message_count = n,
+				   .tools = r->agent->tools,
+				   .tool_count = r->agent->tool_count};
+}
+
+static void on_text(void *arg)
+{
+	struct run *r = arg;
+	if (r->answer.text.n > RUN_ARENA_BYTES) {
+		r->failure = ERR_NO_MEMORY;
+		op_cancel(&r->op, ERR_NO_MEMORY);
+		return;
+	}
+	emit_text_grew(r);
+}
+
+enum step_verdict step_ask(struct run *r)
+{
+	struct llm_question q;
+	if (r->committing)
+		return STEP_WAIT;
+	if (r->outcome == COMMIT_REFUSED)
+		return run_fail(r, ERR_INTERNAL, NULL);
+	if (r->step_no >= RUN_STEPS_MOST)
+		return run_fail(r, ERR_BUDGET, "the model was asked %d times in one run",
+				RUN_STEPS_MOST);
+	r->past = NULL;
+	r->calls = NULL;
+	r->call_count = 0;
+	arena_reset(r->arena);
+	llm_answer_reset(&r->answer);
+	r->shown = 0;
+	fill_question(r, &q);
+	op_init(&r->op, r->worker->loop, run_op_done, r);
+	r->step = STEP_ANSWERED;
+	r->llm = llm_start(r->worker->loop, r->worker->http, &r->target, &q, &r->answer,
+			   on_text, r, &r->op);
+	if (r->worker->congested)
+		llm_pause(r->llm, 1);
+	return STEP_WAIT;
+}
+
+/* ---- ANSWERED */
+
+/* Full jitter, and at least what the provider asked for. */
+static int64_t pause_us(const struct run *r)
+{
+	uint32_t dice;
+	int64_t most = PAUSE_FIRST_US << (r->retries < 6 ? r->retries : 6);
+	most = most > PAUSE_MOST_US ? PAUSE_MOST_US : most;
+	crypto_random(&dice, sizeof dice);
+	int64_t pause = (int64_t)(dice % (uint32_t)most);
+	return pause > r->answer.retry_after_us ? pause : r->answer.retry_after_us;
+}
+
+static enum step_verdict model_failed(struct run *r, enum err e)
+{
+	const char *text = r->answer.error[0] ? r->answer.error : err_text(e);
+	if (r->failure)
+		return run_fail(r, r->failure, NULL);
+	if (!err_is_retryable(e) || r->retries >= RUN_RETRIES_MOST ||
+	    r->answer.retry_after_us > PROVIDER_PAUSE_MOST_US)
+		return run_fail(r, e, "%s", text);
+	int64_t pause = pause_us(r);
+	r->retries++;
+	log_warn("model-retry", "error=%s attempt=%d pause_ms=%lld message=\"%s\"",
+		 err_code(e), r->retries, (long long)pause / 1000, text);
+	r->step = STEP_RETRY;
+	loop_timer_start(r->pause, pause);
+	if (r->shown) {
+		commit_begin(r);
+		commit_reset_event(r);
+		commit_submit(r);
+	}
+	return STEP_WAIT;
+}
+
+static enum step_verdict take_answer(struct run *r)
+{
+	r->retries = 0;
+	r->step_no++;
+	group_prepare(r);
+	emit_deltas(r, REST_BYTES);
+	commit_begin(r);
+	commit_answer(r);
+	if (r->call_count) {
+		group_first(r);
+		r->step = STEP_TOOLS;
+	} else {
+		commit_end(r, RESULT_COMPLETED);
+		r->step = STEP_ENDING;
+	}
+	commit_submit(r);
+	return STEP_MORE;
+}
+
+enum step_verdict step_answered(struct run *r)
+{
+	struct llm_answer *a = &r->answer;
+	if (op_is_active(&r->op))
+		return STEP_WAIT;
+	r->llm = NULL;
+	if (r->op_result || r->failure)
+		return model_failed(r, r->op_result);
+	if (a->stop == LLM_STOP_FILTER && !a->text.n) {
+		snprintf(a->error, sizeof a->error,
+			 "the model provider's content filter withheld the answer");
+		return model_failed(r, ERR_MODEL_REQUEST);
+	}
+	if (!a->text.n && !a->call_count) {
+		snprintf(a->error, sizeof a->error, "the model answered nothing");
+		return model_failed(r, ERR_MODEL_BROKEN);
+	}
+	return take_answer(r);
+}
+
+enum step_verdict step_retry(struct run *r)
+{
+	if (r->committing || loop_timer_is_running(r->pause))
+		return STEP_WAIT;
+	r->step = STEP_ASK;
+	return STEP_MORE;
+}

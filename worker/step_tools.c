@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * TOOLS and SETTLED: the calls of a group, and their commit. */
+#include <stdio.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/json.h"
+#include "worker/commit.h"
+#include "worker/group.h"
+#include "worker/run.h"
+
+#define ATTEMPTS_MOST 5
+
+static struct slice kept_output(struct run *r)
+{
+	struct slice s = arena_slice(r->arena, strbuf_slice(&r->work.output));
+	strbuf_reset(&r->work.output);
+	return s;
+}
+
+static void refuse(struct run *r, struct run_call *c)
+{
+	tool_error(&r->work, "%s", c->refusal);
+	c->failed = true;
+	c->output = kept_output(r);
+}
+
+static void start_call(struct run *r, struct run_call *c)
+{
+	char id[UUID_TEXT_LEN + 1];
+	uuid_format(r->id, id);
+	c->began_us = clock_mono_us();
+	strbuf_reset(&r->work.output);
+	r->work.tool = c->tool;
+	r->work.env = &r->env;
+	r->work.args = json_root(c->args);
+	r->work.idem_key =
+		arena_printf(r->arena, "%s:%d:%td", id, r->step_no, c - r->calls);
+	r->work.op = &r->op;
+	r->work.arena = r->arena;
+	op_init(&r->op, r->worker->loop, run_op_done, r);
+	c->tool->start(&r->work);
+}
+
+/* The database went while the call was under way. A call that may be repeated is. */
+static bool repeats(const struct run *r, const struct run_call *c)
+{
+	return r->op_result == ERR_DATABASE && !r->failure &&
+	       c->tool->effect != EFFECT_ONCE && c->attempt < ATTEMPTS_MOST;
+}
+
+static void finish_call(struct run *r, struct run_call *c)
+{
+	if (repeats(r, c)) {
+		c->attempt++;
+		c->began_us = 0;
+		return;
+	}
+	if (r->work.output.n > c->tool->output_most)
+		tool_error(&r->work,
+			   "the output has %zu bytes, more than the %zu allowed",
+			   r->work.output.n, c->tool->output_most);
+	else if (r->work.output.n == 0)
+		tool_error(&r->work, "%s", err_text(r->op_result));
+	c->failed = r->op_result != ERR_OK;
+	c->output = kept_output(r);
+}
+
+static enum step_verdict commit_group(struct run *r, size_t from)
+{
+	if (r->committing)
+		return STEP_WAIT;
+	if (r->outcome == COMMIT_REFUSED) {
+		r->call_count = 0; /* the answer itself could not be stored */
+		return run_fail(r, ERR_INTERNAL, NULL);
+	}
+	commit_begin(r);
+	for (size_t i = from; i < r->group_end; i++)
+		if (!r->calls[i].settled && !r->calls[i].unknown)
+			commit_call(r, i, r->calls[i].failed ? "error" : "completed");
+	if (r->group_end < r->call_count)
+		group_next(r);
+	else
+		r->call_at = r->group_end;
+	commit_submit(r);
+	r->step = STEP_SETTLED;
+	return STEP_MORE;
+}
+
+enum step_verdict step_tools(struct run *r)
+{
+	if (op_is_active(&r->op))
+		return STEP_WAIT;
+	for (size_t i = r->call_at; i < r->group_end; i++) {
+		struct run_call *c = &r->calls[i];
+		if (c->began_us && !c->output.p)
+			finish_call(r, c);
+		if (r->failure)
+			return run_fail(r, r->failure, NULL);
+		if (c->settled || c->unknown || c->output.p)
+			continue;
+		if (c->refusal) {
+			refuse(r, c);
+			continue;
+		}
+		if (c->tool->effect != EFFECT_PURE && r->committing)
+			return STEP_WAIT; /* its row must say `running` first */
+		if (c->tool->effect != EFFECT_PURE && r->outcome == COMMIT_REFUSED)
+			return commit_group(r, r->call_at);
+		start_call(r, c);
+		if (op_is_active(&r->op))
+			return STEP_WAIT;
+		i--; /* it ended at once: look at it again */
+	}
+	return commit_group(r, r->call_at);
+}
+
+enum step_verdict step_settled(struct run *r)
+{
+	if (r->committing)
+		return STEP_WAIT;
+	if (r->outcome == COMMIT_REFUSED)
+		return run_fail(r, ERR_INTERNAL,
+				"the result of a tool could not be stored");
+	r->step = r->call_at < r->call_count ? STEP_TOOLS : STEP_ASK;
+	return STEP_MORE;
+}
