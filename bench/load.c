@@ -227,9 +227,9 @@ static void parse(int argc, char **argv)
 	else if (argc > 6)
 		g.sessions = atoi(argv[6]);
 	snprintf(g.tag, sizeof g.tag, "%lx", (long)now_us());
-	g.message = g.mode == MODE_ENQUEUE ? getenv("LOAD_MESSAGE") : "echo n=16 k=4";
+	g.message = g.mode == MODE_ENQUEUE ? getenv("LOAD_MESSAGE") : "[chunks 4] four words to say";
 	if (!g.message)
-		g.message = "delay 600000 x";
+		g.message = "[delay 600000] x";
 	g.cap = 8000000;
 	g.total_us = malloc(g.cap * sizeof *g.total_us);
 	g.ack_us = malloc(g.cap * sizeof *g.ack_us);

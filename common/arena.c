@@ -27,7 +27,7 @@ struct arena_cleanup {
 };
 
 struct arena {
-	struct block *newest;
+	struct block *newest, *first;
 	struct arena_cleanup *cleanups;
 	size_t limit, used, next_size;
 };
@@ -43,7 +43,7 @@ struct arena *arena_new(size_t limit_bytes)
 {
 	struct arena *a = xmalloc(sizeof *a);
 	*a = (struct arena){.limit = limit_bytes, .next_size = FIRST_BLOCK * 2};
-	a->newest = block_new(FIRST_BLOCK, NULL);
+	a->newest = a->first = block_new(FIRST_BLOCK, NULL);
 	return a;
 }
 
@@ -57,12 +57,13 @@ static void run_cleanups(struct arena *a)
 	}
 }
 
-static void drop_blocks(struct arena *a, struct block *keep)
+static void drop_blocks(struct block *b, const struct block *keep)
 {
-	while (a->newest != keep) {
-		struct block *b = a->newest;
-		a->newest = b->older;
-		free(b);
+	while (b) {
+		struct block *older = b->older;
+		if (b != keep)
+			free(b);
+		b = older;
 	}
 }
 
@@ -71,7 +72,7 @@ void arena_free(struct arena *a)
 	if (!a)
 		return;
 	run_cleanups(a);
-	drop_blocks(a, NULL);
+	drop_blocks(a->newest, NULL);
 	free(a);
 }
 
@@ -83,34 +84,36 @@ void auto_arena_free(struct arena **a)
 void arena_reset(struct arena *a)
 {
 	run_cleanups(a);
-	struct block *first = a->newest;
-	while (first->older)
-		first = first->older;
-	drop_blocks(a, first);
-	first->used = 0;
+	drop_blocks(a->newest, a->first);
+	a->newest = a->first;
+	a->first->older = NULL;
+	a->first->used = 0;
 	a->used = 0;
 	a->next_size = FIRST_BLOCK * 2;
 }
 
-static void grow(struct arena *a, size_t n)
+/* A block that has room for n more bytes. */
+static struct block *grow(struct arena *a, size_t n)
 {
-	size_t size = a->next_size;
-	if (n > size / 2) {
+	if (n > a->next_size / 2) {
 		/* Below the newest, so that the newest keeps serving small ones. */
-		size = n;
-	} else if (a->next_size < LARGEST_BLOCK) {
-		a->next_size *= 2;
+		a->newest->older = block_new(n, a->newest->older);
+		return a->newest->older;
 	}
-	a->newest = block_new(size, a->newest);
+	a->newest = block_new(a->next_size, a->newest);
+	if (a->next_size < LARGEST_BLOCK)
+		a->next_size *= 2;
+	return a->newest;
 }
 
 void *arena_alloc(struct arena *a, size_t n)
 {
+	struct block *b = a->newest;
 	n = (n + ALIGNMENT - 1) & ~(ALIGNMENT - 1);
-	if (a->newest->size - a->newest->used < n)
-		grow(a, n);
-	void *p = a->newest->data + a->newest->used;
-	a->newest->used += n;
+	if (b->size - b->used < n)
+		b = grow(a, n);
+	void *p = b->data + b->used;
+	b->used += n;
 	a->used += n;
 	return p;
 }

@@ -55,6 +55,19 @@ static void on_file_error(cfg_t *cfg, const char *fmt, va_list ap)
 		    cfg->line, text);
 }
 
+static struct config *loading; /* libconfuse's callbacks carry no pointer */
+
+/* After each value, so that a bad one is told with its line. */
+static int on_file_value(cfg_t *cfg, cfg_opt_t *opt)
+{
+	char where[4200];
+	snprintf(where, sizeof where, "%s:%d", cfg->filename, cfg->line);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		if (!strcmp(rows[i].name, cfg_opt_name(opt)) && cfg_opt_getstr(opt))
+			set(loading, &rows[i], cfg_opt_getstr(opt), where);
+	return 0;
+}
+
 static void load_file(struct config *c, const char *path)
 {
 	cfg_opt_t opts[ARRAY_LEN(rows) + 1];
@@ -63,11 +76,11 @@ static void load_file(struct config *c, const char *path)
 	opts[ARRAY_LEN(rows)] = (cfg_opt_t)CFG_END();
 	cfg_t *cfg = cfg_init(opts, CFGF_NONE);
 	cfg_set_error_function(cfg, on_file_error);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		cfg_set_validate_func(cfg, rows[i].name, on_file_value);
+	loading = c;
 	if (cfg_parse(cfg, path) == CFG_FILE_ERROR)
 		fatal_usage("TERABITS_CONFIG: %s: %s", path, strerror(errno));
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-		if (cfg_size(cfg, rows[i].name) && cfg_getstr(cfg, rows[i].name))
-			set(c, &rows[i], cfg_getstr(cfg, rows[i].name), path);
 	cfg_free(cfg);
 }
 

@@ -37,6 +37,34 @@ static void defuse(char *line, size_t n)
 			line[i] = ' ';
 }
 
+/* The text of fmt with other bytes in the place of its own quotes. */
+static int format_with(char mark, char *out, size_t room, const char *fmt, va_list ap)
+{
+	char marked[LINE_MAX_BYTES];
+	snprintf(marked, sizeof marked, "%s", fmt);
+	for (char *p = marked; (p = strchr(p, '"'));)
+		*p = mark;
+	return vsnprintf(out, room, marked, ap);
+}
+
+/* A quote inside a value would end it, and the rest forge others. Formatted with two
+ * different marks, a text differs in the quotes of the format and nowhere else. */
+static int format(char *out, size_t room, const char *fmt, va_list ap)
+{
+	char twin[LINE_MAX_BYTES];
+	va_list again;
+	va_copy(again, ap);
+	int n = format_with(1, out, room, fmt, ap);
+	format_with(2, twin, room, fmt, again);
+	va_end(again);
+	for (size_t i = 0; n > 0 && i < (size_t)n && i + 1 < room; i++)
+		if (out[i] != twin[i])
+			out[i] = '"';
+		else if (out[i] == '"')
+			out[i] = '\'';
+	return n;
+}
+
 void log_at(enum log_level level, const char *event, const char *fmt, ...)
 {
 	static const char cut[] = " cut=yes";
@@ -49,7 +77,7 @@ void log_at(enum log_level level, const char *event, const char *fmt, ...)
 				    words[level], process_name, event);
 	va_list ap;
 	va_start(ap, fmt);
-	int more = vsnprintf(line + n, room - n, fmt, ap);
+	int more = format(line + n, room - n, fmt, ap);
 	va_end(ap);
 	if (more > 0)
 		n += (size_t)more;

@@ -15,7 +15,7 @@ void log_init(const char *name, enum log_level lowest);
 int log_level_parse(const char *word);
 /* One line. `event` is a stable id in kebab-case that people grep and alert on; `fmt`
  * gives further key=value pairs. A value that may hold spaces is written as key="%s":
- * quotes and control bytes inside the line are escaped. */
+ * quotes inside a value become apostrophes, control bytes spaces. */
 PRINTF_LIKE(3, 4)
 void log_at(enum log_level level, const char *event, const char *fmt, ...);
 

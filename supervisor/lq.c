@@ -367,8 +367,7 @@ static void act(struct lq *q, struct lq_action a)
 static void start_ready(struct lq *q)
 {
 	struct share *s;
-	while (!q->paused && q->running < q->limits.node_running &&
-	       (s = next_share(q))) {
+	while (!q->paused && q->running < q->limits.node_running && (s = next_share(q))) {
 		struct lane *l = container_of(heap_top(&s->ready), struct lane, ready);
 		struct lq_run *r = lane_head(l);
 		int w = l->ready_at;

@@ -9,11 +9,13 @@
  *	     `--refused--> gone      ^------------------ worker down -----------'
  *
  * Between lanes: a tenant's ready lanes by key = order_us - priority * 30 s (static:
- *ageing without rewriting), tenants by start-time fair queueing over their weights. A
- *lane whose worker is away or full is parked with that worker, a tenant at its cap leaves
- *the top heap: no event scans what cannot start. O(log n) an event; an idle lane costs
- *nothing. Owns: its records. Never: allocates for a lane without runs. Fails: only by
- *refusing an ENQUEUE. */
+ *ageing without rewriting), tenants by start-time fair queueing over their weights. Each
+ *worker has its own heap of tenants with ready lanes: a worker that is away or full is
+ *passed over, a tenant at its cap leaves the heaps, so no event scans lanes that cannot
+ *start. O(log n) an event, plus a look at each worker; an idle lane costs nothing.
+ *
+ * Owns: its records. Never: allocates for a lane without runs. Fails: only by refusing an
+ *ENQUEUE. */
 #ifndef TB_LQ_H
 #define TB_LQ_H
 

@@ -64,6 +64,13 @@ int64_t pg_get_i64(const struct pg_result *r, int row, int col)
 	return (int64_t)number(p, 8);
 }
 
+static bool is_binary(Oid type)
+{
+	return type == PG_BOOL || type == PG_BYTEA || type == PG_INT2 ||
+	       type == PG_INT4 || type == PG_INT8 || type == PG_TIMESTAMPTZ ||
+	       type == PG_UUID;
+}
+
 struct slice pg_get_text(const struct pg_result *r, int row, int col)
 {
 	size_t n;
@@ -74,8 +81,8 @@ struct slice pg_get_text(const struct pg_result *r, int row, int col)
 		check(n > 0 && p[0] == 1);
 		return slice_of(p + 1, n - 1);
 	}
-	/* text, varchar, name, json, enums: all travel as their characters. */
-	check(PQftype(result(r), col) != PG_INT8 && PQftype(result(r), col) != PG_UUID);
+	/* text, varchar, name, json, enums (of any oid) travel as their characters. */
+	check(!is_binary(PQftype(result(r), col)));
 	return slice_of(p, n);
 }
 

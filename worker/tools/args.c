@@ -77,7 +77,7 @@ static enum err check_bounds(json_t schema, json_t v, const struct place *at,
 					: json_double(v, 0);
 	for (size_t i = 0; i < ARRAY_LEN(bounds); i++) {
 		int64_t limit;
-		char what[80], must[100];
+		char what[80], must[120];
 		if (bounds[i].kind != k ||
 		    !json_i64(json_get(schema, bounds[i].word), &limit) ||
 		    (have - (double)limit) * bounds[i].sign <= 0)

@@ -20,7 +20,6 @@
 #define TENANTS 8
 #define WORKERS 5
 #define RUNS 512 /* at once: above node_waiting + node_running */
-#define NEVER INT64_MAX
 
 static const struct lq_limits limits = {
 	.node_running = 14, .node_waiting = 300, .lane_waiting = 7, .worker_running = 4};
@@ -503,6 +502,7 @@ static void drain(void)
 	do_pause(false);
 	do_tick(1000000);
 	for (int i = 0; i < 100 * RUNS && m.runs; i++) {
+		do_tick(1);
 		do_commit(true);
 		do_end(LQ_RUNNING);
 		check_no_waste();

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * One message: sent, and its run followed to the end over broken connections. */
+#ifndef TB_CLI_FOLLOW_H
+#define TB_CLI_FOLLOW_H
+
+#include "cli/node.h"
+#include "cli/render.h"
+
+struct message {
+	const char *agent;
+	const char *session; /* NULL: the agent's main session */
+	struct slice text;
+	long wait_s; /* for the node to be ready */
+};
+
+/* Shows the events as they come. The value is an exit status of command.h; failures are
+ * reported. */
+int follow_message(struct node *n, struct render *out, const struct message *m);
+/* The body of the POST. */
+void follow_compose(struct strbuf *out, const struct message *m);
+/* A path segment, percent-encoded. */
+void follow_encode(struct strbuf *out, const char *segment);
+
+/* How an event ends a run. */
+enum follow_end { FOLLOW_ON, FOLLOW_COMPLETED, FOLLOW_FAILED, FOLLOW_MERGED };
+enum follow_end follow_end_of(json_t event);
+
+#endif

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * terabitsctl wait: until the node takes work. */
+#include "cli/args.h"
+#include "cli/command.h"
+#include "cli/node.h"
+#include "cli/report.h"
+#include "common/attr.h"
+
+#define SECONDS_MOST 86400
+
+int wait_command(int argc, char **argv)
+{
+	static struct config config;
+	struct node node;
+	char why[256] = "";
+	long seconds = 30;
+	const struct args_option options[] = {
+		{"--seconds", ARGS_NUMBER, &seconds, 0, SECONDS_MOST}};
+	if (args_take(options, ARRAY_LEN(options), argc, argv, ARGS_NO_WORDS) < 0)
+		return EXIT_USAGE;
+	config_load(&config);
+	node_open(&node, &config, NODE_OPEN);
+	int ready = node_await(&node, seconds, why, sizeof why);
+	if (ready < 0)
+		report("no node answered at %s in %ld s (%s). Is it running? Start it "
+		       "with "
+		       "./run serve",
+		       node.url, seconds, why);
+	else if (ready == 0)
+		report("the node at %s was not ready in %ld s (%s). Its log says why",
+		       node.url, seconds, why);
+	node_close(&node);
+	return ready == 1 ? EXIT_FINE : EXIT_FAILED;
+}
