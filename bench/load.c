@@ -81,7 +81,7 @@ static void lane_send(struct lane *l)
 			 g.tag, session, g.message, (long long)now,
 			 g.mode == MODE_ENQUEUE ? "false" : "true");
 	int k = snprintf(req, sizeof req,
-			 "POST /v1/agents/default/runs HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n"
+			 "POST /v1/agents/main/runs HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n"
 			 "Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
 			 g.token, n, body);
 	l->sent_us = g.mode == MODE_PACED ? l->due_us : now;

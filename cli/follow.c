@@ -190,8 +190,9 @@ static int pause_before_retry(struct follow *f, const struct node_answer *a)
 	if (f->tries >= TRIES_MOST)
 		return -1;
 	if (f->tries == 0)
-		render_note(f->out, "%s; trying again",
-			    a->err ? a->why : "the node ended the stream");
+		render_note(f->out,
+			    "the connection ended before the run (%s); trying again",
+			    a->err ? a->why : "the node closed it");
 	int64_t pause = (int64_t)PAUSE_FIRST_US << f->tries++;
 	usleep((useconds_t)(pause < PAUSE_MOST_US ? pause : PAUSE_MOST_US));
 	return 0;

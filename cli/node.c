@@ -171,8 +171,8 @@ void node_report(const struct node *n, const struct node_answer *a)
 	if (a->err)
 		report("%s: %s", n->url, a->why);
 	else if (a->status == 401)
-		report("%s refused the token: it is not one of this node's database. Is "
-		       "TERABITS_STATE_DIR (%s) that of the node?",
+		report("%s refused the token: it is unknown to this node's database, or "
+		       "revoked. It came from TERABITS_TOKEN or else %s/token",
 		       n->url, n->state);
 	else if (message)
 		report("%s answered %d: %s (%s)", n->url, a->status, message,

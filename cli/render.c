@@ -5,17 +5,26 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/strbuf.h"
 
 #define INPUT_MOST 200
 
+static int is_same_place(int a, int b)
+{
+	struct stat x, y;
+	return !fstat(a, &x) && !fstat(b, &y) && x.st_dev == y.st_dev &&
+	       x.st_ino == y.st_ino;
+}
+
 void render_init(struct render *r, enum render_form form)
 {
 	const char *plain = getenv("NO_COLOR");
 	*r = (struct render){.out = stdout, .notes = stderr, .form = form};
 	r->dim = isatty(STDOUT_FILENO) && !(plain && *plain);
+	r->shared = is_same_place(STDOUT_FILENO, STDERR_FILENO);
 }
 
 void render_break(struct render *r)
@@ -29,7 +38,9 @@ void render_break(struct render *r)
 void render_note(struct render *r, const char *fmt, ...)
 {
 	va_list ap;
-	render_break(r);
+	fflush(r->out);
+	if (r->shared)
+		render_break(r);
 	fputc('[', r->notes);
 	va_start(ap, fmt);
 	vfprintf(r->notes, fmt, ap);
@@ -74,9 +85,11 @@ static void put_short(FILE *out, struct slice s)
 
 static void show_assistant(struct render *r, const struct render_event *e)
 {
-	if (json_bool(json_get(json_get(e->body, "metadata"), "reset"), false))
+	if (json_bool(json_get(json_get(e->body, "metadata"), "reset"), false)) {
+		render_break(r);
 		render_note(r, "the answer broke off; what was shown of it is void, it "
 			       "starts again");
+	}
 	put_text(r, json_str(json_get(e->body, "content")));
 	if (e->id.n && !memchr(e->id.p, '.', e->id.n))
 		render_break(r); /* the message is complete */

@@ -16,6 +16,7 @@ struct render {
 	FILE *notes; /* what is about the run itself */
 	enum render_form form;
 	int dim;      /* out is a terminal that shows it */
+	int shared;   /* out and notes show up in the same place */
 	int mid_line; /* the answer's last line has no end yet */
 };
 
@@ -28,7 +29,8 @@ struct render_event {
 /* On stdout and stderr; dims when stdout is a terminal and NO_COLOR is not set. */
 void render_init(struct render *r, enum render_form form);
 void render_event(struct render *r, const struct render_event *e);
-/* A line among the notes, "[...]". */
+/* A line among the notes, "[...]". Ends an open line of the answer only where both are
+ * seen together, so that an answer sent into a file stays as it is. */
 PRINTF_LIKE(2, 3) void render_note(struct render *r, const char *fmt, ...);
 /* Ends an open line. */
 void render_break(struct render *r);

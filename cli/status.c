@@ -40,10 +40,13 @@ static void put_duration(struct strbuf *out, long long seconds)
 
 static void put_child(struct strbuf *out, json_t c)
 {
+	char pid[24] = "-";
 	int is_edge = json_get(c, "connections") != NULL;
-	strbuf_printf(out, "%-7s %2lld  %-8s %8lld %6lld %-11s %7.1f MB %7lld %9.1f ms\n",
-		      word(c, "kind"), number(c, "ordinal"), word(c, "state"),
-		      number(c, "pid"), number(c, is_edge ? "connections" : "runs"),
+	if (number(c, "pid") > 0)
+		snprintf(pid, sizeof pid, "%lld", number(c, "pid"));
+	strbuf_printf(out, "%-7s %2lld  %-8s %8s %6lld %-11s %7.1f MB %7lld %9.1f ms\n",
+		      word(c, "kind"), number(c, "ordinal"), word(c, "state"), pid,
+		      number(c, is_edge ? "connections" : "runs"),
 		      is_edge ? "connections" : "runs",
 		      (double)number(c, "rssKib") / 1024.0, number(c, "deaths"),
 		      (double)number(c, "worstTurnUs") / 1000.0);

@@ -192,14 +192,13 @@ static void on_message(void *arg, enum wire_id id, const union wire_any *m)
 	dispatch(arg, id, m);
 }
 
+/* The supervisor closes the link when this edge shall end; clients come back to the next. */
 static void on_down(void *arg, const char *why)
 {
 	const struct edge *e = arg;
-	if (e->draining) {
-		log_info("edge-stopped", "why=\"%s\"", why);
-		exit(0);
-	}
-	fatal("the link to the supervisor ended: %s", why);
+	log_info("edge-stopped", "connections=%u why=\"%s\"",
+		 e->server ? server_connections(e->server) : 0, why);
+	exit(0);
 }
 
 void link_open(struct edge *e, const struct wire_boot *b)

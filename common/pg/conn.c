@@ -134,10 +134,13 @@ static PGconn *begin_connect(const struct pg_pool_config *s)
 	for (PQconninfoOption *o = given; o && o->keyword; o++)
 		if (o->val)
 			keyword(&k, o->keyword, o->val);
+	/* Every statement of a process looks things up by key. A plan made while a table
+	 * was small would read all of it, and stay until the table is analysed: a hundred
+	 * thousand dead rows later. */
 	snprintf(options, sizeof options,
 		 "-c statement_timeout=%d -c idle_in_transaction_session_timeout=10000"
-		 " -c plan_cache_mode=force_generic_plan -c client_min_messages=error -c "
-		 "jit=off",
+		 " -c plan_cache_mode=force_generic_plan -c client_min_messages=error"
+		 " -c jit=off -c enable_seqscan=off -c enable_hashjoin=off",
 		 s->statement_timeout_ms ? s->statement_timeout_ms : 10000);
 	keyword(&k, "options", options);
 	keyword(&k, "application_name", s->application_name);

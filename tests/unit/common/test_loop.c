@@ -173,6 +173,7 @@ static void test_again(void **state)
 	loop_wake(loop, &t);
 	loop_turn(loop, 60000);
 	assert_string_equal(said, "a ");
+	assert_true(clock_mono_us() - start_us < 30000000);
 }
 
 static struct loop_timer *timer, *second;
