@@ -28,6 +28,7 @@ struct edge {
 	struct strbuf scratch; /* the event composed last, see stream.c */
 	struct loop_timer *ping, *grace, *patience;
 	struct loop_task starting; /* looks whether the process can say READY */
+	bool away;                 /* the log says that the database is away */
 	bool role_ok;              /* the database role is one that policies bind */
 	bool impatient;            /* start without the database's word */
 	uint32_t beats;

@@ -192,7 +192,8 @@ static void on_message(void *arg, enum wire_id id, const union wire_any *m)
 	dispatch(arg, id, m);
 }
 
-/* The supervisor closes the link when this edge shall end; clients come back to the next. */
+/* The supervisor closes the link when this edge shall end; clients come back to the next.
+ */
 static void on_down(void *arg, const char *why)
 {
 	const struct edge *e = arg;

@@ -50,9 +50,13 @@ static void on_database(void *arg, bool up, const char *message)
 {
 	struct edge *e = arg;
 	if (!up) {
-		log_warn("database-away", "message=\"%s\"", message ? message : "");
+		if (!e->away)
+			log_warn("database-away", "message=\"%s\"",
+				 message ? message : "");
+		e->away = true;
 		return;
 	}
+	e->away = false;
 	log_info("database-up", "connections=%d", DATABASE_CONNECTIONS);
 	struct pg_request *r = pg_begin(e->pool);
 	pg_add(r, SQL_ROLE);

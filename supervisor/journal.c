@@ -35,6 +35,7 @@ struct journal {
 	struct list spare;
 	unsigned spare_count, pending;
 	int in_flight;              /* requests */
+	bool away;                  /* the log says that the database is away */
 	unsigned one_by_one[FLOWS]; /* so many more batches of one row each */
 	int64_t flight_start_us;
 	void (*stopped)(void *arg);
@@ -288,10 +289,14 @@ static void on_answer(void *arg, const struct pg_answer *a, enum flow f)
 static void on_state(void *arg, bool up, const char *message)
 {
 	struct journal *j = arg;
-	log_at(up ? LOG_INFO : LOG_WARN, up ? "journal-up" : "journal-down",
-	       "message=\"%s\"", message);
-	if (up)
+	if (up) {
+		log_info("journal-up", "%s", "");
+		j->away = false;
 		return;
+	}
+	if (!j->away) /* each failed attempt to reconnect comes here */
+		log_warn("journal-down", "message=\"%s\"", message);
+	j->away = true;
 	list_each (n, &j->waiting[FLOW_ENQUEUE]) {
 		struct item *it = list_entry(n, struct item, node);
 		if (it->resend)

@@ -48,6 +48,8 @@ static void win(struct sup *s)
 {
 	lease.trusted_us = lease.sent_us;
 	s->lease_held = true;
+	if (s->state == SUP_SERVING)
+		log_info("lease-regained", "%s", "");
 	loop_timer_start(lease.beat, HEARTBEAT_US);
 	if (s->state <= SUP_SERVING)
 		sup_step(s, &(struct lq_event){.kind = LQ_RESUME});

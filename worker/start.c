@@ -48,9 +48,15 @@ static void on_database(void *arg, bool up, const char *message)
 {
 	struct worker *w = arg;
 	if (!up) {
-		log_warn("database-away", "message=\"%s\"", message ? message : "");
+		if (!w->away)
+			log_warn("database-away", "message=\"%s\"",
+				 message ? message : "");
+		w->away = true;
 		return;
 	}
+	if (w->away)
+		log_info("database-up", "%s", "");
+	w->away = false;
 	struct pg_request *r = pg_begin(w->pool);
 	pg_add(r, SQL_ROLE);
 	pg_submit(r, PG_ANY, 0, on_role, w);

@@ -40,6 +40,7 @@ struct worker {
 	/* start and life */
 	struct loop_task starting;
 	struct loop_timer *ping, *patience;
+	bool away; /* the log says that the database is away */
 	bool linked, role_ok, impatient, ready, draining;
 	bool congested; /* the link is full: model streams are paused */
 	uint32_t beats;

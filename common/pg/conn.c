@@ -16,7 +16,7 @@
 #include "common/loop.h"
 
 #define BACKOFF_FIRST_US 50000
-#define BACKOFF_MOST_US 2000000
+#define BACKOFF_MOST_US 1000000
 #define CONNECT_LIMIT_US 10000000
 #define MAX_KEYWORDS 64
 
@@ -193,7 +193,8 @@ static void conn_lost(struct pg_conn *c, const char *why)
 	c->in_flight = 0;
 	crypto_random(&jitter, sizeof jitter);
 	loop_timer_start(c->timer,
-			 c->backoff_us / 2 + (int64_t)(jitter % (uint64_t)c->backoff_us));
+			 c->backoff_us / 2 +
+				 (int64_t)(jitter % (uint64_t)c->backoff_us) / 2);
 	c->backoff_us =
 		c->backoff_us * 2 > BACKOFF_MOST_US ? BACKOFF_MOST_US : c->backoff_us * 2;
 	for (struct list *n; (n = list_pop(&lost));) {

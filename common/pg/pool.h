@@ -7,7 +7,7 @@
  * come back in order on a connection. Statements are prepared on first use on each
  * connection, behind a Sync of their own. A lost connection fails its requests with
  * ERR_DATABASE: PG_NOT_SENT (never written, safe to send again) or PG_UNKNOWN (written:
- * the commit may have landed); the pool reconnects with jitter (50 ms..2 s) by itself.
+ * the commit may have landed); the pool reconnects with jitter (50 ms..1 s) by itself.
  * Every statement is checked against the table given at creation; SQL text never comes
  * from anywhere else. */
 #ifndef TB_PG_POOL_H

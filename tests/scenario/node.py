@@ -1,0 +1,446 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A node of its own for a test: private cluster, fake model server, terabitsd, and the means to ask and to break them."""
+import atexit
+import glob
+import http.client
+import json
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+USER = "tb-test"  # the cluster refuses root; everything runs as this user when the tests run as root
+
+
+def default_build():
+    return os.environ.get("TB_BUILD", os.path.join(ROOT, "build", "asan"))
+
+
+def wait_for(what, seconds=20, every=0.02):
+    """The first true value of what(); AssertionError after `seconds`."""
+    end = time.monotonic() + seconds
+    while True:
+        value = what()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"waited {seconds} s in vain")
+        time.sleep(every)
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def as_user():
+    """The command prefix that drops root."""
+    if os.getuid():
+        return []
+    try:
+        pwd.getpwnam(USER)
+    except KeyError:
+        subprocess.run(["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", USER], check=True)
+    return ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups"]
+
+
+def own(path):
+    if os.getuid() == 0:
+        as_user()
+        subprocess.run(["chown", "-R", f"{USER}:{USER}", path], check=True)
+
+
+class Cluster:
+    """A private Postgres below dir; reachable by its unix socket only."""
+
+    def __init__(self, dir):
+        self.dir = dir
+        found = sorted(glob.glob(os.path.join(ROOT, ".deps/pg/usr/lib/postgresql/*/bin")))
+        if not found:
+            raise SystemExit("no Postgres under .deps: run scripts/setup")
+        self.bin = self.reachable(found[-1])
+        self.socket = os.path.join(dir, "s")
+        self.data = os.path.join(dir, "pg")
+        os.makedirs(self.socket)
+        own(dir)
+        self.tool("initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N")
+        with open(os.path.join(self.data, "pg_hba.conf"), "w") as f:
+            f.write("local all postgres trust\nlocal all all scram-sha-256\n")
+        with open(os.path.join(self.data, "postgresql.conf"), "a") as f:
+            f.write(f"listen_addresses=''\nunix_socket_directories='{self.socket}'\nwal_compression=lz4\n"
+                    "checkpoint_timeout=15min\nmax_wal_size=4GB\nshared_buffers=256MB\njit=off\nmax_connections=200\n")
+        self.start()
+        self.sql("CREATE ROLE terabits_owner LOGIN CREATEROLE PASSWORD 'owner'", "postgres")
+        self.sql("CREATE DATABASE terabits OWNER terabits_owner", "postgres")
+        self.owner = f"host={self.socket} port=5432 dbname=terabits user=terabits_owner password=owner"
+
+    @staticmethod
+    def reachable(bin):
+        """Postgres finds its files relative to itself; a checkout below /root is closed to another user."""
+        if os.getuid():
+            return bin
+        copy = "/var/tmp/terabits-test-pg"
+        stamp = os.path.join(copy, ".from")
+        tree = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(bin))))  # .../usr
+        mark = f"{tree} {os.stat(bin).st_mtime}"
+        have = None
+        if os.path.exists(stamp):
+            with open(stamp) as f:
+                have = f.read()
+        if have != mark:
+            shutil.rmtree(copy, ignore_errors=True)
+            shutil.copytree(tree, copy, symlinks=True)
+            with open(stamp, "w") as f:
+                f.write(mark)
+        return os.path.join(copy, os.path.relpath(bin, tree))
+
+    def tool(self, name, *args):
+        subprocess.run(as_user() + [os.path.join(self.bin, name), *args], check=True, stdout=subprocess.DEVNULL,
+                       stderr=subprocess.PIPE, cwd="/")
+
+    def start(self):
+        self.tool("pg_ctl", "-D", self.data, "-l", os.path.join(self.dir, "pg.log"), "-w", "start")
+
+    def stop(self, mode="immediate"):
+        subprocess.run(as_user() + [os.path.join(self.bin, "pg_ctl"), "-D", self.data, "-m", mode, "-w", "stop"],
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/")
+
+    def pid(self):
+        with open(os.path.join(self.data, "postmaster.pid")) as f:
+            return int(f.readline())
+
+    def psql(self, *args, conninfo=None, check=True, input=None):
+        conninfo = conninfo or f"host={self.socket} dbname=terabits user=postgres"
+        p = subprocess.run([os.path.join(self.bin, "psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", conninfo, *args],
+                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, input=input)
+        if check and p.returncode:
+            raise AssertionError(f"psql: {p.stderr}")
+        return p
+
+    def sql(self, text, database="terabits"):
+        return self.psql("-c", text, conninfo=f"host={self.socket} dbname={database} user=postgres").stdout.strip()
+
+
+class Node:
+    """model: "offline", "fake", or a dict of environment variables. The environment of the tests reaches the node as far as `env`
+    says and no further."""
+
+    def __init__(self, build=None, model="offline", workers=1, env=None, cluster=None):
+        self.build = build or default_build()
+        self.model = model
+        self.dir = tempfile.mkdtemp(prefix="tbn", dir="/tmp")
+        os.chmod(self.dir, 0o711)
+        self.state = os.path.join(self.dir, "state")
+        self.runtime = os.path.join(self.dir, "r")
+        self.log_file = os.path.join(self.dir, "log")
+        self.token_file = os.path.join(self.state, "token")
+        self.port = free_port()
+        self.fake = self.daemon = None
+        self.fake_port = None
+        self.own_cluster = cluster is None
+        self.bin = self.reachable_programs()
+        os.makedirs(os.path.join(self.state, "secrets"), mode=0o700)
+        os.makedirs(self.runtime)
+        self.cluster = cluster or Cluster(os.path.join(self.dir, "c"))
+        with open(os.path.join(self.state, "secrets", "owner"), "w") as f:
+            f.write(self.cluster.owner)
+        os.chmod(os.path.join(self.state, "secrets", "owner"), 0o600)
+        self.env = {
+            "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "TERABITS_STATE_DIR": self.state, "TERABITS_RUNTIME_DIR": self.runtime,
+            "TERABITS_LISTEN": f"127.0.0.1:{self.port}", "TERABITS_WORKERS": str(workers), "TERABITS_SECCOMP": "kill",
+            "TERABITS_MIGRATIONS": os.path.join(self.dir, "migrations"),
+            "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1", "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
+        }
+        shutil.copytree(os.path.join(ROOT, "migrations"), os.path.join(self.dir, "migrations"))
+        if isinstance(model, dict):
+            self.env.update(model)
+        self.env.update(env or {})
+        own(self.dir)
+        atexit.register(self.close)
+
+    def reachable_programs(self):
+        source = os.path.join(self.build, "bin")
+        if os.getuid():
+            return source
+        # Installed programs look for their libraries in ../lib; those of a build tree in the checkout.
+        subprocess.run(["cmake", "--install", self.build, "--prefix", self.dir], check=True, stdout=subprocess.DEVNULL)
+        copy = os.path.join(self.dir, "bin")
+        libs = os.path.join(ROOT, ".deps/libs/usr/lib")
+        shutil.copy2(os.path.join(source, "fake-model"), copy)
+        for lib in glob.glob(os.path.join(libs, "*", "*.so*")):
+            os.makedirs(os.path.join(self.dir, "lib"), exist_ok=True)
+            shutil.copy2(lib, os.path.join(self.dir, "lib"))
+        return copy
+
+    def program_env(self):
+        env = dict(self.env)
+        if os.getuid() == 0 and os.path.isdir(os.path.join(self.dir, "lib")):
+            env["LD_LIBRARY_PATH"] = os.path.join(self.dir, "lib")
+        return env
+
+    def command(self, name, *args):
+        return as_user() + [os.path.join(self.bin, name), *args]
+
+    # ---- life
+
+    def start(self):
+        if self.model == "fake" and not self.fake:
+            self.start_fake()
+        p = self.ctl("migrate")
+        if p.returncode:
+            raise AssertionError(f"migrate: {p.stderr}")
+        self.start_daemon()
+        self.wait_ready()
+        return self
+
+    def start_fake(self):
+        self.fake = subprocess.Popen(self.command("fake-model"), stdout=subprocess.PIPE, text=True, env=self.program_env())
+        self.fake_port = int(self.fake.stdout.readline().split()[1])
+        self.env["OPENAI_BASE_URL"] = f"http://127.0.0.1:{self.fake_port}/v1"
+        self.env["OPENAI_API_KEY"] = "test-key"
+
+    def start_daemon(self):
+        with open(self.log_file, "a") as log:
+            self.daemon = subprocess.Popen(self.command("terabitsd"), stdout=log, stderr=log, env=self.program_env(), cwd="/",
+                                           start_new_session=True)
+
+    def wait_ready(self, seconds=30):
+        def ready():
+            if self.daemon.poll() is not None:
+                raise AssertionError(f"terabitsd ended with {self.daemon.returncode}: {self.tail()}")
+            try:
+                return self.admin("status")["state"] == "serving" and self.get("/readyz")[0] == 200
+            except (OSError, ValueError, http.client.HTTPException):
+                return False
+        wait_for(ready, seconds)
+
+    def stop(self, sig=signal.SIGTERM, seconds=40):
+        """Ends terabitsd; its exit status."""
+        self.daemon.send_signal(sig)
+        status = self.daemon.wait(seconds)
+        wait_for(lambda: not self.all_pids(), 10)
+        return status
+
+    def close(self):
+        if not os.path.isdir(self.dir):
+            return
+        atexit.unregister(self.close)
+        if self.daemon and self.daemon.poll() is None:
+            self.daemon.kill()
+            self.daemon.wait()
+        if self.fake:
+            self.fake.kill()
+            self.fake.wait()
+            self.fake.stdout.close()
+        left = []
+        if self.daemon:
+            try:
+                wait_for(lambda: not self.all_pids(), 10)
+            except AssertionError:
+                left = self.all_pids()
+        if self.own_cluster:
+            self.cluster.stop()
+        log = self.log()
+        if os.environ.get("KEEP"):
+            print(f"kept: {self.dir}", file=sys.stderr)
+        else:
+            shutil.rmtree(self.dir, ignore_errors=True)
+        for sign in ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:", "event=bug", "assertion"):
+            if sign in log:
+                raise AssertionError(f"the node's log says '{sign}':\n{log[log.index(sign) - 500:][:6000]}")
+        if left:
+            raise AssertionError(f"processes were left: {left}")
+
+    def log(self):
+        try:
+            with open(self.log_file, errors="replace") as f:
+                return f.read()
+        except OSError:
+            return ""
+
+    def tail(self, lines=15):
+        return "\n".join(self.log().splitlines()[-lines:])
+
+    # ---- processes
+
+    def pids(self):
+        """Process ids by kind: supervisor, edge, worker, launcher."""
+        out = {"supervisor": [self.find_daemon()], "edge": [], "worker": [], "launcher": []}
+        for c in self.admin("status")["children"]:
+            out[c["kind"]].append(c["pid"])
+            if c["kind"] == "worker":
+                out["launcher"].append(c["launcherPid"])
+        return {k: [p for p in v if p and p > 0] for k, v in out.items()}
+
+    def find_daemon(self):
+        return self.daemon.pid  # setpriv execs: the pid stays
+
+    def all_pids(self):
+        """Every process whose program is this node's."""
+        out = []
+        for exe in glob.glob("/proc/[0-9]*/exe"):
+            try:
+                target = os.readlink(exe)
+            except OSError:
+                continue
+            if target.startswith(self.bin + "/terabits"):
+                with open(exe[:-3] + "environ", "rb") as f:
+                    if os.getuid() == 0 or self.state.encode() in f.read():
+                        out.append(int(exe.split("/")[2]))
+        return out
+
+    def kill(self, kind, ordinal=0, sig=signal.SIGKILL):
+        """Returns when the supervisor has noticed."""
+        pid = self.pids()[kind][ordinal]
+        os.kill(pid, sig)
+        if kind != "supervisor" and sig == signal.SIGKILL:
+            wait_for(lambda: pid not in self.pids()[kind], 10)
+        return pid
+
+    def postmaster_pid(self):
+        return self.cluster.pid()
+
+    # ---- asking
+
+    def ctl(self, *args, env=None, input=None, timeout=60):
+        return subprocess.run(self.command("terabitsctl", *args), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                              env={**self.program_env(), **(env or {})}, input=input, timeout=timeout, cwd="/")
+
+    def admin(self, command):
+        s = socket.socket(socket.AF_UNIX)
+        try:
+            s.connect(os.path.join(self.state, "admin.sock"))
+            s.sendall(json.dumps({"cmd": command}).encode() + b"\n")
+            return json.loads(s.makefile().readline())
+        finally:
+            s.close()
+
+    def token(self):
+        with open(self.token_file) as f:
+            return f.read().strip()
+
+    def request(self, method, path, body=None, token=None, headers=None, timeout=60):
+        """(status, headers by lower-case name, decoded JSON or text). token "" sends none."""
+        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        try:
+            h = dict(headers or {})
+            if token != "":
+                h.setdefault("Authorization", f"Bearer {token or self.token()}")
+            if isinstance(body, (dict, list)):
+                body = json.dumps(body)
+                h.setdefault("Content-Type", "application/json")
+            c.request(method, path, body, h)
+            r = c.getresponse()
+            text = r.read().decode(errors="replace")
+            head = {k.lower(): v for k, v in r.getheaders()}
+            try:
+                return r.status, head, json.loads(text)
+            except ValueError:
+                return r.status, head, text
+        finally:
+            c.close()
+
+    def get(self, path, **kw):
+        return self.request("GET", path, **kw)
+
+    def post(self, path, body=None, **kw):
+        return self.request("POST", path, body, **kw)
+
+    def enqueue(self, message, session=None, agent="main", **kw):
+        body = {"message": message}
+        if session:
+            body["sessionKey"] = session
+        status, _, answer = self.post(f"/v1/agents/{agent}/runs", body, **kw)
+        if status != 202:
+            raise AssertionError(f"enqueue: {status} {answer}")
+        return answer["runId"]
+
+    def sse(self, path, headers=None, method="GET", body=None, timeout=60):
+        """Yields (id, event, data as dict) until the stream ends."""
+        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        try:
+            h = {"Authorization": f"Bearer {self.token()}", **(headers or {})}
+            c.request(method, path, json.dumps(body) if body else None, h)
+            r = c.getresponse()
+            if r.status != 200:
+                raise AssertionError(f"stream: {r.status} {r.read()}")
+            id = event = None
+            for raw in r:
+                line = raw.decode().rstrip("\r\n")
+                if line.startswith("id:"):
+                    id = line[3:].strip()
+                elif line.startswith("event:"):
+                    event = line[6:].strip()
+                elif line.startswith("data:"):
+                    yield id, event, json.loads(line[5:])
+                    event = None
+        finally:
+            c.close()
+
+    def events(self, run, last=None):
+        return list(self.sse(f"/v1/runs/{run}/events", {"Last-Event-ID": last} if last else None))
+
+    def run(self, message, session=None, agent="main"):
+        """(run id, its events)."""
+        run = self.enqueue(message, session, agent)
+        return run, self.events(run)
+
+    def wait(self, run, ms=60000):
+        status, _, answer = self.get(f"/v1/runs/{run}/wait?timeoutMs={ms}", timeout=ms / 1000 + 30)
+        if status != 200:
+            raise AssertionError(f"wait: {status} {answer}")
+        return answer
+
+    def wait_until_ok(self, run, seconds=60):
+        """As wait, over a time in which the door may answer 503."""
+        def answered():
+            status, _, answer = self.get(f"/v1/runs/{run}/wait?timeoutMs=5000")
+            return answer if status == 200 and answer["status"] != "timeout" else None
+        return wait_for(answered, seconds, 0.2)
+
+    def wait_until_accepted(self, message, session):
+        def accepted():
+            status, _, answer = self.post("/v1/agents/main/runs", {"message": message, "sessionKey": session})
+            return answer["runId"] if status == 202 else None
+        return wait_for(accepted, 20, 0.1)
+
+    # ---- the database, past the product
+
+    def sql(self, text):
+        return self.cluster.sql(text)
+
+    def rows(self, text):
+        out = self.sql(f"SELECT coalesce(json_agg(q), '[]') FROM ({text}) q")
+        return json.loads(out)
+
+    def sql_file(self, path):
+        with open(path) as f:
+            self.cluster.psql("-f", "-", input=f.read())
+
+    def pgbench(self, script, clients, seconds):
+        with open(script) as f:
+            copy = os.path.join(self.dir, os.path.basename(script))
+            with open(copy, "w") as out:
+                out.write(f.read())
+        tool = os.path.join(self.cluster.bin, "pgbench")
+        return subprocess.run([tool, "-n", "-M", "prepared", "-c", str(clients), "-j", "2", "-T", str(seconds), "-f", copy, "-h",
+                               self.cluster.socket, "-U", "postgres", "terabits"], check=True, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True).stdout
+
+    def model_stats(self, reset=False):
+        return self.fake_get("/stats?reset=1" if reset else "/stats")
+
+    def fake_get(self, path):
+        c = http.client.HTTPConnection("127.0.0.1", self.fake_port, timeout=10)
+        try:
+            c.request("GET", path)
+            return json.loads(c.getresponse().read())
+        finally:
+            c.close()
