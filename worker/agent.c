@@ -106,8 +106,12 @@ static void complain(struct agent *a, const char *what, struct slice which)
 	a->problem = xstrdup(text);
 }
 
+/* Once: providers refuse a tool that is offered twice. */
 static void add_tool(struct agent *a, const struct tool *t)
 {
+	for (size_t i = 0; i < a->tool_count; i++)
+		if (a->tools[i]->name == t->name)
+			return;
 	for (size_t i = 0; i < tool_count(); i++)
 		if (tool_at(i) == t)
 			a->tools[a->tool_count++] = &a->home->tools[i];
@@ -128,7 +132,7 @@ static void read_tools(struct agent *a, json_t tools)
 		const struct tool *t = tool_find(name);
 		if (!t)
 			complain(a, "names a tool that does not exist: ", name);
-		else if (a->tool_count < tool_count())
+		else
 			add_tool(a, t);
 	}
 }
@@ -172,6 +176,8 @@ struct agent *agent_put(struct agents *s, int64_t tenant, struct uuid id, int re
 	a->revision = revision;
 	if (!d)
 		complain(a, "cannot be read: ", slice_str(err));
+	else if (json_kind(root) != JSON_OBJECT)
+		complain(a, "is no object", SLICE_NONE);
 	a->model = text_of(a, root, "model");
 	a->system = text_of(a, root, "systemPrompt");
 	read_tools(a, json_get(root, "tools"));

@@ -55,8 +55,9 @@ void group_check(struct run *r, struct run_call *c)
 	json_free(schema);
 }
 
-/* What is not a JSON object is kept as text, so that the transcript can say what was
- * asked. */
+/* As it was read, not as it was written: Postgres refuses some numbers that JSON allows
+ * (1e-20000). What is not a JSON object is kept as text, so that the transcript can say
+ * what was asked. */
 static struct slice input_of(struct run *r, struct run_call *c, struct slice arguments)
 {
 	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
@@ -68,8 +69,10 @@ static struct slice input_of(struct run *r, struct run_call *c, struct slice arg
 	c->args = json_parse_unique(arguments, ARGUMENTS_MOST, why, sizeof why);
 	if (c->args)
 		arena_cleanup(r->arena, free_doc, c->args);
-	if (c->args && json_kind(json_root(c->args)) == JSON_OBJECT)
-		return arena_slice(r->arena, arguments);
+	if (c->args && json_kind(json_root(c->args)) == JSON_OBJECT) {
+		json_print(&b, json_root(c->args));
+		return arena_slice(r->arena, strbuf_slice(&b));
+	}
 	c->refusal =
 		c->args ? "the arguments must be a JSON object"
 			: arena_printf(r->arena, "the arguments are not JSON: %s", why);

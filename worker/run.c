@@ -45,6 +45,21 @@ void run_op_done(struct op *op, enum err result, void *run)
 	run_wake(r);
 }
 
+/* The text goes to a column, which takes UTF-8 only; a limit may have cut a character. */
+static void make_utf8(char *s)
+{
+	while (*s) {
+		size_t most = strnlen(s, 4), n = 1;
+		while (n <= most && !slice_is_utf8(slice_of(s, n)))
+			n++;
+		if (n > most) {
+			*s = '?';
+			n = 1;
+		}
+		s += n;
+	}
+}
+
 enum step_verdict run_fail(struct run *r, enum err e, const char *fmt, ...)
 {
 	va_list ap;
@@ -53,6 +68,7 @@ enum step_verdict run_fail(struct run *r, enum err e, const char *fmt, ...)
 		va_start(ap, fmt);
 		vsnprintf(r->failure_text, sizeof r->failure_text, fmt, ap);
 		va_end(ap);
+		make_utf8(r->failure_text);
 	} else {
 		snprintf(r->failure_text, sizeof r->failure_text, "%s", err_text(e));
 	}

@@ -29,13 +29,14 @@ struct http_client {
 	CURLM *multi;
 	struct loop_timer *timer;
 	struct list calls, spare, cancelled;
+	struct list ended; /* finished in this turn, not reaped yet */
 	int spare_count;
 	int fresh; /* calls were added this turn */
 };
 
 struct http_call {
-	struct list node; /* in calls, spare or cancelled */
-	struct http_client *client;
+	struct list node;           /* in calls, spare, cancelled or ended */
+	struct http_client *client; /* NULL: freed meanwhile */
 	CURL *easy;
 	struct curl_slist *headers;
 	struct http_events ev;
@@ -133,7 +134,8 @@ static void reap_call(void *p)
 {
 	struct http_call *call = p;
 	struct http_client *c = call->client;
-	if (c->spare_count >= SPARE_HANDLES) {
+	list_remove(&call->node);
+	if (!c || c->spare_count >= SPARE_HANDLES) {
 		free_call(call);
 		return;
 	}
@@ -157,6 +159,7 @@ static void conclude(struct http_call *call, enum err e)
 static void finish(struct http_call *call, enum err e)
 {
 	conclude(call, e);
+	list_push(&call->client->ended, &call->node);
 	loop_reap(call->client->loop, reap_call, call);
 }
 
@@ -268,8 +271,10 @@ static size_t on_header(char *p, size_t size, size_t n, void *arg)
 static size_t on_body(char *p, size_t size, size_t n, void *arg)
 {
 	struct http_call *call = arg;
-	call->got_byte = 1;
 	call->last_us = loop_now_us(call->client->loop);
+	if (!call->got_byte) /* from here on the other limit holds */
+		loop_timer_start(call->silence, call->idle_us);
+	call->got_byte = 1;
 	head_complete(call);
 	if (call->why)
 		return CURL_WRITEFUNC_ERROR;
@@ -404,6 +409,7 @@ struct http_client *http_client_new(struct loop *l, int max_connections)
 	list_init(&c->calls);
 	list_init(&c->spare);
 	list_init(&c->cancelled);
+	list_init(&c->ended);
 	c->timer = loop_timer_new(l, act_on_time, c);
 	curl_multi_setopt(c->multi, CURLMOPT_SOCKETFUNCTION, on_curl_socket);
 	curl_multi_setopt(c->multi, CURLMOPT_SOCKETDATA, c);
@@ -418,12 +424,15 @@ void http_client_free(struct http_client *c)
 {
 	if (!c)
 		return;
-	while (!list_is_empty(&c->calls)) {
-		struct http_call *call =
-			list_entry(c->calls.next, struct http_call, node);
-		conclude(call, ERR_CANCELLED);
+	list_each (open, &c->calls)
+		stop(list_entry(open, struct http_call, node), ERR_CANCELLED);
+	for (struct list *n; (n = list_pop(&c->cancelled));) {
+		struct http_call *call = list_entry(n, struct http_call, node);
+		conclude(call, call->why);
 		free_call(call);
 	}
+	for (struct list *n; (n = list_pop(&c->ended));)
+		list_entry(n, struct http_call, node)->client = NULL;
 	loop_unhook(c->loop, on_turn_end, c);
 	for (struct list *n; (n = list_pop(&c->spare));)
 		free_call(list_entry(n, struct http_call, node));

@@ -26,6 +26,7 @@ struct llm_call {
 	void *arg;
 	struct op *op; /* the caller's */
 	struct strbuf body;
+	bool over;
 
 	/* remote */
 	struct op wire_op;
@@ -56,6 +57,7 @@ static void free_call(void *p)
 static void conclude(struct llm_call *c, enum err e)
 {
 	struct op *op = c->op;
+	c->over = true;
 	if (c->pieces)
 		loop_timer_stop(c->pieces);
 	loop_reap(c->loop, free_call, c);
@@ -88,7 +90,8 @@ static void on_header(void *arg, struct slice name, struct slice value)
 {
 	struct llm_call *c = arg;
 	long long n;
-	if (slice_is(name, "retry-after-ms") && slice_to_i64(value, &n) && n >= 0)
+	if (slice_is(name, "retry-after-ms") && slice_to_i64(value, &n) && n >= 0 &&
+	    n < 86400000)
 		c->answer->retry_after_us = n * 1000;
 	else if (slice_is(name, "retry-after") && slice_to_i64(value, &n) && n >= 0 &&
 		 n < 86400 && !c->answer->retry_after_us)
@@ -205,6 +208,8 @@ static void on_piece(void *arg)
 	strbuf_add(text, c->whole.p + text->n, n);
 	if (n)
 		c->on_text(c->arg);
+	if (c->over) /* cancelled by who listens */
+		return;
 	if (n < left)
 		loop_timer_start(c->pieces, PIECE_US);
 	else

@@ -63,7 +63,9 @@ struct llm_tool_call *llm_answer_call(struct llm_answer *a, size_t index)
 		memset(a->calls + a->call_cap, 0, (cap - a->call_cap) * sizeof *a->calls);
 		a->call_cap = cap;
 	}
-	if (index == a->call_count)
+	if (index == a->call_count) {
+		a->calls[index].index = (int64_t)index;
 		a->call_count++;
+	}
 	return &a->calls[index];
 }

@@ -41,6 +41,7 @@ struct llm_question {
 
 struct llm_tool_call {
 	struct strbuf id, name, arguments;
+	int64_t index; /* the provider's, while it is read */
 };
 
 enum llm_stop {

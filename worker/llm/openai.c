@@ -11,6 +11,7 @@
 #include "worker/llm/llm.h"
 
 #define EVENT_MOST (8u << 20)
+#define ERROR_MOST 240
 
 /* ---- writing */
 
@@ -151,17 +152,28 @@ static enum llm_stop stop_of(struct slice word)
 	return word.n ? LLM_STOP_END : LLM_STOP_NONE;
 }
 
-/* Which call a delta belongs to: by index; without one, a new id opens a call and its
- * absence continues the last. */
+/* Which call a delta belongs to: by the provider's index, which need not begin at 0 (text
+ * counts for some), unless another id and name open a second call of the same index.
+ * Without an index, an id opens a call and its absence continues the last. */
 static struct llm_tool_call *call_of(struct llm_answer *a, json_t delta)
 {
 	int64_t index;
 	struct slice id = json_str(json_get(delta, "id"));
-	if (json_i64(json_get(delta, "index"), &index))
-		return index >= 0 ? llm_answer_call(a, (size_t)index) : NULL;
-	if (id.n || a->call_count == 0)
-		return llm_answer_call(a, a->call_count);
-	return llm_answer_call(a, a->call_count - 1);
+	struct slice name = json_str(json_get(json_get(delta, "function"), "name"));
+	if (!json_i64(json_get(delta, "index"), &index)) {
+		bool opens = id.n || a->call_count == 0;
+		return llm_answer_call(a, a->call_count - !opens);
+	}
+	for (size_t i = a->call_count; i-- > 0;) {
+		struct llm_tool_call *c = &a->calls[i];
+		if (c->index == index &&
+		    !(id.n && name.n && c->name.n && !slice_eq(id, strbuf_slice(&c->id))))
+			return c;
+	}
+	struct llm_tool_call *c = llm_answer_call(a, a->call_count);
+	if (c)
+		c->index = index;
+	return c;
 }
 
 static enum err read_calls(struct llm_answer *a, json_t calls)
@@ -174,7 +186,7 @@ static enum err read_calls(struct llm_answer *a, json_t calls)
 		struct slice name = json_str(json_get(f, "name"));
 		if (!c) {
 			snprintf(a->error, sizeof a->error,
-				 "the model asked for tool calls out of order");
+				 "the model asked for too many tool calls at once");
 			return ERR_MODEL_BROKEN;
 		}
 		if (id.n && !c->id.n)
@@ -199,8 +211,15 @@ static void note_error(struct llm_answer *a, json_t error)
 	struct slice text = json_str(json_get(error, "message"));
 	if (!text.p)
 		text = json_str(error);
+	if (!text.n)
+		text = SLICE("(nothing)");
+	if (text.n > ERROR_MOST) { /* cut where a character begins */
+		text.n = ERROR_MOST;
+		while (text.n && ((unsigned char)text.p[text.n] & 0xC0) == 0x80)
+			text.n--;
+	}
 	snprintf(a->error, sizeof a->error, "the model provider says: %.*s",
-		 text.n > 240 ? 240 : (int)text.n, text.p ? text.p : "(nothing)");
+		 SLICE_ARG(text));
 }
 
 static enum err read_event(struct llm_answer *a, struct slice event, struct slice data)

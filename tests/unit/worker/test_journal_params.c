@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A batch as parameters of tb.journal: 43 arrays, of equal length within a group, of the
+ * types the function takes, with the positions of their items. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "common/attr.h"
+#include "tests/unit/common/rand.h"
+#include "worker/journal.h"
+#include "worker/journal_params.h"
+
+#define COMMITS_MOST 20
+#define ROWS_MOST 6
+
+/* docs/journal.md: the groups and the types of their columns. */
+static const struct group {
+	const char *name;
+	int columns;
+	enum pg_type types[12];
+} groups[] = {
+	{"items", 6, {PG_INT8, PG_UUID, PG_UUID, PG_INT8, PG_INT8, PG_TEXT}},
+	{"messages", 5, {PG_INT4, PG_INT2, PG_TEXT, PG_JSONB, PG_INT4}},
+	{"tools",
+	 11,
+	 {PG_INT4, PG_INT2, PG_INT2, PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT, PG_INT2,
+	  PG_JSONB, PG_JSONB, PG_TEXT}},
+	{"events", 5, {PG_INT4, PG_INT4, PG_TEXT, PG_TIMESTAMPTZ, PG_JSONB}},
+	{"usage",
+	 8,
+	 {PG_INT4, PG_INT2, PG_INT2, PG_TEXT, PG_TEXT, PG_INT8, PG_INT8, PG_INT8}},
+	{"ends",
+	 8,
+	 {PG_INT4, PG_TEXT, PG_TEXT, PG_TEXT, PG_INT2, PG_INT2, PG_INT8, PG_INT8}},
+};
+
+static struct commit commits[COMMITS_MOST];
+static struct commit_message messages[COMMITS_MOST][ROWS_MOST];
+static struct commit_tool tools[COMMITS_MOST][ROWS_MOST];
+static struct commit_event events[COMMITS_MOST][ROWS_MOST];
+static struct pg_params params;
+static struct list batch;
+
+static int setup(void **state)
+{
+	(void)state;
+	memset(commits, 0, sizeof commits);
+	pg_params_init(&params);
+	list_init(&batch);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	pg_params_fini(&params);
+	return 0;
+}
+
+static int32_t be32(const char *p)
+{
+	const uint8_t *b = (const uint8_t *)p;
+	return (int32_t)((uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 |
+			 (uint32_t)b[2] << 8 | b[3]);
+}
+
+static const char *array_at(int i)
+{
+	return params.buf.p + params.item[i].at;
+}
+
+/* An array's element count. */
+static int32_t length_of(int i)
+{
+	const char *p = array_at(i);
+	assert_true(params.item[i].len >= 12 && params.item[i].len != SIZE_MAX);
+	return be32(p) ? be32(p + 12) : 0;
+}
+
+/* The elements of an int4 array. */
+static void read_ints(int i, int32_t *out)
+{
+	const char *p = array_at(i) + 20;
+	for (int32_t k = length_of(i); k > 0; k--, p += 8) {
+		assert_int_equal(be32(p), 4);
+		*out++ = be32(p + 4);
+	}
+}
+
+/* The n-th element; SLICE_NONE for NULL. */
+static struct slice element(int i, int n)
+{
+	const char *p = array_at(i) + 20;
+	for (;; n--) {
+		int32_t size = be32(p);
+		if (n == 0)
+			return size < 0 ? SLICE_NONE : slice_of(p + 4, (size_t)size);
+		p += 4 + (size < 0 ? 0 : size);
+	}
+}
+
+static struct commit *add_commit(size_t i)
+{
+	struct commit *c = &commits[i];
+	*c = (struct commit){.tenant = (int64_t)i,
+			     .cap = "cap",
+			     .messages = messages[i],
+			     .tools = tools[i],
+			     .events = events[i]};
+	list_init(&c->node);
+	list_push(&batch, &c->node);
+	for (size_t k = 0; k < ROWS_MOST; k++) {
+		messages[i][k] =
+			(struct commit_message){(int)k, "user", SLICE("{}"), (int)k % 2};
+		tools[i][k] = (struct commit_tool){.call_id = SLICE("id"),
+						   .tool = SLICE("t"),
+						   .effect = "pure",
+						   .state = "running",
+						   .input = SLICE("{}")};
+		events[i][k] = (struct commit_event){
+			.type = EVENT_TOOL, .stored = SLICE("{}"), .shown = SLICE("{}")};
+	}
+	c->usage[0] = (struct commit_usage){.provider = SLICE("p"), .model = SLICE("m")};
+	return c;
+}
+
+static int first_column(size_t group)
+{
+	int at = 0;
+	for (size_t g = 0; g < group; g++)
+		at += groups[g].columns;
+	return at;
+}
+
+static void check_shape(const int32_t *lengths)
+{
+	assert_int_equal(params.count, 43);
+	for (size_t g = 0; g < ARRAY_LEN(groups); g++)
+		for (int c = 0; c < groups[g].columns; c++) {
+			int i = first_column(g) + c;
+			if (length_of(i) != lengths[g])
+				fail_msg("%s, column %d: %d, not %d", groups[g].name, c,
+					 length_of(i), lengths[g]);
+			if (be32(array_at(i) + 8) != (int32_t)groups[g].types[c])
+				fail_msg("%s, column %d: type %d", groups[g].name, c,
+					 be32(array_at(i) + 8));
+		}
+}
+
+/* The positions in the first column of a group: item k stands counts[k] times, in order.
+ */
+static void check_positions(size_t group, const size_t *counts, size_t n)
+{
+	int32_t have[COMMITS_MOST * ROWS_MOST + 1];
+	size_t at = 0;
+	read_ints(first_column(group), have);
+	for (size_t k = 0; k < n; k++)
+		for (size_t i = 0; i < counts[k]; i++)
+			assert_int_equal(have[at++], k + 1);
+}
+
+static void test_an_empty_batch(void **state)
+{
+	(void)state;
+	static const int32_t none[6];
+	journal_params(&params, &batch);
+	check_shape(none);
+}
+
+static void test_random_batches(void **state)
+{
+	(void)state;
+	rand_begin();
+	for (int round = 0; round < 400; round++) {
+		size_t n = 1 + rand_below(COMMITS_MOST), counts[6][COMMITS_MOST];
+		int32_t lengths[6] = {0};
+		pg_params_reset(&params);
+		list_init(&batch);
+		for (size_t i = 0; i < n; i++) {
+			struct commit *c = add_commit(i);
+			counts[0][i] = 1;
+			counts[1][i] = c->message_count = rand_below(ROWS_MOST + 1);
+			counts[2][i] = c->tool_count = rand_below(ROWS_MOST + 1);
+			counts[3][i] = c->event_count = rand_below(ROWS_MOST + 1);
+			counts[4][i] = c->usage_count = rand_below(2);
+			counts[5][i] = (size_t)(c->has_end = rand_chance(40));
+			for (int g = 0; g < 6; g++)
+				lengths[g] += (int32_t)counts[g][i];
+		}
+		journal_params(&params, &batch);
+		check_shape(lengths);
+		for (size_t g = 1; g < 6; g++)
+			check_positions(g, counts[g], n);
+	}
+}
+
+/* What is not there is NULL, not the empty text: Postgres tells them apart. */
+static void test_absent_values(void **state)
+{
+	(void)state;
+	struct commit *c = add_commit(0);
+	c->message_count = 2;
+	c->tool_count = 2;
+	c->has_end = 1;
+	c->end = (struct commit_end){.result = RESULT_COMPLETED};
+	tools[0][1].output = SLICE("{\"x\":1}");
+	tools[0][1].error = SLICE("bad");
+	journal_params(&params, &batch);
+	int m = first_column(1), t = first_column(2), f = first_column(5);
+	assert_null(element(m + 4, 0).p); /* tokens unknown */
+	assert_int_equal(be32(element(m + 4, 1).p), 1);
+	assert_null(element(t + 9, 0).p);
+	assert_true(slice_is(element(t + 9, 1), "\1{\"x\":1}"));
+	assert_null(element(t + 10, 0).p);
+	assert_true(slice_is(element(t + 10, 1), "bad"));
+	assert_true(slice_is(element(f + 1, 0), "completed"));
+	assert_null(element(f + 2, 0).p);
+	assert_null(element(f + 3, 0).p);
+}
+
+/* Each value stands in its own column. */
+static void test_values(void **state)
+{
+	(void)state;
+	struct commit *c = add_commit(0);
+	c->tenant = 7;
+	c->fence = 8;
+	c->commit_no = 9;
+	memset(c->run.b, 0xAA, 16);
+	memset(c->session.b, 0xBB, 16);
+	c->tool_count = c->event_count = c->usage_count = 1;
+	c->has_end = 1;
+	tools[0][0] = (struct commit_tool){.step = 2,
+					   .call = 3,
+					   .call_id = SLICE("call_7"),
+					   .tool = SLICE("memory_get"),
+					   .effect = "pure",
+					   .state = "completed",
+					   .attempt = 4,
+					   .input = SLICE("{}")};
+	events[0][0].seq = 77;
+	c->usage[0] = (struct commit_usage){.provider = SLICE("openai"),
+					    .model = SLICE("m"),
+					    .in = 11,
+					    .out = 12,
+					    .cached = 13};
+	c->end = (struct commit_end){.result = RESULT_FAILED,
+				     .code = "network",
+				     .error = "went away",
+				     .steps = 5,
+				     .tool_calls = 6,
+				     .tokens_in = 21,
+				     .tokens_out = 22};
+	journal_params(&params, &batch);
+	int t = first_column(2), e = first_column(3), u = first_column(4),
+	    f = first_column(5);
+	assert_int_equal(be32(element(0, 0).p + 4), 7);
+	assert_int_equal((uint8_t)element(1, 0).p[0], 0xAA);
+	assert_int_equal((uint8_t)element(2, 0).p[0], 0xBB);
+	assert_int_equal(be32(element(3, 0).p + 4), 8);
+	assert_int_equal(be32(element(4, 0).p + 4), 9);
+	assert_true(slice_is(element(5, 0), "cap"));
+	assert_int_equal(element(t + 1, 0).p[1], 2);
+	assert_int_equal(element(t + 2, 0).p[1], 3);
+	assert_true(slice_is(element(t + 3, 0), "call_7"));
+	assert_true(slice_is(element(t + 4, 0), "memory_get"));
+	assert_true(slice_is(element(t + 5, 0), "pure"));
+	assert_true(slice_is(element(t + 6, 0), "completed"));
+	assert_int_equal(element(t + 7, 0).p[1], 4);
+	assert_int_equal(be32(element(e + 1, 0).p), 77);
+	assert_true(slice_is(element(e + 2, 0), "tool"));
+	assert_true(slice_is(element(u + 3, 0), "openai"));
+	assert_int_equal(be32(element(u + 5, 0).p + 4), 11);
+	assert_int_equal(be32(element(u + 6, 0).p + 4), 12);
+	assert_int_equal(be32(element(u + 7, 0).p + 4), 13);
+	assert_true(slice_is(element(f + 1, 0), "failed"));
+	assert_true(slice_is(element(f + 2, 0), "network"));
+	assert_true(slice_is(element(f + 3, 0), "went away"));
+	assert_int_equal(element(f + 4, 0).p[1], 5);
+	assert_int_equal(element(f + 5, 0).p[1], 6);
+	assert_int_equal(be32(element(f + 6, 0).p + 4), 21);
+	assert_int_equal(be32(element(f + 7, 0).p + 4), 22);
+}
+
+#define CASE(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		CASE(test_an_empty_batch),
+		CASE(test_random_batches),
+		CASE(test_absent_values),
+		CASE(test_values),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
