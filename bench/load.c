@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The load client: N lanes on N keep-alive connections to a node's HTTP door, one thread, epoll.
- * Prints one JSON object: counts, rate, latencies in microseconds. Never: part of the product.
+ * The load client: N lanes on N keep-alive connections to a node's HTTP door, one thread,
+ * epoll. Prints one JSON object: counts, rate, latencies in microseconds. Never: part of
+ * the product.
  *
- *   load turns   PORT TOKENFILE LANES MS [SESSIONS]   each lane: POST stream:true, read to the end, again
- *   load paced   PORT TOKENFILE LANES MS RATE         the same, started at RATE a second in all (open loop)
- *   load enqueue PORT TOKENFILE LANES MS SESSIONS     each connection: POST, read the 202, next session
+ *   load turns   PORT TOKENFILE LANES MS [SESSIONS]   each lane: POST stream:true, read
+ * to the end, again load paced   PORT TOKENFILE LANES MS RATE         the same, started
+ * at RATE a second in all (open loop) load enqueue PORT TOKENFILE LANES MS SESSIONS each
+ * connection: POST, read the 202, next session
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -70,18 +72,24 @@ static int connect_to(int port)
 static void lane_send(struct lane *l)
 {
 	char body[512], req[1024];
-	long session = g.mode == MODE_ENQUEUE ? l->turn * g.lanes + l->number
-					      : l->number + g.lanes * (l->turn % (g.sessions / g.lanes ? g.sessions / g.lanes : 1));
+	long session =
+		g.mode == MODE_ENQUEUE
+			? l->turn * g.lanes + l->number
+			: l->number + g.lanes * (l->turn % (g.sessions / g.lanes
+								    ? g.sessions / g.lanes
+								    : 1));
 	if (g.sessions > 0)
 		session %= g.sessions;
 	l->turn++;
 	int64_t now = now_us();
 	int n = snprintf(body, sizeof body,
-			 "{\"sessionKey\":\"bench:%s:%ld\",\"message\":\"%s t=%lld\",\"stream\":%s}",
+			 "{\"sessionKey\":\"bench:%s:%ld\",\"message\":\"%s "
+			 "t=%lld\",\"stream\":%s}",
 			 g.tag, session, g.message, (long long)now,
 			 g.mode == MODE_ENQUEUE ? "false" : "true");
 	int k = snprintf(req, sizeof req,
-			 "POST /v1/agents/main/runs HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n"
+			 "POST /v1/agents/main/runs HTTP/1.1\r\nHost: "
+			 "localhost\r\nAuthorization: Bearer %s\r\n"
 			 "Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
 			 g.token, n, body);
 	l->sent_us = g.mode == MODE_PACED ? l->due_us : now;
@@ -135,7 +143,8 @@ static void lane_finish(struct lane *l, int measured)
 
 static void lane_read(struct lane *l, int measured)
 {
-	ssize_t r = recv(l->fd, l->in + l->have, sizeof l->in - 1 - l->have, MSG_DONTWAIT);
+	ssize_t r =
+		recv(l->fd, l->in + l->have, sizeof l->in - 1 - l->have, MSG_DONTWAIT);
 	if (r == 0 || (r < 0 && errno != EAGAIN))
 		die("the node closed the connection");
 	if (r < 0)
@@ -161,9 +170,11 @@ static void report(double secs)
 {
 	qsort(g.total_us, g.samples, sizeof *g.total_us, by_value);
 	qsort(g.ack_us, g.samples, sizeof *g.ack_us, by_value);
-	printf("{\"n\":%zu,\"secs\":%.3f,\"per_s\":%.1f,\"p50_us\":%u,\"p99_us\":%u,\"ack_p50_us\":%u,"
+	printf("{\"n\":%zu,\"secs\":%.3f,\"per_s\":%.1f,\"p50_us\":%u,\"p99_us\":%u,"
+	       "\"ack_p50_us\":%u,"
 	       "\"ack_p99_us\":%u,\"refused\":%ld}\n",
-	       g.samples, secs, (double)g.samples / secs, quantile(g.total_us, g.samples, 0.5),
+	       g.samples, secs, (double)g.samples / secs,
+	       quantile(g.total_us, g.samples, 0.5),
 	       quantile(g.total_us, g.samples, 0.99), quantile(g.ack_us, g.samples, 0.5),
 	       quantile(g.ack_us, g.samples, 0.99), g.refused);
 }
@@ -209,10 +220,13 @@ static void drive(struct lane *lanes, int ep, int64_t until_us, int measured)
 static void parse(int argc, char **argv)
 {
 	if (argc < 6) {
-		fprintf(stderr, "usage: load turns|paced|enqueue PORT TOKENFILE LANES MS [SESSIONS|RATE]\n");
+		fprintf(stderr, "usage: load turns|paced|enqueue PORT TOKENFILE LANES MS "
+				"[SESSIONS|RATE]\n");
 		exit(2);
 	}
-	g.mode = !strcmp(argv[1], "paced") ? MODE_PACED : !strcmp(argv[1], "enqueue") ? MODE_ENQUEUE : MODE_TURNS;
+	g.mode = !strcmp(argv[1], "paced")     ? MODE_PACED
+		 : !strcmp(argv[1], "enqueue") ? MODE_ENQUEUE
+					       : MODE_TURNS;
 	FILE *f = fopen(argv[3], "r");
 	if (!f || !fgets(g.token, sizeof g.token, f))
 		die(argv[3]);
@@ -227,7 +241,8 @@ static void parse(int argc, char **argv)
 	else if (argc > 6)
 		g.sessions = atoi(argv[6]);
 	snprintf(g.tag, sizeof g.tag, "%lx", (long)now_us());
-	g.message = g.mode == MODE_ENQUEUE ? getenv("LOAD_MESSAGE") : "[chunks 4] four words to say";
+	g.message = g.mode == MODE_ENQUEUE ? getenv("LOAD_MESSAGE")
+					   : "[chunks 4] four words to say";
 	if (!g.message)
 		g.message = "[delay 600000] x";
 	g.cap = 8000000;

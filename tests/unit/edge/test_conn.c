@@ -80,12 +80,16 @@ static void test_a_dripping_head_is_cut(void **state)
 {
 	(void)state;
 	struct client c = client_open();
-	int64_t end = clock_mono_us() + 5000000;
+	int64_t end = clock_mono_us() + 5000000, drip = 0;
 	client_say(&c, "GET /");
 	while (!c.closed) {
 		assert_true(clock_mono_us() < end);
-		send(c.fd, "a", 1, MSG_NOSIGNAL);
-		loop_turn(bed_loop, 5);
+		if (clock_mono_us() >
+		    drip) { /* rarely: the path has a limit of its own */
+			send(c.fd, "a", 1, MSG_NOSIGNAL);
+			drip = clock_mono_us() + 2000;
+		}
+		loop_turn(bed_loop, 1);
 		client_read(&c);
 	}
 	assert_true(has_text(&c, "HTTP/1.1 408 "));
