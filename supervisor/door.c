@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "common/die.h"
+#include "common/slice.h"
 
 #define BACKLOG 4096
 
@@ -40,6 +41,9 @@ int door_listen(const char *address)
 			    "127.0.0.1:7717",
 			    address);
 	*colon = 0;
+	long long port;
+	if (!slice_to_i64(slice_str(colon + 1), &port) || port < 0 || port > 65535)
+		fatal_usage("TERABITS_LISTEN: '%s' has no port from 0 to 65535", address);
 	char *name = host;
 	if (*name == '[' && colon[-1] == ']') {
 		colon[-1] = 0;

@@ -90,6 +90,20 @@ static void choose_directories(struct sup *s)
 	*strrchr(s->binaries, '/') = 0;
 }
 
+static void check_programs(const struct sup *s)
+{
+	static const char *const programs[] = {"terabits-edge", "terabits-worker",
+					       "terabits-launcher"};
+	char path[4200];
+	for (size_t i = 0; i < ARRAY_LEN(programs); i++) {
+		snprintf(path, sizeof path, "%s/%s", s->binaries, programs[i]);
+		if (access(path, X_OK))
+			fatal_usage("the program %s cannot be run: %s. Set "
+				    "TERABITS_BINARIES to where %s is",
+				    path, strerror(errno), programs[i]);
+	}
+}
+
 static void choose_model(struct sup *s)
 {
 	const struct config *c = &s->config;
@@ -143,11 +157,12 @@ int main(int argc, char **argv)
 	prctl(PR_SET_DUMPABLE, 0); /* secrets of children pass through this memory */
 	choose_directories(&s);
 	choose_model(&s);
+	check_programs(&s);
+	AUTO(auto_free) char *conninfo = sup_conninfo(&s, "tb_supervisor");
 	s.listen_fd = door_listen(s.config.listen);
 	set_up(&s);
 	s.admin = admin_open(&s);
 	children_new(&s);
-	AUTO(auto_free) char *conninfo = sup_conninfo(&s, "tb_supervisor");
 	lease_start(&s);
 	s.journal = journal_new(&s, conninfo);
 	loop_run(s.loop);

@@ -17,7 +17,7 @@
 #include "sandbox/launcher/request.h"
 #include "sandbox/sandbox.h"
 
-/* 0 when the worker is gone. */
+/* 0 when the worker is gone, or speaks nonsense. */
 static int serve_one(void)
 {
 	struct launch_request q;
@@ -49,8 +49,10 @@ static void serve(void)
 			if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
 				return;
 		}
-		if (p[1].revents && !serve_one())
+		if (p[1].revents && !serve_one()) {
+			shutdown(BOOT_PEER_FD, SHUT_RDWR); /* nobody waits for answers */
 			p[1].fd = -1;
+		}
 	}
 }
 

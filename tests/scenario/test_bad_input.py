@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is wrong is refused: the right status, one sentence that says what to do, and nothing kept."""
+import json
+import os
+import socket
+import subprocess
+import unittest
+
+from node import Cluster, Node, as_user, own, wait_for
+from test_main_job import WithNode
+
+
+class Requests(WithNode):
+    def refused(self, status, code, answer):
+        self.assertEqual(answer[0], status, answer[2])
+        error = answer[2]["error"]
+        self.assertEqual(error["code"], code)
+        self.assertEqual(set(error), {"code", "type", "message", "param", "requestId"})
+        self.assertTrue(error["message"])
+        self.assertEqual(answer[1]["content-type"], "application/json")
+
+    def test_bodies(self):
+        post = lambda body, **kw: self.node.post("/v1/agents/main/runs", body, **kw)
+        before = self.node.sql("SELECT count(*) FROM tb.agent_sessions")
+        for body in ("", "{", "[]", "nonsense", '{"message":"x"} more', '{"message":"\\ud800"}', '{"message":"a\\u0000b"}',
+                     b'{"message":"\xff"}', "[" * 100 + "]" * 100, '{"message":5}', '{"message":""}', "{}",
+                     '{"message":"x","sessionKey":7}', '{"message":"x","mode":"nonsense"}', '{"message":"x","priority":101}',
+                     json.dumps({"message": "x", "sessionKey": "k" * 513})):
+            self.refused(400, "bad_request", post(body, headers={"Content-Type": "application/json"}))
+        self.refused(413, "too_large", post(json.dumps({"message": "x" * (1 << 20)})))
+        self.assertEqual(self.node.sql("SELECT count(*) FROM tb.agent_sessions"), before)
+
+    def test_tokens(self):
+        good = self.node.token()
+        wrong = [good[:-1] + ("A" if good[-1] != "A" else "B"), good[:-5], "", "tb1.1.x.y", "nonsense", good.replace("tb1.1.", "tb1.2.")]
+        for token in wrong:
+            self.refused(401, "unauthorized", self.node.get("/v1/runs/0192f3a0-0000-7000-8000-000000000001", token=token))
+        self.refused(401, "unauthorized", self.node.get("/v1/runs/x", headers={"Authorization": "Basic abc"}, token=""))
+
+    def test_a_revoked_token(self):
+        secret = "r" * 43
+        self.node.sql("INSERT INTO tb.api_tokens (tenant_id, token_id, secret_sha256, scopes) VALUES (1,"
+                      f" '0192f3a0-0000-7000-8000-00000000000a', sha256('{secret}'), '{{read}}')")
+        token = f"tb1.1.0192f3a0-0000-7000-8000-00000000000a.{secret}"
+        path = "/v1/runs/0192f3a0-0000-7000-8000-000000000001"
+        self.refused(404, "not_found", self.node.get(path, token=token))
+        self.refused(403, "forbidden", self.node.post("/v1/agents/main/runs", {"message": "x"}, token=token))
+        self.node.sql("UPDATE tb.api_tokens SET revoked_at = now() WHERE token_id = '0192f3a0-0000-7000-8000-00000000000a'")
+        wait_for(lambda: self.node.get(path, token=token)[0] == 401, 15)
+
+    def test_routes(self):
+        self.refused(404, "not_found", self.node.get("/nowhere"))
+        self.refused(404, "not_found", self.node.post("/v1/agents/nobody/runs", {"message": "x"}))
+        self.refused(404, "not_found", self.node.get("/v1/runs/not-a-uuid"))
+        status, head, answer = self.node.request("DELETE", "/healthz")
+        self.refused(405, "method_not_allowed", (status, head, answer))
+        self.assertIn("GET", head["allow"])
+        self.assertEqual(self.node.get("/healthz", token="")[0], 200)
+        self.assertEqual(self.node.get("/readyz", token="")[0], 200)
+
+    def test_another_tenants_run_is_not_found(self):
+        run, _ = self.node.run("hello", session="mine")
+        self.node.sql("INSERT INTO tb.tenants (tenant_id, slug) VALUES (2, 'other') ON CONFLICT DO NOTHING")
+        secret = "s" * 43
+        self.node.sql("INSERT INTO tb.api_tokens (tenant_id, token_id, secret_sha256, scopes) VALUES (2,"
+                      f" '0192f3a0-0000-7000-8000-00000000000b', sha256('{secret}'), '{{run,read}}')")
+        token = f"tb1.2.0192f3a0-0000-7000-8000-00000000000b.{secret}"
+        for path in ("", "/events", "/wait"):
+            self.refused(404, "not_found", self.node.get(f"/v1/runs/{run}{path}", token=token))
+        self.refused(404, "not_found", self.node.post("/v1/agents/main/runs", {"message": "x"}, token=token))
+
+    def test_raw_nonsense(self):
+        for text in (b"\x00\x01\x02\r\n\r\n", b"GET / HTTP/9.9\r\nHost: x\r\n\r\n", b"GET /" + b"a" * 20000 + b" HTTP/1.1\r\n\r\n",
+                     b"POST /v1/agents/main/runs HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"):
+            with socket.create_connection(("127.0.0.1", self.node.port), timeout=10) as s:
+                s.sendall(text)
+                s.shutdown(socket.SHUT_WR)
+                self.assertRegex(s.makefile("rb").read(), rb"^HTTP/1\.1 (4\d\d|505) ")
+        self.assertEqual(self.node.get("/healthz")[0], 200)
+
+    def test_the_admin_socket_is_for_its_owner(self):
+        path = os.path.join(self.node.state, "admin.sock")
+        self.assertEqual(os.stat(path).st_mode & 0o777, 0o600)
+        s = socket.socket(socket.AF_UNIX)
+        s.connect(path)
+        s.sendall(b"nonsense\n")
+        self.assertIn(b"error", s.recv(4096))
+        s.close()
+
+
+class Starts(unittest.TestCase):
+    """terabitsd where it cannot run: one clear line, a status that is not 0, nothing left running."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.node = Node()
+        cls.addClassCleanup(cls.node.close)
+        p = cls.node.ctl("migrate")
+        assert p.returncode == 0, p.stderr
+
+    def start(self, env=None, command=None, seconds=30):
+        p = subprocess.run((command or []) + self.node.command("terabitsd"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                           env={**self.node.program_env(), **(env or {})}, cwd="/", timeout=seconds)
+        wait_for(lambda: not self.node.all_pids(), 10)
+        return p
+
+    def said(self, p, *words):
+        self.assertNotEqual(p.returncode, 0)
+        errors = [l for l in p.stdout.splitlines() if "level=error" in l]
+        self.assertTrue(errors, p.stdout)
+        for word in words:
+            self.assertIn(word, " ".join(errors))
+        self.assertNotIn("event=bug", p.stdout)
+
+    def test_postgres_is_absent(self):
+        self.node.cluster.stop("fast")
+        try:
+            self.said(self.start(), "Postgres cannot be reached", "TERABITS_DATABASE_URL")
+        finally:
+            self.node.cluster.start()
+
+    def test_the_port_is_taken(self):
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", self.node.port))
+            s.listen(1)
+            self.said(self.start(), "is in use", "TERABITS_LISTEN")
+
+    def test_addresses_that_are_none(self):
+        for address in ("nonsense", "127.0.0.1:99999", "256.1.1.1:80"):
+            p = self.start({"TERABITS_LISTEN": address})
+            self.said(p, "TERABITS_LISTEN")
+            self.assertEqual(p.returncode, 2)
+
+    def test_numbers_that_are_none(self):
+        p = self.start({"TERABITS_WORKERS": "many"})
+        self.said(p, "TERABITS_WORKERS", "1 to 64")
+        self.assertEqual(p.returncode, 2)
+
+    def test_no_state(self):
+        self.said(self.start({"TERABITS_STATE_DIR": self.node.dir + "/nothing"}), "terabitsctl migrate")
+
+    @unittest.skipIf(os.getuid(), "needs root to mount")
+    def test_a_read_only_state(self):
+        p = self.start(command=["unshare", "--mount", "sh", "-c",
+                                f'mount --bind {self.node.state} {self.node.state} && mount -o remount,bind,ro {self.node.state} && exec "$@"',
+                                "sh"])
+        self.said(p, "admin socket", "writable")
+
+    def test_no_namespaces(self):
+        # Inside a user namespace that allows no further ones, without the right to make others.
+        script = "echo 0 > /proc/sys/user/max_user_namespaces && exec setpriv --bounding-set=-all --inh-caps=-all --no-new-privs \"$@\""
+        inner = [os.path.join(self.node.bin, "terabitsd")]
+        prefix = as_user() + ["unshare", "--user", "--map-root-user", "sh", "-c", script, "sh"]
+        p = subprocess.run(prefix + inner, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=self.node.program_env(),
+                           cwd="/", timeout=60)
+        wait_for(lambda: not self.node.all_pids(), 10)
+        self.said(p, "namespaces are refused", "sysctl")
+        self.assertEqual(p.returncode, 2)
+
+    def test_a_missing_program(self):
+        p = self.start({"TERABITS_BINARIES": "/nonexistent"})
+        self.said(p, "terabits-edge", "TERABITS_BINARIES")
+
+    def test_a_second_node_on_one_database(self):
+        n = self.node
+        n.start_daemon()
+        n.wait_ready()
+        try:
+            other = n.dir + "/state2"
+            subprocess.run(["cp", "-r", n.state, other], check=True)
+            own(other)
+            p = subprocess.run(n.command("terabitsd"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd="/", timeout=60,
+                               env={**n.program_env(), "TERABITS_STATE_DIR": other, "TERABITS_LISTEN": "127.0.0.1:0",
+                                    "TERABITS_RUNTIME_DIR": n.runtime + "2"})
+            self.said(p, "another terabitsd serves this database")
+        finally:
+            n.stop()
+
+    def test_a_role_with_too_many_rights(self):
+        sql = self.node.sql
+        sql("ALTER ROLE tb_worker BYPASSRLS")
+        try:
+            self.said(self.start(), "row-level security")
+        finally:
+            sql("ALTER ROLE tb_worker NOBYPASSRLS")
+
+    def test_an_older_schema(self):
+        sql = self.node.sql
+        sql("CREATE TABLE public.kept AS SELECT * FROM tb_meta.migrations WHERE version = 9")
+        sql("DELETE FROM tb_meta.migrations WHERE version = 9")
+        try:
+            self.said(self.start(), "schema version", "terabitsctl migrate")
+        finally:
+            sql("INSERT INTO tb_meta.migrations SELECT * FROM public.kept")
+            sql("DROP TABLE public.kept")
+
+
+if __name__ == "__main__":
+    unittest.main()
