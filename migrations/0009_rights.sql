@@ -62,10 +62,9 @@ GRANT EXECUTE ON FUNCTION open_session, token_create, token_revoke, memory_searc
 GRANT EXECUTE ON FUNCTION cap_tenant TO tb_worker, tb_search;
 GRANT EXECUTE ON FUNCTION edge_tenant TO tb_edge, tb_search;
 
--- The search role owns the search functions (membership is needed only to hand them over).
-DO $$ BEGIN
-  IF NOT pg_has_role('tb_search', 'MEMBER') THEN EXECUTE format('GRANT tb_search TO %I', current_user); END IF;
-END $$;
+-- The search role owns the search functions (membership is needed only to hand them over; since PostgreSQL 16 who made a role may grant
+-- it but not yet become it).
+DO $$ BEGIN EXECUTE format('GRANT tb_search TO %I', current_user); END $$;
 GRANT CREATE ON SCHEMA tb TO tb_search;
 ALTER FUNCTION memory_search_in OWNER TO tb_search;
 ALTER FUNCTION memory_search OWNER TO tb_search;

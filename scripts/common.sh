@@ -5,63 +5,79 @@
 # closed to anyone else. So as root everything runs as the system user "terabits", with state in /var/lib/terabits/<id> and a copy of
 # the programs beside it; <id> is a hash of the checkout's path, and var is a link to the state.
 set -euo pipefail
+umask 022
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 ID=$(printf %s "$ROOT" | sha256sum | cut -c1-8)
-SYSTEM_USER=terabits
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "${0##*/}: $*"; exit 1; }
 seconds() { awk -v a="$1" -v b="$(date +%s.%N)" 'BEGIN { printf "%.1f", b - a }'; }
 
 if [ "$(id -u)" = 0 ]; then
+	NODE_USER=terabits
+	AS=(setpriv --reuid="$NODE_USER" --regid="$NODE_USER" --clear-groups)
 	STATE=${TERABITS_STATE_DIR:-/var/lib/terabits/$ID}
 	RUNTIME=${TERABITS_RUNTIME_DIR:-/run/terabits/$ID}
 	DIST=/var/lib/terabits/$ID.dist
+	LOCKS=/run/terabits # root does not open what the node's user could replace by a link
 else
+	NODE_USER=$(id -un)
+	AS=()
 	STATE=${TERABITS_STATE_DIR:-$ROOT/var}
-	RUNTIME=${TERABITS_RUNTIME_DIR:-${XDG_RUNTIME_DIR:-/tmp/terabits-$(id -u)}/$ID}
+	RUNTIME=${TERABITS_RUNTIME_DIR:-${XDG_RUNTIME_DIR:-/tmp}/terabits-$ID-$(id -u)}
 	DIST=
+	LOCKS=$STATE
 fi
 case $STATE in /*) ;; *) STATE=$PWD/$STATE ;; esac
+case $RUNTIME in /*) ;; *) RUNTIME=$PWD/$RUNTIME ;; esac
 
-# Becomes a program as the node's user, with nothing of the caller's environment but what the node reads.
+# Becomes a program as the node's user, with nothing of the caller's environment but what the node reads. Not by env(1): a key must
+# not stand on a command line, be it for a millisecond.
 exec_node() {
-	local name keep=(PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 TERABITS_STATE_DIR="$STATE" TERABITS_RUNTIME_DIR="$RUNTIME"
-		TERABITS_MIGRATIONS="$MIGRATIONS")
-	for name in TZ TERM TERABITS_CONFIG TERABITS_LISTEN TERABITS_WORKERS TERABITS_WORKER_RUNS TERABITS_LOG_LEVEL TERABITS_MODEL \
-		TERABITS_DRAIN_SECONDS TERABITS_DATABASE_URL TERABITS_TOKEN TERABITS_SECCOMP OPENAI_MODEL OPENAI_BASE_URL OPENAI_API_KEY; do
-		if [ -n "${!name+x}" ]; then keep+=("$name=${!name}"); fi
+	local name wanted=" TZ TERM NO_COLOR COLUMNS TERABITS_CONFIG TERABITS_LISTEN TERABITS_WORKERS TERABITS_WORKER_RUNS
+		TERABITS_LOG_LEVEL TERABITS_MODEL TERABITS_DRAIN_SECONDS TERABITS_DATABASE_URL TERABITS_TOKEN TERABITS_SECCOMP OPENAI_MODEL
+		OPENAI_BASE_URL OPENAI_API_KEY "
+	export -n STATE RUNTIME MIGRATIONS AS
+	for name in $(compgen -e); do
+		[[ $wanted =~ [[:space:]]"$name"[[:space:]] ]] || unset "$name" 2>/dev/null || true
 	done
-	if [ "$(id -u)" = 0 ]; then
-		exec_prefix=(setpriv --reuid="$SYSTEM_USER" --regid="$SYSTEM_USER" --clear-groups)
-	else
-		exec_prefix=()
-	fi
+	export PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8
+	export TERABITS_STATE_DIR=$STATE TERABITS_RUNTIME_DIR=$RUNTIME TERABITS_MIGRATIONS=${MIGRATIONS:-}
 	cd /
 	exec 8>&- 9>&- # the locks of run are not for children: a daemon would hold them
-	exec env -i "${keep[@]}" ${exec_prefix[@]+"${exec_prefix[@]}"} "$@"
+	exec ${AS[@]+"${AS[@]}"} "$@"
 }
 as_node() { (exec_node "$@"); }
 
-# Makes the directories, for the right owner.
+# lock_name KIND: the file in LOCKS of one state directory.
+lock_name() {
+	if [ "$(id -u)" = 0 ]; then printf '%s' "$STATE" | sha256sum | sed "s/\(.\{8\}\).*/\1.$1/"; else echo "$1.lock"; fi
+}
+
+# A directory of the node's user; one that is there already keeps its owner.
+own_directory() {
+	if [ -e "$1" ]; then return; fi
+	mkdir -p "$1" 2>/dev/null && { [ "$(id -u)" != 0 ] || chown -h "$NODE_USER:$NODE_USER" "$1"; } ||
+		die "$1 cannot be made: set $2 to a directory of yours that can be written"
+}
+
 make_places() {
-	if [ "$(id -u)" != 0 ]; then
-		mkdir -p "$STATE/secrets" "$STATE/log" "$RUNTIME" 2>/dev/null ||
-			die "cannot make $STATE or $RUNTIME: set TERABITS_STATE_DIR (and TERABITS_RUNTIME_DIR) to directories you may write"
-	else
-		if ! id "$SYSTEM_USER" >/dev/null 2>&1; then
-			useradd --system --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin "$SYSTEM_USER"
-		fi
-		mkdir -p "$STATE/secrets" "$STATE/log" "$RUNTIME" 2>/dev/null ||
-			die "cannot make $STATE or $RUNTIME: set TERABITS_STATE_DIR (and TERABITS_RUNTIME_DIR) to writable directories"
-		chown "$SYSTEM_USER:$SYSTEM_USER" "$STATE" "$STATE/secrets" "$STATE/log" "$RUNTIME" 2>/dev/null ||
-			die "cannot give $STATE to the user $SYSTEM_USER: is the file system read-only?"
-		if [ -z "${TERABITS_STATE_DIR:-}" ] && [ ! -e "$ROOT/var" ]; then ln -sfn "$STATE" "$ROOT/var" 2>/dev/null || true; fi
+	if [ "$(id -u)" = 0 ] && ! id "$NODE_USER" >/dev/null 2>&1; then
+		useradd --system --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin "$NODE_USER" ||
+			die "the system user $NODE_USER cannot be made"
 	fi
-	[ -w "$STATE" ] || die "$STATE is not writable: set TERABITS_STATE_DIR to a directory you may write"
-	chmod 700 "$STATE/secrets" && chmod 711 "$RUNTIME"
 	[ ${#RUNTIME} -le 60 ] || die "$RUNTIME is too long for sockets: set TERABITS_RUNTIME_DIR to a directory of at most 60 bytes"
+	own_directory "$STATE" TERABITS_STATE_DIR
+	own_directory "$RUNTIME" TERABITS_RUNTIME_DIR
+	if [ -h "$RUNTIME" ] || [ "$(stat -c %U "$RUNTIME")" != "$NODE_USER" ]; then
+		die "$RUNTIME belongs to someone else: set TERABITS_RUNTIME_DIR to another directory"
+	fi
+	as_node sh -c 'chmod 711 "$1" && mkdir -p "$0/secrets" "$0/log" && chmod 700 "$0/secrets" && test -w "$0"' "$STATE" "$RUNTIME" 2>/dev/null ||
+		die "$STATE cannot be written by the user $NODE_USER: give it to that user, or set TERABITS_STATE_DIR to another directory"
+	if [ "$(id -u)" = 0 ] && [ -z "${TERABITS_STATE_DIR:-}" ] && [ ! -e "$ROOT/var" ]; then
+		ln -sfn "$STATE" "$ROOT/var" 2>/dev/null || true
+	fi
 }
 
 # Programs, migrations and Postgres where the node's user can reach them: BIN, MIGRATIONS, PG.
@@ -76,9 +92,15 @@ stage() {
 	mkdir -p "$DIST/lib"
 	cmake --install "$build" --prefix "$DIST" >/dev/null
 	if [ -d "$ROOT/.deps/libs" ]; then cp -au "$ROOT"/.deps/libs/usr/lib/*/*.so* "$DIST/lib/"; fi
-	if [ ! "$DIST/.pg" -nt "$ROOT/.deps/.pg" ]; then
-		rm -rf "$DIST/pg"
-		cp -a "$ROOT/.deps/pg/usr" "$DIST/pg"
-		touch "$DIST/.pg"
-	fi
+	stage_postgres
+}
+
+# As root, a copy of the Postgres tree; a start that was killed in the copy leaves no half of one.
+stage_postgres() {
+	if cmp -s "$DIST/.pg" "$ROOT/.deps/.pg" && [ ! "$ROOT/.deps/.pg" -nt "$DIST/.pg" ]; then return; fi
+	rm -rf "$DIST/.pg" "$DIST/pg" "$DIST/pg.new"
+	mkdir -p "$DIST"
+	cp -a "$ROOT/.deps/pg/usr" "$DIST/pg.new"
+	mv "$DIST/pg.new" "$DIST/pg"
+	cp "$ROOT/.deps/.pg" "$DIST/.pg"
 }

@@ -8,6 +8,7 @@ import subprocess
 from _tree import ROOT, Report, files
 
 VERSION = "14"
+APART = {"proto/dispatch.h"}  # a comment of source lines, which it would join
 
 
 def find_tool():
@@ -25,7 +26,7 @@ def main():
     if not tool:
         print(f"clang-format {VERSION} is not here: skipped")
         report.done()
-    said = subprocess.run([tool, "--dry-run", *files(".c", ".h")], cwd=ROOT, stderr=subprocess.PIPE, text=True).stderr
+    said = subprocess.run([tool, "--dry-run", *(f for f in files(".c", ".h") if f not in APART)], cwd=ROOT, stderr=subprocess.PIPE, text=True).stderr
     seen = set()
     for path, number in re.findall(r"^(\S+?):(\d+):\d+: warning:", said, re.M):
         if path not in seen:

@@ -355,7 +355,8 @@ static int confine_with_threads(void)
 		if (pthread_create(&t[i], NULL, wait_and_try, &thread_saw[i]))
 			return 11;
 	seccomp_confine(SANDBOX_WORKER, SECCOMP_ELSE_EPERM);
-	if (seccomp_verify() != THREADS + 1)
+	int seen = seccomp_verify(); /* sanitizers have threads of their own */
+	if (SANITIZED ? seen < THREADS + 1 : seen != THREADS + 1)
 		return 12;
 	if (write(gate[1], "123", 3) != 3)
 		return 13;
@@ -399,7 +400,10 @@ static int enter_and_tell(void)
 	const char *wish = getenv("TERABITS_SECCOMP");
 	const char *want = wish && !strcmp(wish, "kill") ? "seccomp=kill threads=1"
 							 : "seccomp=eperm threads=1";
-	return strcmp(detail, want) ? 10 : try_memfd() == EPERM ? 20 : 30;
+	size_t n = strlen(want) - SANITIZED; /* which have threads of their own */
+	return strncmp(detail, want, n + !SANITIZED) ? 10
+	       : try_memfd() == EPERM                ? 20
+						     : 30;
 }
 
 static int enter_with(const char *wish)

@@ -90,7 +90,7 @@ static int setup(void **state)
 	loop = loop_new();
 	http = http_client_new(loop, 4);
 	server_open(&server, loop, on_request);
-	snprintf(own_url, sizeof own_url, "http://127.0.0.1:%d/v1", server.port);
+	snprintf(own_url, sizeof own_url, "http://127.0.0.1:%d/v1//", server.port);
 	memset(&g, 0, sizeof g);
 	raw = NULL;
 	llm_answer_init(&g.a);
