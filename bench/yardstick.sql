@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- The yardstick's tables: plain twins of the journal's, with the same columns and indexes and without functions, policies,
 -- idempotency, events or usage. pgbench drives them with bench/turn2.sql: what two commits of a turn cost by themselves.
 DROP SCHEMA IF EXISTS bench CASCADE;

@@ -17,6 +17,7 @@
 #define REFUSAL_MOST (64u << 10)
 #define PIECE_BYTES 24
 #define PIECE_US 4000
+#define DAY_S 86400ll /* nobody is waited for longer */
 
 struct llm_call {
 	struct loop *loop;
@@ -90,12 +91,11 @@ static void on_header(void *arg, struct slice name, struct slice value)
 {
 	struct llm_call *c = arg;
 	long long n;
-	if (slice_is(name, "retry-after-ms") && slice_to_i64(value, &n) && n >= 0 &&
-	    n < 86400000)
-		c->answer->retry_after_us = n * 1000;
+	if (slice_is(name, "retry-after-ms") && slice_to_i64(value, &n) && n >= 0)
+		c->answer->retry_after_us = (n < DAY_S * 1000 ? n : DAY_S * 1000) * 1000;
 	else if (slice_is(name, "retry-after") && slice_to_i64(value, &n) && n >= 0 &&
-		 n < 86400 && !c->answer->retry_after_us)
-		c->answer->retry_after_us = n * 1000000;
+		 !c->answer->retry_after_us)
+		c->answer->retry_after_us = (n < DAY_S ? n : DAY_S) * 1000000;
 }
 
 static enum err on_event(void *arg, const struct sse_event *e)

@@ -38,6 +38,14 @@
 #define SANITIZED false
 #endif
 
+/* A runtime that starts a thread after each fork: in the launcher's filter, made for one
+ * thread, that is a matter of luck. */
+#ifdef __SANITIZE_THREAD__
+#define ROLES SANDBOX_LAUNCHER
+#else
+#define ROLES SANDBOX_ROLES
+#endif
+
 enum { E = 1 << SANDBOX_EDGE, W = 1 << SANDBOX_WORKER, L = 1 << SANDBOX_LAUNCHER, S = 8 };
 #define OK 0
 #define KILLED 1000
@@ -271,14 +279,14 @@ static void check_role(enum sandbox_role role, enum seccomp_else otherwise)
 static void test_refused_calls_fail(void **state)
 {
 	(void)state;
-	for (int role = 0; role < SANDBOX_ROLES; role++)
+	for (int role = 0; role < (int)ROLES; role++)
 		check_role((enum sandbox_role)role, SECCOMP_ELSE_EPERM);
 }
 
 static void test_refused_calls_kill(void **state)
 {
 	(void)state;
-	for (int role = 0; role < SANDBOX_ROLES; role++)
+	for (int role = 0; role < (int)ROLES; role++)
 		check_role((enum sandbox_role)role, SECCOMP_ELSE_KILL);
 }
 
