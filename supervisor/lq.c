@@ -9,220 +9,11 @@
 #include "common/alloc.h"
 #include "common/attr.h"
 #include "common/die.h"
-#include "common/list.h"
 #include "common/map.h"
-#include "supervisor/heap.h"
+#include "supervisor/lq_state.h"
 
-#define PRIORITY_US 30000000LL /* a step of priority is worth 30 s of waiting */
 #define VIRTUAL_STEP                                                                     \
 	1000000LL /* divided by the weight: a tenant's virtual time for one start */
-
-/* The ready lanes of one tenant that belong to one worker. */
-struct share {
-	struct tenant *tenant;
-	struct heap ready;    /* lanes, by key */
-	struct heap_node top; /* in worker.shares while the tenant is below its cap */
-};
-
-struct tenant {
-	int64_t id;
-	struct share *shares[LQ_MAX_WORKERS]; /* made on first use */
-	int64_t virtual_us;                   /* finish tag of its last start */
-	uint32_t running, waiting, runs, max_running, max_queued, weight;
-};
-
-struct lane {
-	struct uuid session;
-	struct tenant *tenant;
-	struct list waiting;   /* runs by lane_pos */
-	struct lq_run *active; /* CLAIMING or RUNNING, or ENQUEUEING with a fused start */
-	struct heap_node ready; /* in the heap of ready_at */
-	int ready_at;           /* a worker */
-	uint32_t slot, runs, waiting_count;
-};
-
-struct lq_run {
-	struct uuid id;
-	struct lq_run *bucket_next;
-	struct lane *lane;
-	struct list node;     /* in lane.waiting, or in worker.active */
-	struct heap_node due; /* DELAYED */
-	void *user;
-	int64_t key, lane_pos;
-	int16_t worker;
-	uint8_t state;
-	uint8_t crashed : 1; /* the next claim charges a crash */
-	uint8_t orphan : 1;  /* its worker went while the commit was under way */
-	uint8_t fused : 1;
-};
-
-struct worker {
-	bool up;
-	uint32_t running;
-	struct list active; /* runs CLAIMING or RUNNING on it, or fused */
-	struct heap shares; /* of the tenants that may start one here, by virtual time */
-};
-
-struct lq {
-	struct lq_limits limits;
-	lq_act_fn *act;
-	void *ctx;
-	struct map *tenants_by_id, *lanes;
-	struct heap delayed;
-	struct worker workers[LQ_MAX_WORKERS];
-	int16_t slots[LIMIT_SLOTS];
-	struct lq_run **buckets;
-	uint32_t bucket_count, run_count, running, waiting;
-	int64_t virtual_us;
-	bool paused, stepping;
-};
-
-/* ---- records */
-
-struct lq *lq_new(const struct lq_limits *limits, lq_act_fn *act, void *ctx)
-{
-	struct lq *q = xcalloc(1, sizeof *q);
-	q->limits = *limits;
-	q->act = act;
-	q->ctx = ctx;
-	q->tenants_by_id = map_new();
-	q->lanes = map_new();
-	q->bucket_count = 1024;
-	q->buckets = xcalloc(q->bucket_count, sizeof *q->buckets);
-	for (int w = 0; w < LQ_MAX_WORKERS; w++)
-		list_init(&q->workers[w].active);
-	for (unsigned s = 0; s < LIMIT_SLOTS; s++)
-		q->slots[s] = LQ_NO_WORKER;
-	return q;
-}
-
-static uint32_t bucket_of(const struct lq *q, struct uuid id)
-{
-	uint32_t h;
-	memcpy(&h, id.b + 12, sizeof h); /* the random end of a UUIDv7 */
-	return h & (q->bucket_count - 1);
-}
-
-struct lq_run *lq_find(const struct lq *q, struct uuid id)
-{
-	struct lq_run *r = q->buckets[bucket_of(q, id)];
-	while (r && !uuid_eq(r->id, id))
-		r = r->bucket_next;
-	return r;
-}
-
-static void buckets_grow(struct lq *q)
-{
-	struct lq_run **old = q->buckets;
-	uint32_t n = q->bucket_count;
-	q->bucket_count *= 2;
-	q->buckets = xcalloc(q->bucket_count, sizeof *q->buckets);
-	for (uint32_t i = 0; i < n; i++)
-		for (struct lq_run *r = old[i], *next; r; r = next) {
-			next = r->bucket_next;
-			struct lq_run **at = &q->buckets[bucket_of(q, r->id)];
-			r->bucket_next = *at;
-			*at = r;
-		}
-	free(old);
-}
-
-static struct slice lane_key(const struct lq_item *it, char buf[24])
-{
-	memcpy(buf, &it->tenant, 8);
-	memcpy(buf + 8, it->session.b, 16);
-	return slice_of(buf, 24);
-}
-
-static struct tenant *tenant_get(struct lq *q, const struct lq_item *it)
-{
-	struct slice key = slice_of(&it->tenant, sizeof it->tenant);
-	struct tenant *t = map_get(q->tenants_by_id, key);
-	if (!t) {
-		t = xcalloc(1, sizeof *t);
-		t->id = it->tenant;
-		map_put(q->tenants_by_id, key, t);
-	}
-	t->max_running = it->tenant_max_running;
-	t->max_queued = it->tenant_max_queued;
-	t->weight = it->tenant_weight ? it->tenant_weight : 1;
-	return t;
-}
-
-static struct lane *lane_get(struct lq *q, struct tenant *t, const struct lq_item *it)
-{
-	char buf[24];
-	struct slice key = lane_key(it, buf);
-	struct lane *l = map_get(q->lanes, key);
-	if (l)
-		return l;
-	l = xcalloc(1, sizeof *l);
-	l->session = it->session;
-	l->tenant = t;
-	l->slot = it->slot & (LIMIT_SLOTS - 1);
-	list_init(&l->waiting);
-	map_put(q->lanes, key, l);
-	return l;
-}
-
-static struct lq_run *run_new(struct lq *q, const struct lq_item *it)
-{
-	struct lq_run *r = xcalloc(1, sizeof *r);
-	struct tenant *t = tenant_get(q, it);
-	r->id = it->run;
-	r->lane = lane_get(q, t, it);
-	r->key = it->order_us - it->priority * PRIORITY_US;
-	r->worker = LQ_NO_WORKER;
-	list_init(&r->node);
-	r->lane->runs++;
-	t->runs++;
-	if (++q->run_count > q->bucket_count * 2)
-		buckets_grow(q);
-	struct lq_run **at = &q->buckets[bucket_of(q, r->id)];
-	r->bucket_next = *at;
-	*at = r;
-	return r;
-}
-
-static void lane_drop(struct lq *q, struct lane *l)
-{
-	struct lq_item it = {.tenant = l->tenant->id, .session = l->session};
-	char buf[24];
-	map_take(q->lanes, lane_key(&it, buf));
-	free(l);
-}
-
-static void tenant_free(struct tenant *t)
-{
-	for (int w = 0; w < LQ_MAX_WORKERS; w++) {
-		if (t->shares[w])
-			heap_fini(&t->shares[w]->ready);
-		free(t->shares[w]);
-	}
-	free(t);
-}
-
-static void tenant_drop(struct lq *q, struct tenant *t)
-{
-	map_take(q->tenants_by_id, slice_of(&t->id, sizeof t->id));
-	tenant_free(t);
-}
-
-static void run_forget(struct lq *q, struct lq_run *r)
-{
-	struct lane *l = r->lane;
-	struct tenant *t = l->tenant;
-	struct lq_run **at = &q->buckets[bucket_of(q, r->id)];
-	while (*at != r)
-		at = &(*at)->bucket_next;
-	*at = r->bucket_next;
-	q->run_count--;
-	free(r);
-	if (--l->runs == 0)
-		lane_drop(q, l);
-	if (--t->runs == 0)
-		tenant_drop(q, t);
-}
 
 /* ---- readiness: a lane is ready when nothing of it is active and its head waits */
 
@@ -388,7 +179,7 @@ static void start_ready(struct lq *q)
 static enum err admission(struct lq *q, const struct lq_item *it)
 {
 	char buf[24];
-	struct lane *l = map_get(q->lanes, lane_key(it, buf));
+	struct lane *l = map_get(q->lanes, lq_lane_key(it, buf));
 	struct tenant *t =
 		map_get(q->tenants_by_id, slice_of(&it->tenant, sizeof it->tenant));
 	if (l && l->runs - (l->active != NULL) >= q->limits.lane_waiting)
@@ -425,7 +216,7 @@ static void on_enqueue(struct lq *q, const struct lq_event *e)
 			       .kind = LQ_DO_REFUSE, .error = refusal, .arg = e->arg});
 		return;
 	}
-	struct lq_run *r = run_new(q, e->item);
+	struct lq_run *r = lq_run_new(q, e->item);
 	tenant_judge(q, r->lane->tenant); /* its cap may be another now */
 	int w = fused_worker(q, r->lane, e->item);
 	r->state = LQ_ENQUEUEING;
@@ -482,7 +273,7 @@ static void run_end(struct lq *q, struct lq_run *r)
 		deactivate(q, r);
 	if (last)
 		lane_unready(q, l);
-	run_forget(q, r);
+	lq_run_forget(q, r);
 	if (!last)
 		lane_judge(q, l);
 }
@@ -498,7 +289,7 @@ static void run_again(struct lq *q, struct lq_run *r)
 
 static void on_loaded(struct lq *q, const struct lq_event *e)
 {
-	struct lq_run *r = run_new(q, e->item);
+	struct lq_run *r = lq_run_new(q, e->item);
 	tenant_judge(q, r->lane->tenant);
 	r->lane_pos = e->item->lane_pos;
 	if (e->item->run_at_us > e->now_us && !e->ran)
@@ -692,33 +483,4 @@ struct lq_stats lq_stats(const struct lq *q)
 uint32_t lq_worker_running(const struct lq *q, int worker)
 {
 	return q->workers[worker].running;
-}
-
-static void free_runs(struct lq *q)
-{
-	for (uint32_t i = 0; i < q->bucket_count; i++)
-		while (q->buckets[i]) {
-			struct lq_run *r = q->buckets[i];
-			q->buckets[i] = r->bucket_next;
-			free(r);
-		}
-}
-
-void lq_free(struct lq *q)
-{
-	void *p;
-	size_t it = 0;
-	free_runs(q);
-	while (map_next(q->lanes, &it, NULL, &p))
-		free(p);
-	it = 0;
-	while (map_next(q->tenants_by_id, &it, NULL, &p))
-		tenant_free(p);
-	for (int w = 0; w < LQ_MAX_WORKERS; w++)
-		heap_fini(&q->workers[w].shares);
-	map_free(q->lanes);
-	map_free(q->tenants_by_id);
-	heap_fini(&q->delayed);
-	free(q->buckets);
-	free(q);
 }
