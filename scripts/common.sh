@@ -32,13 +32,14 @@ fi
 case $STATE in /*) ;; *) STATE=$PWD/$STATE ;; esac
 case $RUNTIME in /*) ;; *) RUNTIME=$PWD/$RUNTIME ;; esac
 
-# Becomes a program as the node's user, with nothing of the caller's environment but what the node reads. Not by env(1): a key must
-# not stand on a command line, be it for a millisecond.
+# Becomes a program as the node's user, with nothing of the caller's environment but what the node reads, and of its secrets what
+# SECRETS names: Postgres has no business with a model's key. Not by env(1): a key must not stand on a command line, be it for a
+# millisecond.
+SECRETS=
 exec_node() {
 	local name wanted=" TZ TERM NO_COLOR COLUMNS TERABITS_CONFIG TERABITS_LISTEN TERABITS_WORKERS TERABITS_WORKER_RUNS
-		TERABITS_LOG_LEVEL TERABITS_MODEL TERABITS_DRAIN_SECONDS TERABITS_DATABASE_URL TERABITS_TOKEN TERABITS_SECCOMP OPENAI_MODEL
-		OPENAI_BASE_URL OPENAI_API_KEY "
-	export -n STATE RUNTIME MIGRATIONS AS
+		TERABITS_LOG_LEVEL TERABITS_MODEL TERABITS_DRAIN_SECONDS TERABITS_SECCOMP OPENAI_MODEL OPENAI_BASE_URL $SECRETS "
+	export -n STATE RUNTIME MIGRATIONS AS SECRETS
 	for name in $(compgen -e); do
 		[[ $wanted =~ [[:space:]]"$name"[[:space:]] ]] || unset "$name" 2>/dev/null || true
 	done

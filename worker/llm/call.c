@@ -17,6 +17,7 @@
 #define REFUSAL_MOST (64u << 10)
 #define PIECE_BYTES 24
 #define PIECE_US 4000
+#define LOCAL_SILENCE_US 300000000ll
 #define DAY_S 86400ll /* nobody is waited for longer */
 
 struct llm_call {
@@ -33,6 +34,7 @@ struct llm_call {
 	struct op wire_op;
 	struct http_call *http;
 	struct sse_reader sse;
+	struct slice api_key; /* borrowed: never shown, whatever the provider says */
 	int status;
 	struct strbuf refusal;
 	enum err decoded;
@@ -148,11 +150,27 @@ static enum err verdict(struct llm_call *c, enum err e)
 	return e == ERR_TIMEOUT ? ERR_MODEL_TIMEOUT : e;
 }
 
+/* A provider may quote the key it refuses. */
+static void redact(struct llm_call *c)
+{
+	static const char mask[] = "[redacted]";
+	char *text = c->answer->error;
+	ptrdiff_t at;
+	while (c->api_key.n >= sizeof mask &&
+	       (at = slice_find(slice_str(text), c->api_key)) >= 0) {
+		char *rest = text + at + c->api_key.n;
+		memcpy(text + at, mask, sizeof mask - 1);
+		memmove(text + at + sizeof mask - 1, rest, strlen(rest) + 1);
+	}
+}
+
 static void on_wire_done(struct op *op, enum err e, void *arg)
 {
 	struct llm_call *c = arg;
 	(void)op;
-	conclude(c, verdict(c, e));
+	e = verdict(c, e);
+	redact(c);
+	conclude(c, e);
 }
 
 static void cancel_remote(struct op *op, enum err why, void *provider)
@@ -160,6 +178,13 @@ static void cancel_remote(struct op *op, enum err why, void *provider)
 	struct llm_call *c = provider;
 	(void)op;
 	op_cancel(&c->wire_op, why);
+}
+
+static bool is_local(struct slice url)
+{
+	return slice_has_prefix(url, SLICE("http://127.")) ||
+	       slice_has_prefix(url, SLICE("http://localhost")) ||
+	       slice_has_prefix(url, SLICE("http://[::1]"));
 }
 
 static void start_remote(struct llm_call *c, struct http_client *http,
@@ -187,6 +212,9 @@ static void start_remote(struct llm_call *c, struct http_client *http,
 				 .url = url,
 				 .headers = headers,
 				 .body = strbuf_slice(&c->body)};
+	c->api_key = t->api_key;
+	if (is_local(base)) /* a model on this machine may have to be loaded first */
+		r.first_byte_us = r.idle_us = LOCAL_SILENCE_US;
 	sse_reader_init(&c->sse, STREAM_EVENT_MOST, on_event, c);
 	op_init(&c->wire_op, c->loop, on_wire_done, c);
 	c->http = http_start(http, &r, &events, c, &c->wire_op);

@@ -315,6 +315,17 @@ static void test_how_streams_end(void **state)
 	assert_int_equal(g.a.stop, LLM_STOP_TOOLS);
 }
 
+/* A provider that quotes the key it refuses: nobody reads it there. */
+static void test_a_quoted_key_is_masked(void **state)
+{
+	(void)state;
+	raw = "HTTP/1.1 401 X\r\nContent-Length: 67\r\n\r\n"
+	      "{\"error\":{\"message\":\"bad key sk-secret-secret, sk-secret-secret!\"}}";
+	ask_with("openai/m", own_url, "sk-secret-secret", TEXT("x"));
+	expect(ERR_MODEL_AUTH, "bad key [redacted], [redacted]!");
+	assert_null(strstr(g.a.error, "secret"));
+}
+
 /* What a hostile provider says about waiting does no harm. */
 static void test_retry_after(void **state)
 {
@@ -330,7 +341,8 @@ static void test_retry_after(void **state)
 		{"Retry-After: -5\r\n", 0},
 		{"Retry-After: Wed, 21 Oct 2026 07:28:00 GMT\r\n", 0},
 		{"Retry-After: 99999999999999999999\r\n", 0},
-		{"Retry-After-Ms: 9223372036854775807\r\n", 0},
+		{"Retry-After-Ms: 9223372036854775807\r\n", 86400000000},
+		{"Retry-After: 100000\r\n", 86400000000},
 		{"Retry-After-Ms: -1\r\n", 0},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -420,6 +432,7 @@ int main(void)
 		CASE(test_nobody_there),
 		CASE(test_how_streams_end),
 		CASE(test_retry_after),
+		CASE(test_a_quoted_key_is_masked),
 		CASE(test_local_pieces),
 		CASE(test_local_tool_call),
 		CASE(test_local_cancel),
