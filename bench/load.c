@@ -240,7 +240,10 @@ static void parse(int argc, char **argv)
 		g.rate = atof(argv[6]);
 	else if (argc > 6)
 		g.sessions = atoi(argv[6]);
+	const char *tag = getenv("LOAD_TAG"); /* the same one finds its sessions again */
 	snprintf(g.tag, sizeof g.tag, "%lx", (long)now_us());
+	if (tag)
+		snprintf(g.tag, sizeof g.tag, "%s", tag);
 	g.message = g.mode == MODE_ENQUEUE ? getenv("LOAD_MESSAGE")
 					   : "[chunks 4] four words to say";
 	if (!g.message)

@@ -4,8 +4,9 @@
 
 SET LOCAL search_path = tb;
 
--- Locks lanes in (tenant, session) order, FOR NO KEY UPDATE: every function that touches lanes does so first, so no two of them wait for
--- each other. Called from the functions below only.
+-- Lanes are always taken in (tenant, session) order, so no two transactions wait for each other: enqueue and journal by the order in which
+-- their first statement updates them, the others by this, FOR NO KEY UPDATE. Should a plan ever break that order, Postgres ends one of
+-- the two with 40P01, which commits nothing and is sent again.
 CREATE FUNCTION tb.lock_lanes(p_tenant bigint[], p_session uuid[]) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, tb, pg_temp AS $$
 BEGIN
@@ -29,7 +30,6 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, tb, pg_temp AS $
 #variable_conflict use_column
 DECLARE t bigint; s uuid; r uuid; starts boolean; takes integer; v_first uuid; v_hash bytea;
 BEGIN
-  PERFORM tb.lock_lanes(p_tenant, p_session);
   IF cardinality(p_run) = 1 THEN
     at := now();
     n := 1; t := p_tenant[1]; s := p_session[1]; r := p_run[1];
@@ -121,7 +121,7 @@ BEGIN
     UPDATE tb.lanes l SET enq_seq = l.enq_seq + f.cnt, fence = l.fence + f.starts, commit_no = l.commit_no + f.starts,
            head_seq = l.head_seq + f.msgs
       FROM (SELECT t, s, count(*) AS cnt, count(*) FILTER (WHERE starts) AS starts,
-                   count(*) FILTER (WHERE starts AND kind = 'turn') AS msgs FROM fresh GROUP BY t, s) f
+                   count(*) FILTER (WHERE starts AND kind = 'turn') AS msgs FROM fresh GROUP BY t, s ORDER BY t, s) f
      WHERE l.tenant_id = f.t AND l.session_id = f.s AND NOT l.closed
     RETURNING l.tenant_id, l.session_id, l.enq_seq - f.cnt AS base, l.fence, l.head_seq, l.commit_no),
   placed AS MATERIALIZED (
@@ -220,7 +220,6 @@ DECLARE
   v_head bigint[]; v_commit bigint[]; v_agent uuid[]; v_user text[]; one boolean := cardinality(i_run) = 1;
   a_head bigint; a_commit bigint; an_agent uuid; a_user text; q tb.agent_run_queue; k integer;
 BEGIN
-  PERFORM tb.lock_lanes(i_tenant, i_session);
   IF one THEN                                        -- what a node mostly sees: plain statements, half the cost
     UPDATE tb.lanes l SET head_seq = l.head_seq + cardinality(m_item), commit_no = l.commit_no + 1
       FROM tb.agent_run_queue x
@@ -232,7 +231,7 @@ BEGIN
   ELSE
   WITH item AS MATERIALIZED (
     SELECT u.*, (SELECT count(*) FROM unnest(m_item) x WHERE x = u.n) AS msgs
-      FROM unnest(i_tenant, i_run, i_session, i_fence, i_commit, i_cap) WITH ORDINALITY u(t, r, s, f, c, cap, n)),
+      FROM unnest(i_tenant, i_run, i_session, i_fence, i_commit, i_cap) WITH ORDINALITY u(t, r, s, f, c, cap, n) ORDER BY u.t, u.s),
   good AS (
     UPDATE tb.lanes l SET head_seq = l.head_seq + i.msgs, commit_no = l.commit_no + 1
       FROM item i JOIN tb.agent_run_queue q ON q.tenant_id = i.t AND q.run_id = i.r AND q.session_id = i.s
