@@ -294,6 +294,10 @@ void run_wait(struct call *c)
 		reply_wait(c, "timeout", NULL);
 	} else if (!r->sub.handle) {
 		ask(c, r);
+	} else if (!loop_timer_is_running(r->timer)) {
+		/* It fired a moment before its time: the loop's clock is that of the
+		 * turn's start, the timer's is not. */
+		start_timer(c, r, WAIT_MAX_MS * 1000LL);
 	}
 }
 
