@@ -3,24 +3,12 @@
 """Sizes, first lines and words that do not belong into the tree."""
 import os
 import re
-import subprocess
 import sys
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from _tree import ROOT, files
+
 FILE_LINES, FUNCTION_LINES = 600, 80
 problems = []
-
-
-def tracked():
-    out = subprocess.run(["git", "-c", f"safe.directory={ROOT}", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, text=True,
-                         stdout=subprocess.PIPE)
-    if out.returncode == 0 and out.stdout:
-        return [p for p in out.stdout.splitlines() if os.path.isfile(os.path.join(ROOT, p))]
-    found = []
-    for folder, dirs, names in os.walk(ROOT):
-        dirs[:] = [d for d in dirs if d not in (".git", ".deps", "build", "var")]
-        found += [os.path.relpath(os.path.join(folder, n), ROOT) for n in names]
-    return found
 
 
 def bad(path, number, text):
@@ -39,7 +27,7 @@ def functions(path, lines):
 
 
 def main():
-    for path in tracked():
+    for path in files():
         code = path.endswith((".c", ".h"))
         if not (code or path.endswith((".sql", ".sh", ".py", ".tbl", ".md", ".txt")) or path in ("run", "test", "scripts/setup")):
             continue

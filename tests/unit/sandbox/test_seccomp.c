@@ -218,7 +218,7 @@ static const struct attempt {
 	{"crypto socket", try_alg, DENIED, DENIED, DENIED, false},
 	{"listen", try_listen, DENIED, DENIED, DENIED, false},
 	{"accept4", try_accept4, ENOTSOCK, DENIED, DENIED, false},
-	{"bind", try_bind, DENIED, ENOTSOCK, DENIED, false},
+	{"bind", try_bind, ENOTSOCK, ENOTSOCK, DENIED, false},
 	{"shutdown", try_shutdown, ENOTSOCK, ENOTSOCK, ENOTSOCK, false},
 	{"32-bit call", foreign_architecture, DEADLY, DEADLY, DEADLY, false},
 #ifdef __x86_64__
