@@ -14,7 +14,7 @@ struct pg_params;
 struct cap {
 	char text[32]; /* URL-safe base64 of 16 random bytes: what the worker shows */
 	uint8_t sha256[32]; /* what the database keeps */
-	bool granted;       /* its grant was sent and not refused */
+	bool granted;       /* its grant is committed */
 };
 
 /* The worker's capability for a tenant, made when there is none. */

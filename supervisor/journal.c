@@ -196,14 +196,16 @@ static void put_back(struct journal *j, enum flow f, bool resend)
 	j->flight[f].count = 0;
 }
 
-static void forget_grants(struct journal *j, struct batch *b)
+/* Both flows of a turn carry a grant that is due: whichever commits, its runs can read.
+ */
+static void note_grants(struct journal *j, struct batch *b)
 {
 	list_each (at, &b->items) {
 		struct item *it = list_entry(at, struct item, node);
 		struct child *w =
 			it->worker >= 0 ? child_worker(j->sup, it->worker) : NULL;
 		if (w && uuid_eq(w->incarnation, it->worker_life))
-			cap_get(w, it->tenant)->granted = false;
+			cap_get(w, it->tenant)->granted = true;
 	}
 }
 
@@ -236,7 +238,6 @@ static void refuse_all(struct journal *j, enum flow f, const struct pg_answer *a
 
 static void failed(struct journal *j, enum flow f, const struct pg_answer *a)
 {
-	forget_grants(j, &j->flight[f]);
 	if (a->fate != PG_ROLLED_BACK || is_transient(a->sqlstate)) {
 		put_back(j, f, a->fate == PG_UNKNOWN);
 		return;
@@ -277,10 +278,12 @@ static void on_answer(void *arg, const struct pg_answer *a, enum flow f)
 	j->in_flight--;
 	if (a->err == ERR_CANCELLED)
 		return;
-	if (a->err)
+	if (a->err) {
 		failed(j, f, a);
-	else
+	} else {
+		note_grants(j, &j->flight[f]);
 		deliver(j, f, a->results[a->result_count - 1]);
+	}
 	loop_again(j->sup->loop);
 }
 

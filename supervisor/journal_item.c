@@ -95,15 +95,16 @@ static struct cap *ungranted(struct sup *s, const struct item *it)
 	return cap->granted ? NULL : cap;
 }
 
-/* Two items of one tenant and worker name the same capability once: ON CONFLICT may not
- * meet a row twice. */
+/* Two items of one tenant and one worker's life name the same capability once: ON
+ * CONFLICT may not meet a row twice. An item of the worker's former life names none. */
 static bool is_first(struct list *items, const struct item *it)
 {
 	list_each (n, items) {
 		const struct item *other = list_entry(n, struct item, node);
 		if (other == it)
 			break;
-		if (other->worker == it->worker && other->tenant == it->tenant)
+		if (other->worker == it->worker && other->tenant == it->tenant &&
+		    uuid_eq(other->worker_life, it->worker_life))
 			return false;
 	}
 	return true;
@@ -119,9 +120,4 @@ void item_put_grants(struct pg_params *p, struct sup *s, struct list *items)
 	COLUMN(p, PG_BYTEA, items,
 	       if (ungranted(s, it) && is_first(items, it))
 		       pg_bytea(p, slice_of(it->cap.sha256, 32)));
-	list_each (n, items) {
-		struct cap *cap = ungranted(s, list_entry(n, struct item, node));
-		if (cap)
-			cap->granted = true;
-	}
 }

@@ -41,7 +41,7 @@ static inline struct slice item_text(const struct item *it, struct span s)
 
 void item_put_enqueues(struct pg_params *p, struct sup *s, struct list *items);
 void item_put_claims(struct pg_params *p, struct sup *s, struct list *items);
-/* Those of the batch's capabilities that were not granted yet; marks them granted. */
+/* Those of the batch's capabilities that are not known to be granted. */
 void item_put_grants(struct pg_params *p, struct sup *s, struct list *items);
 
 #endif

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  * One request with up to five reads behind the capability. What it finds is checked
- * against RUN_START: a transcript that does not end where the claim said is not used (a
- * capability that expired reads nothing at all). */
+ * against RUN_START: a transcript that does not end where the claim said is not used. */
 #include "worker/load.h"
 
 #include <stdio.h>
 #include <string.h>
 
+#include "common/die.h"
 #include "common/log.h"
 #include "common/pg/pool.h"
 #include "worker/run.h"
@@ -81,6 +81,11 @@ static void on_loaded(void *arg, const struct pg_answer *a)
 	if (a->err) {
 		log_error("load-failed", "message=\"%s\"", a->message);
 		run_fail(r, ERR_INTERNAL, NULL);
+	} else if (pg_get_i64(a->results[0], 0, 1) != r->tenant) {
+		/* Going on would be to act on an empty history. The next life of this
+		 * worker gets a capability of its own. */
+		fatal("the capability for tenant %lld is gone from the database",
+		      (long long)r->tenant);
 	} else {
 		take_agent(r, a->results[1]);
 		take_history(r, a->results[2]);

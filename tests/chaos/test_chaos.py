@@ -92,11 +92,11 @@ class Chaos(unittest.TestCase):
             n.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename LIKE 'tb\\_%' ORDER BY random() LIMIT 1")
         elif victim == "stopped-worker":
             # It wakes when its lanes have another runner: its writes must fail.
-            pid = self.random.choice(n.pids()["worker"])
+            pid = self.random.choice(wait_for(lambda: n.pids()["worker"], 30))
             os.kill(pid, signal.SIGSTOP)
             wait_for(lambda: pid not in n.pids()["worker"], 30)
         else:
-            os.kill(self.random.choice(n.pids()[victim]), signal.SIGKILL)
+            os.kill(self.random.choice(wait_for(lambda: n.pids()[victim], 30)), signal.SIGKILL)
         self.kills[victim] += 1
 
     def test_whatever_is_killed(self):

@@ -93,7 +93,7 @@ static void say_absent(struct tool_call *c, const struct pg_result *paths)
 static void on_read(void *arg, const struct pg_answer *a)
 {
 	struct tool_call *c = arg;
-	if (a->err) {
+	if (a->err || pg_get_i64(a->results[0], 0, 1) != c->env->tenant) {
 		tool_error(c, "the memory could not be read");
 		op_finish(c->op, ERR_DATABASE);
 		return;
