@@ -396,7 +396,7 @@ CREATE FUNCTION tb.cap_grant(p_node uuid, p_worker uuid[], p_tenant bigint[], p_
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, tb, pg_temp AS $$
   INSERT INTO tb.worker_caps (cap_sha256, tenant_id, worker_id, node_id)
   SELECT c, t, w, p_node FROM unnest(p_worker, p_tenant, p_cap_sha256) u(w, t, c)
-  ON CONFLICT DO NOTHING $$;                         -- two batches may carry the same grant
+  ON CONFLICT (cap_sha256) DO UPDATE SET expires_at = excluded.expires_at $$;  -- renewed, or carried by two batches
 CREATE FUNCTION tb.cap_revoke(p_worker uuid) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, tb, pg_temp AS $$
   DELETE FROM tb.worker_caps WHERE worker_id = p_worker $$;

@@ -5,10 +5,13 @@
 #include <stdlib.h>
 
 #include "common/alloc.h"
+#include "common/clock.h"
 #include "common/crypto.h"
 #include "supervisor/children.h"
 #include "supervisor/journal.h"
 #include "supervisor/sup.h"
+
+#define RENEW_US (12 * 3600 * 1000000ll)
 
 struct cap *cap_get(struct child *worker, int64_t tenant)
 {
@@ -24,6 +27,11 @@ struct cap *cap_get(struct child *worker, int64_t tenant)
 	crypto_sha256(slice_str(cap->text), cap->sha256);
 	map_put(worker->caps, key, cap);
 	return cap;
+}
+
+bool cap_is_due(const struct cap *cap)
+{
+	return !cap->granted_us || clock_boot_us() - cap->granted_us > RENEW_US;
 }
 
 void caps_drop(struct child *worker)

@@ -137,7 +137,7 @@ static void add_grants(struct journal *j, struct pg_request *r, struct batch *b)
 		struct child *w =
 			it->worker >= 0 ? child_worker(j->sup, it->worker) : NULL;
 		if (w && uuid_eq(w->incarnation, it->worker_life) &&
-		    !cap_get(w, it->tenant)->granted)
+		    cap_is_due(cap_get(w, it->tenant)))
 			n++;
 	}
 	if (n)
@@ -205,7 +205,7 @@ static void note_grants(struct journal *j, struct batch *b)
 		struct child *w =
 			it->worker >= 0 ? child_worker(j->sup, it->worker) : NULL;
 		if (w && uuid_eq(w->incarnation, it->worker_life))
-			cap_get(w, it->tenant)->granted = true;
+			cap_get(w, it->tenant)->granted_us = clock_boot_us();
 	}
 }
 

@@ -92,7 +92,7 @@ static struct cap *ungranted(struct sup *s, const struct item *it)
 	if (!w || !uuid_eq(w->incarnation, it->worker_life))
 		return NULL;
 	struct cap *cap = cap_get(w, it->tenant);
-	return cap->granted ? NULL : cap;
+	return cap_is_due(cap) ? cap : NULL;
 }
 
 /* Two items of one tenant and one worker's life name the same capability once: ON

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "common/attr.h"
+#include "common/clock.h"
 #include "common/crypto.h"
 #include "supervisor/caps.h"
 #include "supervisor/children.h"
@@ -88,8 +89,11 @@ static void test_once_a_tenant(void **state)
 	add(&c, worker.incarnation, 2);
 	expect_grants(2);
 	expect_grants(2); /* sending is not having */
-	cap_get(&worker, 1)->granted = true;
+	cap_get(&worker, 1)->granted_us = clock_boot_us();
 	expect_grants(1);
+	/* Half of its life is over. */
+	cap_get(&worker, 1)->granted_us -= 13 * 3600 * 1000000ll;
+	expect_grants(2);
 }
 
 /* A commit that was under way when its worker died goes again, in front of those of the
