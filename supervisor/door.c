@@ -7,12 +7,15 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/die.h"
 #include "common/slice.h"
 
 #define BACKLOG 4096
+#define DYING_TRIES 20 /* a second in all */
+#define DYING_PAUSE_NS 50000000
 
 static int try_listen(const struct addrinfo *a)
 {
@@ -53,7 +56,14 @@ int door_listen(const char *address)
 	if (rv)
 		fatal_usage("TERABITS_LISTEN: '%s': %s", address, gai_strerror(rv));
 	int fd = try_listen(found);
+	/* A killed predecessor's edge may still be dying, its socket with it. */
+	for (int i = 0; fd < 0 && errno == EADDRINUSE && i < DYING_TRIES; i++) {
+		nanosleep(&(struct timespec){.tv_nsec = DYING_PAUSE_NS}, NULL);
+		fd = try_listen(found);
+	}
+	int why = errno;
 	freeaddrinfo(found);
+	errno = why;
 	if (fd < 0 && errno == EADDRINUSE)
 		fatal("the address %s is in use: stop what listens there, or set "
 		      "TERABITS_LISTEN to another",
