@@ -27,6 +27,7 @@
 #define BACKOFF_MOST_US 5000000
 #define EARLY_DEATH_US 5000000
 #define SILENCE_US 5000000
+#define STARTING_US 15000000 /* from birth to READY */
 #define DATABASE_CONNECTIONS 2
 
 static const char *name_of(const struct child *c)
@@ -47,7 +48,11 @@ static void on_rebirth(void *arg)
  * slept must not find all dead. */
 static void on_silence(void *arg)
 {
-	child_punish(arg, "silent for %d s", SILENCE_US / 1000000);
+	const struct child *c = arg;
+	if (c->state == LIFE_STARTING)
+		child_punish(arg, "not ready within %d s", STARTING_US / 1000000);
+	else
+		child_punish(arg, "silent for %d s", SILENCE_US / 1000000);
 }
 
 static struct child *child_new(struct sup *s, enum boot_role role, int ordinal)
@@ -203,8 +208,10 @@ static void birth(struct child *c)
 	if (open_link(c, secret) == 0)
 		birth_process(c, secret);
 	crypto_wipe(secret, sizeof secret);
-	if (c->chan && c->pid > 0)
+	if (c->chan && c->pid > 0) {
+		loop_timer_start(c->silence, STARTING_US);
 		return;
+	}
 	log_error("birth-failed", "child=%s.%d message=\"%s\"", name_of(c), c->ordinal,
 		  strerror(errno));
 	chan_free(c->chan);

@@ -308,6 +308,9 @@ static void append_to_session(struct run *r, int64_t head_seq)
 {
 	const struct commit *c = &r->commit;
 	int64_t seq = head_seq - (int64_t)c->message_count;
+	r->head_seq = head_seq;
+	if (r->session->fence != r->fence)
+		return;
 	if (r->session->head_seq != seq) {
 		session_clear(r->session);
 		return;

@@ -115,7 +115,8 @@ static enum step_verdict give_up(struct run *r)
 	op_cancel(&r->op, ERR_CANCELLED);
 	if (is_busy(r))
 		return STEP_WAIT;
-	session_clear(r->session);
+	if (r->session->fence == r->fence)
+		session_clear(r->session);
 	emit_lost(r);
 	return STEP_DONE;
 }

@@ -60,7 +60,7 @@ struct run {
 	struct worker *worker;
 	struct uuid id;
 	int64_t tenant, fence, commit_no, input_seq;
-	int64_t head_seq; /* at the start */
+	int64_t head_seq; /* of the lane, as this run last knew it */
 	struct uuid session_id, agent_id;
 	int agent_revision;
 	bool resumed;

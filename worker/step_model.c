@@ -7,6 +7,7 @@
 #include "worker/commit.h"
 #include "worker/emit.h"
 #include "worker/group.h"
+#include "worker/load.h"
 #include "worker/run.h"
 
 #define PAUSE_FIRST_US 500000
@@ -69,6 +70,12 @@ enum step_verdict step_ask(struct run *r)
 		return STEP_WAIT;
 	if (r->outcome == COMMIT_REFUSED)
 		return run_fail(r, ERR_INTERNAL, NULL);
+	if (r->loading)
+		return STEP_WAIT;
+	if (r->session->head_seq != r->head_seq) { /* never ask with half a history */
+		load_run(r);
+		return STEP_WAIT;
+	}
 	if (r->step_no >= RUN_STEPS_MOST)
 		return run_fail(r, ERR_BUDGET, "the model was asked %d times in one run",
 				RUN_STEPS_MOST);

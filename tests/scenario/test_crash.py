@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """kill -9 of each process while a run is under way: the run ends once, its lane stays in order."""
+import os
 import signal
 import time
 import unittest
@@ -88,6 +89,15 @@ class Crash(WithNode):
         self.node.cluster.start()
         self.assertEqual(self.node.wait_until_ok(run)["status"], "ok")
         self.node.wait_until_accepted("after the outage", session="kp3")
+
+    def test_a_worker_that_never_gets_ready(self):
+        run = self.running("[pause 150] calm and steady", "kn")
+        old = self.node.kill("worker")
+        pid = wait_for(lambda: [p for p in self.node.pids()["worker"] if p != old])[0]
+        os.kill(pid, signal.SIGSTOP)  # before READY or after: both are noticed
+        wait_for(lambda: pid not in self.node.pids()["worker"], 25)
+        self.assertEqual(self.node.wait(run)["status"], "ok")
+        self.ready_again()
 
     def test_three_crashes_bury_the_run(self):
         run = self.running("[hang] for ever", "kb")
