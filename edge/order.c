@@ -108,13 +108,12 @@ static bool take_block(struct reading *r, struct json_out *o, json_t block, size
 {
 	char param[48];
 	struct slice key;
-	json_t v;
 	struct json_iter it = json_iter(block);
 	snprintf(param, sizeof param, "message[%zu]", i);
 	if (json_kind(block) != JSON_OBJECT ||
 	    !slice_is(json_str(json_get(block, "type")), "text"))
 		return wrong(r, param, "%s must be an object of type \"text\"", param);
-	while ((v = json_next(&it, &key)))
+	while (json_next(&it, &key))
 		if (!slice_is(key, "type") && !slice_is(key, "text"))
 			return wrong(r, param, "%s has an unknown member \"%.*s\"", param,
 				     (int)(key.n < 64 ? key.n : 64), key.p);

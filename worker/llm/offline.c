@@ -220,7 +220,7 @@ static enum err answer(struct llm_answer *a, const struct llm_question *q)
 		add_text_of(&text, user->content, "text");
 	if (!find_rule(strbuf_slice(&text), &m))
 		say_help(a, q);
-	else if (last->role == LLM_TOOL)
+	else if (last && last->role == LLM_TOOL)
 		answer_with_result(a, &m, last);
 	else if (has_tool(q, m.rule->tool))
 		call_tool(a, &m, q->message_count);
