@@ -54,12 +54,17 @@ static void on_drain_limit(void *arg)
 		children_kill(s);
 }
 
+/* Ours, or nobody's: who owns it could put other sockets in their place. */
 static void make_directory(const char *path, mode_t mode)
 {
+	struct stat st;
 	if (mkdir(path, mode) && errno != EEXIST)
 		fatal("the directory %s cannot be made: %s. Set TERABITS_RUNTIME_DIR to "
 		      "a writable one",
 		      path, strerror(errno));
+	if (lstat(path, &st) || !S_ISDIR(st.st_mode) || st.st_uid != getuid())
+		fatal("%s is not a directory of uid %u: set TERABITS_RUNTIME_DIR to one",
+		      path, (unsigned)getuid());
 	if (access(path, W_OK | X_OK))
 		fatal("the directory %s is not writable for uid %u", path,
 		      (unsigned)getuid());
