@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import subprocess
+import threading
 import unittest
 
 from node import Cluster, Node, as_user, own, wait_for
@@ -124,6 +125,16 @@ class Starts(unittest.TestCase):
             s.bind(("127.0.0.1", self.node.port))
             s.listen(1)
             self.said(self.start(), "is in use", "TERABITS_LISTEN")
+
+    def test_a_port_that_gets_free(self):
+        """A killed predecessor's socket lives as long as its last process needs to die."""
+        s = socket.socket()
+        s.bind(("127.0.0.1", self.node.port))
+        s.listen(1)
+        threading.Timer(0.3, s.close).start()
+        self.node.start_daemon()
+        self.node.wait_ready()
+        self.assertEqual(self.node.stop(), 0)
 
     def test_addresses_that_are_none(self):
         for address in ("nonsense", "127.0.0.1:99999", "256.1.1.1:80"):
