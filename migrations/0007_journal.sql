@@ -30,6 +30,9 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, tb, pg_temp AS $
 #variable_conflict use_column
 DECLARE t bigint; s uuid; r uuid; starts boolean; takes integer; v_first uuid; v_hash bytea;
 BEGIN
+  IF p_resend THEN                                   -- the first try may still be committing: wait for it
+    PERFORM tb.lock_lanes(p_tenant, p_session);
+  END IF;
   IF cardinality(p_run) = 1 THEN
     at := now();
     n := 1; t := p_tenant[1]; s := p_session[1]; r := p_run[1];

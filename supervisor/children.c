@@ -373,9 +373,11 @@ void children_drain(struct sup *s, enum boot_role role, unsigned grace_ms)
 	struct wire_drain m = {.grace_ms = grace_ms};
 	list_each (n, &s->children) {
 		struct child *c = list_entry(n, struct child, node);
-		if (c->role != role || c->state != LIFE_READY)
+		if (c->role != role || c->state != LIFE_READY || !c->chan)
 			continue;
 		child_send(c, WIRE_DRAIN, &m);
+		if (!c->chan) /* it could not take even that */
+			continue;
 		c->state = LIFE_DRAINING;
 		chan_set_phase(c->chan, LINK_DRAINING);
 	}

@@ -19,6 +19,7 @@
 
 #define SPARE_MOST 256
 #define KEEP_BYTES 4096
+#define CLAIM_REST_US 500000
 
 enum flow { FLOW_ENQUEUE, FLOW_CLAIM, FLOWS };
 
@@ -35,6 +36,7 @@ struct journal {
 	struct list spare;
 	unsigned spare_count, pending;
 	int in_flight;              /* requests */
+	struct loop_timer *rest;    /* after a refused claim */
 	bool away;                  /* the log says that the database is away */
 	unsigned one_by_one[FLOWS]; /* so many more batches of one row each */
 	int64_t flight_start_us;
@@ -180,7 +182,8 @@ static void on_turn(void *arg)
 	if (j->in_flight || !pg_pool_is_up(j->pool) || !j->sup->lease_held)
 		return;
 	for (enum flow f = 0; f < FLOWS; f++)
-		send_batch(j, f);
+		if (f != FLOW_CLAIM || !loop_timer_is_running(j->rest))
+			send_batch(j, f);
 }
 
 /* ---- answers */
@@ -190,7 +193,10 @@ static void put_back(struct journal *j, enum flow f, bool resend)
 	struct list *at =
 		j->waiting[f].next; /* before what came meanwhile, in the old order */
 	for (struct list *n; (n = list_pop(&j->flight[f].items));) {
-		list_entry(n, struct item, node)->resend |= resend;
+		struct item *it = list_entry(n, struct item, node);
+		it->resend |= resend;
+		if (resend)
+			it->crashed = false; /* it may have been charged already */
 		list_insert_before(at, n);
 	}
 	j->flight[f].count = 0;
@@ -247,6 +253,13 @@ static void failed(struct journal *j, enum flow f, const struct pg_answer *a)
 			 j->flight[f].count, a->sqlstate, a->message);
 		j->one_by_one[f] += j->flight[f].count;
 		put_back(j, f, false);
+		return;
+	}
+	if (f == FLOW_CLAIM) { /* an accepted run is never dropped: a pause, and again */
+		log_error("claim-refused", "sqlstate=%s message=\"%s\"", a->sqlstate,
+			  a->message);
+		put_back(j, f, false);
+		loop_timer_start(j->rest, CLAIM_REST_US);
 		return;
 	}
 	refuse_all(j, f, a);
@@ -392,6 +405,11 @@ void journal_stop(struct journal *j, void (*done)(void *arg), void *arg)
 	pg_submit(r, PG_ANY, 2000, on_stopped, j);
 }
 
+static void on_rest_over(void *arg)
+{
+	loop_again(((struct journal *)arg)->sup->loop);
+}
+
 struct journal *journal_new(struct sup *s, const char *conninfo)
 {
 	struct journal *j = xcalloc(1, sizeof *j);
@@ -403,6 +421,7 @@ struct journal *journal_new(struct sup *s, const char *conninfo)
 					.on_state = on_state,
 					.arg = j};
 	j->sup = s;
+	j->rest = loop_timer_new(s->loop, on_rest_over, j);
 	for (int f = 0; f < FLOWS; f++) {
 		list_init(&j->waiting[f]);
 		list_init(&j->flight[f].items);
@@ -418,6 +437,7 @@ void journal_free(struct journal *j)
 	if (!j)
 		return;
 	pg_pool_free(j->pool);
+	loop_timer_free(j->rest);
 	loop_unhook(j->sup->loop, on_turn, j);
 	for (int f = 0; f < FLOWS; f++) {
 		for (struct list *n; (n = list_pop(&j->waiting[f]));)

@@ -66,8 +66,10 @@ static void on_beat(void *arg, const struct pg_answer *a)
 		lose(s, a->message);
 		return;
 	}
-	if (!s->lease_held)
+	if (!s->lease_held) { /* it answers again: is the lock still ours? */
+		ask_lock(s);
 		return;
+	}
 	lease.trusted_us = lease.sent_us;
 	loop_timer_start(lease.beat, HEARTBEAT_US);
 }
@@ -236,7 +238,10 @@ static void on_lock(void *arg, const struct pg_answer *a)
 			fatal("the database is not set up (%s): run 'terabitsctl "
 			      "migrate' first",
 			      a->message);
-		return; /* the connection went: on_state asks again */
+		/* A lost connection: on_state asks again. A refusal: the next beat does.
+		 */
+		loop_timer_start(lease.beat, HEARTBEAT_US / 3);
+		return;
 	}
 	judge_database(a->results[0]);
 	if (!pg_get_bool(a->results[0], 0, 0))

@@ -335,6 +335,7 @@ static void on_decided(void *arg, enum commit_outcome o, int64_t head_seq, int64
 	r->outcome = o;
 	settle_calls(r, o);
 	if (o == COMMIT_LANDED) {
+		r->answer_stored = true;
 		r->commit_no++;
 		r->ended_us = at_us ? at_us : clock_real_us();
 		append_to_session(r, head_seq);

@@ -6,11 +6,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/attr.h"
 #include "common/die.h"
 #include "common/log.h"
 #include "common/pg/pool.h"
 #include "worker/run.h"
 #include "worker/sql.h"
+
+#define WEATHER_US 500000
 
 int load_is_needed(const struct run *r)
 {
@@ -68,6 +71,16 @@ static void take_past(struct run *r, const struct pg_result *t, const struct pg_
 	r->past = p;
 }
 
+/* No resources, a timeout, shutting down, a system error, a conflict, read-only. */
+static bool is_weather(const char *sqlstate)
+{
+	static const char *const classes[] = {"40", "53", "57", "58", "25", "26"};
+	for (size_t i = 0; i < ARRAY_LEN(classes); i++)
+		if (!strncmp(sqlstate, classes[i], 2))
+			return true;
+	return false;
+}
+
 static void on_loaded(void *arg, const struct pg_answer *a)
 {
 	struct run *r = arg;
@@ -76,6 +89,12 @@ static void on_loaded(void *arg, const struct pg_answer *a)
 		return;
 	if (a->err && a->fate != PG_ROLLED_BACK) { /* the connection went: read again */
 		load_run(r);
+		return;
+	}
+	if (a->err && is_weather(a->sqlstate)) { /* it will pass: after a pause, again */
+		log_warn("load-again", "sqlstate=%s message=\"%s\"", a->sqlstate,
+			 a->message);
+		loop_timer_start(r->pause, WEATHER_US);
 		return;
 	}
 	if (a->err) {

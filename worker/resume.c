@@ -43,6 +43,7 @@ void resume_calls(struct run *r)
 	const struct resume *p = r->past;
 	const struct message *m = resume_answer(r);
 	r->step_no = m ? m->step : 0;
+	r->answer_stored = m != NULL;
 	r->calls = arena_zalloc(r->arena, (size_t)(p->count + 1) * sizeof *r->calls);
 	r->call_count = 0;
 	r->calls_made = p->count;

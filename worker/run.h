@@ -97,6 +97,7 @@ struct run {
 	size_t group_end; /* one past the group that runs */
 	struct tool_call work;
 	int calls_made;
+	bool answer_stored; /* the message that made the calls */
 
 	/* the journal */
 	struct commit commit;

@@ -46,6 +46,8 @@ enum step_verdict step_fail(struct run *r)
 		return STEP_WAIT;
 	if (r->past && !r->calls)
 		resume_calls(r);
+	if (!r->answer_stored) /* then nobody asked for the calls */
+		r->call_count = 0;
 	commit_begin(r);
 	settle_open_calls(r);
 	commit_end(r, result_of(r->failure));

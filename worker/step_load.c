@@ -32,7 +32,7 @@ static enum step_verdict choose_model(struct run *r)
 
 enum step_verdict step_load(struct run *r)
 {
-	if (r->loading)
+	if (r->loading || loop_timer_is_running(r->pause))
 		return STEP_WAIT;
 	if (load_is_needed(r)) {
 		load_run(r);

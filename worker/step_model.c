@@ -70,7 +70,7 @@ enum step_verdict step_ask(struct run *r)
 		return STEP_WAIT;
 	if (r->outcome == COMMIT_REFUSED)
 		return run_fail(r, ERR_INTERNAL, NULL);
-	if (r->loading)
+	if (r->loading || loop_timer_is_running(r->pause))
 		return STEP_WAIT;
 	if (r->session->head_seq != r->head_seq) { /* never ask with half a history */
 		load_run(r);
@@ -133,6 +133,7 @@ static enum step_verdict model_failed(struct run *r, enum err e)
 static enum step_verdict take_answer(struct run *r)
 {
 	r->retries = 0;
+	r->answer_stored = false;
 	r->step_no++;
 	group_prepare(r);
 	emit_deltas(r, REST_BYTES);

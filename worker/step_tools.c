@@ -71,7 +71,6 @@ static enum step_verdict commit_group(struct run *r, size_t from)
 	if (r->committing)
 		return STEP_WAIT;
 	if (r->outcome == COMMIT_REFUSED) {
-		r->call_count = 0; /* the answer itself could not be stored */
 		return run_fail(r, ERR_INTERNAL, NULL);
 	}
 	commit_begin(r);

@@ -99,6 +99,29 @@ class Crash(WithNode):
         self.assertEqual(self.node.wait(run)["status"], "ok")
         self.ready_again()
 
+    def test_a_stopped_lease_backend(self):
+        """No heartbeat for 13 s: no new work; it answers again: work goes on."""
+        pid = int(self.node.sql("SELECT pid FROM pg_stat_activity WHERE application_name = 'terabits lease'"))
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            wait_for(lambda: "event=lease-lost" in self.node.log(), 30)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        run = self.node.wait_until_accepted("after the pause", session="kx")
+        self.assertEqual(self.node.wait(run)["status"], "ok")
+
+    def test_a_claim_the_database_refuses_for_a_while(self):
+        n = self.node
+        first = self.running("[delay 500] hold", "kq")
+        second = n.enqueue("second", session="kq")
+        n.sql("CREATE FUNCTION public.full() RETURNS trigger LANGUAGE plpgsql AS"
+              " $$ BEGIN RAISE EXCEPTION 'disk full' USING ERRCODE = '53100'; END $$;"
+              " CREATE TRIGGER t BEFORE UPDATE ON tb.agent_run_queue FOR EACH ROW EXECUTE FUNCTION public.full()")
+        self.assertEqual(n.wait(first)["status"], "ok")
+        wait_for(lambda: "event=claim-refused" in n.log(), 20)
+        n.sql("DROP TRIGGER t ON tb.agent_run_queue; DROP FUNCTION public.full()")
+        self.assertEqual(n.wait(second)["status"], "ok")
+
     def test_three_crashes_bury_the_run(self):
         run = self.running("[hang] for ever", "kb")
         for i in range(3):

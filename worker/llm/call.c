@@ -14,6 +14,7 @@
 #include "common/loop.h"
 
 #define STREAM_EVENT_MOST (4u << 20)
+#define ARGUMENTS_MOST (8u << 20)
 #define REFUSAL_MOST (64u << 10)
 #define PIECE_BYTES 24
 #define PIECE_US 4000
@@ -106,6 +107,15 @@ static enum err on_event(void *arg, const struct sse_event *e)
 	return c->provider->read_event(c->answer, e->event, e->data);
 }
 
+/* What a server sends without an end must not fill the memory of all runs. */
+static size_t arguments_bytes(const struct llm_answer *a)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < a->call_count; i++)
+		n += a->calls[i].arguments.n;
+	return n;
+}
+
 static bool on_body(void *arg, struct slice piece)
 {
 	struct llm_call *c = arg;
@@ -116,6 +126,12 @@ static bool on_body(void *arg, struct slice piece)
 		return true;
 	}
 	c->decoded = sse_reader_feed(&c->sse, piece);
+	if (!c->decoded && arguments_bytes(c->answer) > ARGUMENTS_MOST) {
+		snprintf(c->answer->error, sizeof c->answer->error,
+			 "the model's tool arguments are larger than %u bytes",
+			 ARGUMENTS_MOST);
+		c->decoded = ERR_MODEL_REQUEST;
+	}
 	if (c->decoded)
 		return false;
 	if (c->answer->text.n > had)
