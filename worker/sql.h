@@ -12,6 +12,10 @@ enum worker_sql {
 	SQL__COUNT
 };
 
+/* Journal commits of a run never overtake each other: they share one connection. Reads
+ * and the tools' own statements use the other. */
+enum { CONN_JOURNAL = 0, CONN_READS = 1, CONNECTIONS = 2 };
+
 extern const struct pg_stmt worker_sql[SQL__COUNT];
 
 #endif

@@ -98,7 +98,6 @@ static struct slice kept(struct slice s)
 void worker_start(struct worker *w, struct loop *l, const struct wire_boot *b)
 {
 	w->loop = l;
-	w->ordinal = b->ordinal;
 	w->model = kept(b->model);
 	w->base_url = kept(b->openai_base_url);
 	w->api_key = kept(b->openai_api_key);

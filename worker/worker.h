@@ -18,10 +18,6 @@ struct journal;
 struct sessions;
 struct agents;
 
-/* Journal commits of a run never overtake each other: they share one connection. Reads
- * and the tools' own statements use the other. */
-enum { CONN_JOURNAL = 0, CONN_READS = 1, CONNECTIONS = 2 };
-
 struct worker {
 	struct loop *loop;
 	struct chan *chan;
@@ -35,13 +31,12 @@ struct worker {
 
 	/* from BOOT */
 	struct slice model, base_url, api_key;
-	unsigned ordinal;
 
 	/* start and life */
 	struct loop_task starting;
-	struct loop_timer *ping, *patience;
+	struct loop_timer *ping;
 	bool away; /* the log says that the database is away */
-	bool linked, role_ok, impatient, ready, draining;
+	bool linked, role_ok, ready, draining;
 	bool congested; /* the link is full: model streams are paused */
 	uint32_t beats;
 };

@@ -5,19 +5,12 @@
 
 #include "common/pg/pool.h"
 #include "worker/sql.h"
-#include "worker/tools/tool.h"
+#include "worker/tools/memory.h"
 
 void tool_memory_get(struct tool_call *c);
 
-#define READS_CONNECTION 1
 #define LINES_MOST 120
 #define BYTES_MOST 12000
-
-static struct slice path_of(const struct tool_call *c)
-{
-	struct slice path = json_str(json_get(c->args, "path"));
-	return path.p ? path : SLICE("MEMORY.md");
-}
 
 static int64_t count_lines(struct slice body)
 {
@@ -67,7 +60,7 @@ static void say_window(struct tool_call *c, struct slice body, int64_t version)
 	int64_t next = take_window(&text, body, from, lines);
 	struct json_out o = json_out(&c->output);
 	json_obj(&o);
-	json_kv_str(&o, "path", path_of(c));
+	json_kv_str(&o, "path", memory_path(c));
 	json_kv_i64(&o, "version", version);
 	json_kv_i64(&o, "from", from);
 	json_kv_i64(&o, "lines", next > from ? next - from : 0);
@@ -86,8 +79,8 @@ static void say_absent(struct tool_call *c, const struct pg_result *paths)
 	for (int i = 0; i < pg_rows(paths) && n < sizeof names; i++)
 		n += (size_t)snprintf(names + n, sizeof names - n, "%s%.*s",
 				      n ? ", " : "", SLICE_ARG(pg_get_text(paths, i, 0)));
-	tool_error(c, "there is no document '%.*s'; there %s%s", SLICE_ARG(path_of(c)),
-		   n ? "are: " : "is none yet", names);
+	tool_error(c, "there is no document '%.*s'; there %s%s",
+		   SLICE_ARG(memory_path(c)), n ? "are: " : "is none yet", names);
 }
 
 static void on_read(void *arg, const struct pg_answer *a)
@@ -117,9 +110,9 @@ void tool_memory_get(struct tool_call *c)
 	p = pg_add(r, SQL_MEMORY_GET);
 	pg_i64(p, e->tenant);
 	pg_uuid(p, e->agent);
-	pg_text(p, path_of(c));
+	pg_text(p, memory_path(c));
 	p = pg_add(r, SQL_MEMORY_PATHS);
 	pg_i64(p, e->tenant);
 	pg_uuid(p, e->agent);
-	pg_submit(r, READS_CONNECTION, (int)(c->tool->deadline_us / 1000), on_read, c);
+	pg_submit(r, CONN_READS, (int)(c->tool->deadline_us / 1000), on_read, c);
 }

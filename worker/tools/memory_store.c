@@ -3,11 +3,9 @@
  * again finds what it wrote (tb.memory_store). */
 #include "common/pg/pool.h"
 #include "worker/sql.h"
-#include "worker/tools/tool.h"
+#include "worker/tools/memory.h"
 
 void tool_memory_store(struct tool_call *c);
-
-#define READS_CONNECTION 1
 
 /* A document's name: relative, no "..", no control bytes. NULL when it is one; else what
  * is wrong. */
@@ -36,12 +34,6 @@ static void put_tags(struct pg_params *p, json_t tags)
 	pg_array_end(p);
 }
 
-static struct slice path_of(const struct tool_call *c)
-{
-	struct slice path = json_str(json_get(c->args, "path"));
-	return path.p ? path : SLICE("MEMORY.md");
-}
-
 static void on_stored(void *arg, const struct pg_answer *a)
 {
 	struct tool_call *c = arg;
@@ -57,7 +49,7 @@ static void on_stored(void *arg, const struct pg_answer *a)
 	}
 	struct json_out o = json_out(&c->output);
 	json_obj(&o);
-	json_kv_str(&o, "path", path_of(c));
+	json_kv_str(&o, "path", memory_path(c));
 	json_kv_i64(&o, "version", pg_get_i64(a->results[0], 0, 1));
 	json_kv_bool(&o, "created", pg_get_bool(a->results[0], 0, 2));
 	json_obj_end(&o);
@@ -67,7 +59,7 @@ static void on_stored(void *arg, const struct pg_answer *a)
 void tool_memory_store(struct tool_call *c)
 {
 	const struct tool_env *e = c->env;
-	struct slice path = path_of(c);
+	struct slice path = memory_path(c);
 	const char *problem = path_problem(path);
 	op_start(c->op, NULL, NULL, 0);
 	if (problem) {
@@ -87,5 +79,5 @@ void tool_memory_store(struct tool_call *c)
 	put_tags(p, json_get(c->args, "tags"));
 	pg_bool(p, !slice_is(json_str(json_get(c->args, "mode")), "replace"));
 	pg_text(p, slice_str(c->idem_key));
-	pg_submit(r, READS_CONNECTION, (int)(c->tool->deadline_us / 1000), on_stored, c);
+	pg_submit(r, CONN_READS, (int)(c->tool->deadline_us / 1000), on_stored, c);
 }
