@@ -243,10 +243,22 @@ static int confined(enum sandbox_role role, enum seccomp_else otherwise, int (*f
 {
 	pid_t pid = fork();
 	if (pid == 0) {
+		signal(SIGSEGV, SIG_DFL); /* cmocka's handler would run the next test here */
 		seccomp_confine(role, otherwise);
 		_exit(fn());
 	}
 	return end_of(pid);
+}
+
+/* A kernel without 32-bit emulation answers int $0x80 itself, before any filter. */
+static bool kernel_has_no_32_bit(void)
+{
+	pid_t pid = fork();
+	if (pid == 0) {
+		signal(SIGSEGV, SIG_DFL);
+		_exit(foreign_architecture());
+	}
+	return end_of(pid) == -SIGSEGV;
 }
 
 static int expected(const struct attempt *a, enum sandbox_role role, bool kills)
@@ -268,6 +280,8 @@ static void check_role(enum sandbox_role role, enum seccomp_else otherwise)
 		if (SANITIZED && a->sanitizers)
 			continue;
 		int want = expected(a, role, otherwise == SECCOMP_ELSE_KILL);
+		if (a->fn == foreign_architecture && kernel_has_no_32_bit())
+			want = -SIGSEGV;
 		int got = confined(role, otherwise, a->fn);
 		if (got != want)
 			fail_msg("role %d, %s: %s gives %d, not %d", role,
