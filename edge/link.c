@@ -144,6 +144,16 @@ void edge_on_invalidate(struct edge *e, const struct wire_invalidate *m)
 	}
 }
 
+void edge_on_cancelled(struct edge *e, const struct wire_cancelled *m)
+{
+	(void)e, (void)m;
+}
+
+void edge_on_node_state(struct edge *e, const struct wire_node_state *m)
+{
+	(void)e, (void)m;
+}
+
 void edge_on_enqueued(struct edge *e, const struct wire_enqueued *m)
 {
 	struct call *c = handle_get(e->calls, m->req);

@@ -135,6 +135,10 @@ enum run_state {
 	RUN_RETRY_WAIT,
 	RUN_WAITING
 };
+/* What a run may consume of its lane's waiting rows; bits. */
+enum take { TAKE_STEER = 1, TAKE_COLLECT = 2, TAKE_FOLDED = 4 };
+enum drop_policy { DROP_REJECT = 1, DROP_OLD, DROP_SUMMARIZE };
+enum cancel_reason { CANCEL_ASKED = 1, CANCEL_INTERRUPTED };
 enum sub_state { SUB_LIVE = 1, SUB_GONE, SUB_GAP };
 enum run_result {
 #define RESULT(NAME, word, number, wait) RESULT_##NAME = number,
@@ -153,10 +157,12 @@ const char *result_word(unsigned result);
 const char *result_wait_word(unsigned result);
 const char *mode_word(unsigned mode);
 const char *run_state_word(unsigned state);
+const char *drop_word(unsigned drop);
 /* The numbers of those words; 0 when there is none. */
 unsigned event_from_word(struct slice word);
 unsigned result_from_word(struct slice word);
 unsigned mode_from_word(struct slice word);
 unsigned run_state_from_word(struct slice word);
+unsigned drop_from_word(struct slice word);
 
 #endif

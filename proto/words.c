@@ -34,6 +34,9 @@ static const struct word states[] = {{RUN_SCHEDULED, "scheduled"},
 				     {RUN_RETRY_WAIT, "retry_wait"},
 				     {RUN_WAITING, "waiting"}};
 
+static const struct word drops[] = {
+	{DROP_REJECT, "reject"}, {DROP_OLD, "old"}, {DROP_SUMMARIZE, "summarize"}};
+
 static const char *word_of(const struct word *t, size_t n, unsigned number)
 {
 	for (size_t i = 0; i < n; i++)
@@ -70,6 +73,10 @@ const char *run_state_word(unsigned state)
 {
 	return word_of(states, ARRAY_LEN(states), state);
 }
+const char *drop_word(unsigned drop)
+{
+	return word_of(drops, ARRAY_LEN(drops), drop);
+}
 unsigned event_from_word(struct slice word)
 {
 	return number_of(events, ARRAY_LEN(events), word);
@@ -85,4 +92,8 @@ unsigned mode_from_word(struct slice word)
 unsigned run_state_from_word(struct slice word)
 {
 	return number_of(states, ARRAY_LEN(states), word);
+}
+unsigned drop_from_word(struct slice word)
+{
+	return number_of(drops, ARRAY_LEN(drops), word);
 }

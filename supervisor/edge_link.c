@@ -52,3 +52,8 @@ void edge_on_unsubscribe(struct child *self, const struct wire_unsubscribe *m)
 {
 	live_unsubscribe(self, m->sub);
 }
+
+void edge_on_cancel(struct child *self, const struct wire_cancel *m)
+{
+	(void)self, (void)m;
+}

@@ -78,3 +78,23 @@ void worker_on_run_lost(struct child *self, const struct wire_run_lost *m)
 	log_warn("run-lost", "worker=%d", self->ordinal);
 	sup_step(self->sup, &(struct lq_event){.kind = LQ_LOST, .run = r});
 }
+
+void worker_on_run_taken(struct child *self, const struct wire_run_taken *m)
+{
+	(void)self, (void)m;
+}
+
+void worker_on_run_yielded(struct child *self, const struct wire_run_yielded *m)
+{
+	(void)self, (void)m;
+}
+
+void worker_on_run_retry(struct child *self, const struct wire_run_retry *m)
+{
+	(void)self, (void)m;
+}
+
+void worker_on_run_progress(struct child *self, const struct wire_run_progress *m)
+{
+	(void)self, (void)m;
+}

@@ -73,6 +73,21 @@ void worker_on_invalidate(struct worker *w, const struct wire_invalidate *m)
 	(void)m;
 }
 
+void worker_on_run_steer(struct worker *w, const struct wire_run_steer *m)
+{
+	(void)w, (void)m;
+}
+
+void worker_on_run_cancel(struct worker *w, const struct wire_run_cancel *m)
+{
+	(void)w, (void)m;
+}
+
+void worker_on_run_yield(struct worker *w, const struct wire_run_yield *m)
+{
+	(void)w, (void)m;
+}
+
 /* ---- life */
 
 static void on_up(void *arg, unsigned peer_pid)

@@ -243,7 +243,8 @@ static int confined(enum sandbox_role role, enum seccomp_else otherwise, int (*f
 {
 	pid_t pid = fork();
 	if (pid == 0) {
-		signal(SIGSEGV, SIG_DFL); /* cmocka's handler would run the next test here */
+		signal(SIGSEGV,
+		       SIG_DFL); /* cmocka's handler would run the next test here */
 		seccomp_confine(role, otherwise);
 		_exit(fn());
 	}
