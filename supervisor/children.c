@@ -22,10 +22,11 @@
 #include "supervisor/live.h"
 #include "supervisor/spawn.h"
 #include "supervisor/sup.h"
+#include "supervisor/workers.h"
 
 #define BACKOFF_FIRST_US 100000
 #define BACKOFF_MOST_US 5000000
-#define EARLY_DEATH_US 5000000
+#define EARLY_DEATH_US 1000000 /* after READY */
 #define SILENCE_US 5000000
 #define STARTING_US 15000000 /* from birth to READY */
 #define DATABASE_CONNECTIONS 2
@@ -220,6 +221,13 @@ static void birth(struct child *c)
 	loop_timer_start(c->rebirth, BACKOFF_MOST_US);
 }
 
+void children_add(struct sup *s, int ordinal)
+{
+	struct child *c = child_new(s, ROLE_WORKER, ordinal);
+	if (s->state == SUP_SERVING)
+		birth(c);
+}
+
 void children_start(struct sup *s)
 {
 	list_each (n, &s->children) {
@@ -236,6 +244,7 @@ void child_ready(struct child *c, const struct wire_ready *m)
 	if (c->state != LIFE_STARTING)
 		return;
 	c->state = LIFE_READY;
+	c->ready_us = loop_now_us(c->sup->loop);
 	chan_set_phase(c->chan, LINK_READY);
 	loop_timer_start(c->silence, SILENCE_US);
 	log_info("child-ready", "child=%s.%d pid=%d ms=%lld detail=\"%.*s\"", name_of(c),
@@ -243,9 +252,12 @@ void child_ready(struct child *c, const struct wire_ready *m)
 		 (long long)(loop_now_us(c->sup->loop) - c->born_us) / 1000,
 		 SLICE_ARG(m->detail));
 	if (c->role == ROLE_WORKER) {
-		sup_place(c->sup);
+		workers_place(c->sup);
 		sup_step(c->sup,
 			 &(struct lq_event){.kind = LQ_WORKER_UP, .worker = c->ordinal});
+		workers_check(c->sup);
+	} else {
+		sup_tell_edges(c->sup, c);
 	}
 	sup_serve(c->sup);
 }
@@ -310,35 +322,89 @@ static void give_up_on_usage(const struct child *c, const char *name, int status
 			    c->ordinal);
 }
 
+void child_close(struct child *c)
+{
+	forget_life(c);
+}
+
+static void free_child(void *p)
+{
+	struct child *c = p;
+	map_free(c->subs_by_id);
+	map_free(c->caps);
+	free(c);
+}
+
+void child_left(struct child *c)
+{
+	bool again = c->leave == LEAVE_RESTART;
+	log_info("worker-left", "worker=%d then=%s", c->ordinal,
+		 again ? "restart" : "gone");
+	c->leave = LEAVE_NOT;
+	loop_timer_free(c->leave_limit);
+	c->leave_limit = NULL;
+	workers_check(c->sup);
+	if (again) {
+		birth(c);
+		return;
+	}
+	list_remove(&c->node);
+	loop_timer_free(c->rebirth);
+	loop_timer_free(c->silence);
+	loop_reap(c->sup->loop, free_child, c);
+}
+
+/* Its runs go on elsewhere, as crashed. */
+static void bury_worker(struct child *c)
+{
+	sup_step(c->sup,
+		 &(struct lq_event){.kind = LQ_WORKER_DOWN, .worker = c->ordinal});
+	workers_place(c->sup);
+	workers_check(c->sup);
+}
+
+static void note_death(struct child *c, int status)
+{
+	c->deaths++;
+	c->sup->child_deaths++;
+	log_warn("child-died", "child=%s.%d signal=%d status=%d lived_ms=%lld",
+		 name_of(c), c->ordinal, WIFSIGNALED(status) ? WTERMSIG(status) : 0,
+		 WIFEXITED(status) ? WEXITSTATUS(status) : -1,
+		 (long long)(loop_now_us(c->sup->loop) - c->born_us) / 1000);
+}
+
+static void throttle(struct child *c, int64_t ready_us)
+{
+	bool early = !ready_us || loop_now_us(c->sup->loop) - ready_us < EARLY_DEATH_US;
+	c->backoff_us = early ? c->backoff_us * 2 : BACKOFF_FIRST_US;
+	if (c->backoff_us > BACKOFF_MOST_US)
+		c->backoff_us = BACKOFF_MOST_US;
+	loop_timer_start(c->rebirth, c->backoff_us);
+}
+
 static void died(struct child *c, int status)
 {
 	struct sup *s = c->sup;
-	int64_t lived_us = loop_now_us(s->loop) - c->born_us;
+	int64_t ready_us = c->ready_us;
 	bool was_ready = c->state == LIFE_READY || c->state == LIFE_DRAINING;
-	int sig = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 	c->pid = -1;
 	c->state = LIFE_DOWN;
+	c->ready_us = 0;
 	forget_life(c);
 	if (s->state == SUP_STOPPING) {
 		sup_drain_check(s);
 		return;
 	}
-	c->deaths++;
-	s->child_deaths++;
-	log_warn("child-died", "child=%s.%d signal=%d status=%d lived_ms=%lld",
-		 name_of(c), c->ordinal, sig,
-		 WIFEXITED(status) ? WEXITSTATUS(status) : -1,
-		 (long long)lived_us / 1000);
-	if (c->role == ROLE_WORKER && was_ready) {
-		sup_step(s, &(struct lq_event){.kind = LQ_WORKER_DOWN,
-					       .worker = c->ordinal});
-		sup_place(s);
+	if (!c->leave)
+		note_death(c, status);
+	if (c->role == ROLE_WORKER && was_ready)
+		bury_worker(c);
+	if (c->leave) {
+		child_left(c);
+		return;
 	}
 	give_up_on_usage(c, name_of(c), status);
-	c->backoff_us = lived_us > EARLY_DEATH_US ? BACKOFF_FIRST_US : c->backoff_us * 2;
-	if (c->backoff_us > BACKOFF_MOST_US)
-		c->backoff_us = BACKOFF_MOST_US;
-	loop_timer_start(c->rebirth, c->backoff_us);
+	throttle(c, ready_us);
 }
 
 static void launcher_died(struct child *c, int status)
@@ -346,7 +412,7 @@ static void launcher_died(struct child *c, int status)
 	c->launcher_pid = -1;
 	if (c->sup->state != SUP_STOPPING)
 		give_up_on_usage(c, "launcher", status);
-	if (c->pid > 0 && c->sup->state != SUP_STOPPING)
+	if (c->pid > 0 && c->chan && c->sup->state != SUP_STOPPING)
 		child_punish(c, "its launcher died");
 	else if (c->sup->state == SUP_STOPPING)
 		sup_drain_check(c->sup);
@@ -356,12 +422,15 @@ void children_reap(struct sup *s)
 {
 	int status;
 	for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
-		list_each (n, &s->children) {
+		list_each (n, &s->children) { /* which allows the removal of n */
 			struct child *c = list_entry(n, struct child, node);
 			if (c->pid == pid)
 				died(c, status);
 			else if (c->launcher_pid == pid)
 				launcher_died(c, status);
+			else
+				continue;
+			break;
 		}
 	}
 }

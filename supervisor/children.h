@@ -5,8 +5,8 @@
  *	  ^                 |                          |                |
  *	  `--backoff timer--+------- died, or link down (then killed) --'
  *
- * A worker's launcher is born before it and dies with it. A child that lived less than 5
- *s doubles its pause before the next birth (0.1 s to 5 s). */
+ * A worker's launcher is born before it and dies with it. A child that ends within a
+ * second of its READY doubles its pause before the next birth (0.1 s to 5 s). */
 #ifndef TB_CHILDREN_H
 #define TB_CHILDREN_H
 
@@ -22,6 +22,8 @@
 struct sup;
 struct cap;
 
+/* What happens to a worker once it has no run left: see workers.h. */
+enum child_leave { LEAVE_NOT, LEAVE_RESTART, LEAVE_GONE };
 enum child_state { LIFE_DOWN, LIFE_STARTING, LIFE_READY, LIFE_DRAINING };
 
 struct child {
@@ -35,7 +37,7 @@ struct child {
 	int launcher_control; /* our end of the launcher's control pair */
 	struct chan *chan;
 	struct loop_timer *rebirth, *silence;
-	int64_t born_us, backoff_us;
+	int64_t born_us, ready_us, backoff_us;
 	char url[128];
 
 	/* edge */
@@ -43,6 +45,9 @@ struct child {
 	struct map *subs_by_id;
 	/* worker */
 	struct map *caps; /* tenant -> struct cap */
+	enum child_leave leave;
+	bool leave_forced;
+	struct loop_timer *leave_limit;
 
 	/* from its last PING */
 	uint32_t runs, worst_us, rss_kib;
@@ -53,6 +58,12 @@ struct child {
 void children_new(struct sup *s);
 /* Births of all that are DOWN. */
 void children_start(struct sup *s);
+/* A worker more, born at once unless the node still starts. */
+void children_add(struct sup *s, int ordinal);
+/* Closes its link, so that it ends by itself. */
+void child_close(struct child *c);
+/* A leaving worker has ended: born anew, or removed at the turn's end. */
+void child_left(struct child *c);
 /* DRAIN to all of a role. */
 void children_drain(struct sup *s, enum boot_role role, unsigned grace_ms);
 /* Closes their links, so that they end by themselves. */

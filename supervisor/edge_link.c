@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What edges say. */
+#include <stdlib.h>
+
+#include "common/alloc.h"
+#include "supervisor/accept.h"
 #include "supervisor/children.h"
+#include "supervisor/control.h"
 #include "supervisor/live.h"
-#include "supervisor/runs.h"
 #include "supervisor/sup.h"
 
 #define DISPATCH_SELF struct child
@@ -29,11 +33,12 @@ void edge_on_ping(struct child *self, const struct wire_ping *m)
 void edge_on_enqueue(struct child *self, const struct wire_enqueue *m)
 {
 	if (m->slot >= LIMIT_SLOTS || m->priority < -100 || m->priority > 100 ||
-	    m->mode < MODE_STEER || m->mode > MODE_ANNOUNCE) {
+	    m->mode < MODE_STEER || m->mode > MODE_ANNOUNCE || m->drop < DROP_REJECT ||
+	    m->drop > DROP_SUMMARIZE) {
 		child_punish(self, "an enqueue with impossible fields");
 		return;
 	}
-	runs_enqueue(self->sup, self, m);
+	accept_enqueue(self->sup, self, m);
 }
 
 void edge_on_subscribe(struct child *self, const struct wire_subscribe *m)
@@ -41,7 +46,7 @@ void edge_on_subscribe(struct child *self, const struct wire_subscribe *m)
 	struct sup *s = self->sup;
 	struct lq_run *r = lq_find(s->lq, m->run);
 	struct wire_sub_state gone = {.sub = m->sub, .state = SUB_GONE};
-	if (!r || lq_run_tenant(r) != m->tenant || lq_run_state(r) == LQ_ENQUEUEING) {
+	if (!r || lq_run_tenant(r) != m->tenant || lq_run_state(r) == LQ_S_ENQUEUEING) {
 		child_send(self, WIRE_SUB_STATE, &gone);
 		return;
 	}
@@ -53,7 +58,29 @@ void edge_on_unsubscribe(struct child *self, const struct wire_unsubscribe *m)
 	live_unsubscribe(self, m->sub);
 }
 
+/* Who asked, and for which of its requests. */
+struct asked {
+	struct child *edge;
+	struct uuid life;
+	uint64_t req;
+};
+
+static void on_cancel_answer(void *arg, const struct control_answer *a)
+{
+	struct asked asked = *(struct asked *)arg;
+	struct wire_cancelled m = {.req = asked.req,
+				   .error = a->err ? slice_str(err_code(a->err))
+						   : SLICE(""),
+				   .message = a->err ? slice_str(a->message) : SLICE(""),
+				   .result = (uint32_t)a->result};
+	free(arg);
+	if (asked.req && uuid_eq(asked.edge->incarnation, asked.life))
+		child_send(asked.edge, WIRE_CANCELLED, &m);
+}
+
 void edge_on_cancel(struct child *self, const struct wire_cancel *m)
 {
-	(void)self, (void)m;
+	struct asked *asked = xmalloc(sizeof *asked);
+	*asked = (struct asked){self, self->incarnation, m->req};
+	control_cancel(self->sup, m->tenant, m->run, "the API", on_cancel_answer, asked);
 }

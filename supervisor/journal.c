@@ -8,8 +8,10 @@
 #include "common/alloc.h"
 #include "common/clock.h"
 #include "common/die.h"
+#include "common/fault.h"
 #include "common/log.h"
 #include "common/loop.h"
+#include "supervisor/accept.h"
 #include "supervisor/caps.h"
 #include "supervisor/children.h"
 #include "supervisor/journal_item.h"
@@ -87,10 +89,13 @@ static struct span keep(struct item *it, struct slice s)
 	return span;
 }
 
-void journal_enqueue(struct journal *j, struct lq_run *r, int worker, struct child *edge,
+void journal_enqueue(struct journal *j, const struct lq_action *a, struct child *edge,
 		     const struct wire_enqueue *m, int64_t order_us)
 {
-	struct item *it = item_new(j, r, worker);
+	struct item *it = item_new(j, a->run, a->worker);
+	it->fold = a->fold;
+	if (a->victim)
+		it->victim = lq_run_id(a->victim);
 	it->edge = edge;
 	it->edge_life = edge->incarnation;
 	it->enqueue = *m;
@@ -170,8 +175,12 @@ static void send_batch(struct journal *j, enum flow f)
 		item_put_enqueues(pg_add(r, SQL_ENQUEUE), j->sup, &b->items);
 	else
 		item_put_claims(pg_add(r, SQL_CLAIM), j->sup, &b->items);
+	if (f == FLOW_ENQUEUE)
+		FAULT(T0_SEND);
+	else
+		FAULT(T1_SEND);
 	j->in_flight++;
-	j->flight_start_us = loop_now_us(j->sup->loop);
+	j->flight_start_us = clock_mono_us();
 	pg_submit(r, PG_ANY, 0, f == FLOW_ENQUEUE ? on_enqueued : on_claimed, j);
 }
 
@@ -225,21 +234,17 @@ static bool is_transient(const char *sqlstate)
 	return false;
 }
 
-static void refuse_all(struct journal *j, enum flow f, const struct pg_answer *a)
+static void refuse_all(struct journal *j, const struct pg_answer *a)
 {
-	for (struct list *n; (n = list_pop(&j->flight[f].items));) {
+	for (struct list *n; (n = list_pop(&j->flight[FLOW_ENQUEUE].items));) {
 		struct item *it = list_entry(n, struct item, node);
-		log_error("row-refused", "flow=%d sqlstate=%s message=\"%s\"", (int)f,
-			  a->sqlstate, a->message);
-		if (f == FLOW_ENQUEUE)
-			runs_enqueue_failed(j->sup, it,
-					    a->sqlstate[0] == '5' ? ERR_UNAVAILABLE
-								  : ERR_BAD_REQUEST);
-		else
-			runs_claim_failed(j->sup, it);
+		log_error("row-refused", "sqlstate=%s message=\"%s\"", a->sqlstate,
+			  a->message);
+		accept_failed(j->sup, it,
+			      a->sqlstate[0] == '5' ? ERR_UNAVAILABLE : ERR_BAD_REQUEST);
 		item_done(j, it);
 	}
-	j->flight[f].count = 0;
+	j->flight[FLOW_ENQUEUE].count = 0;
 }
 
 static void failed(struct journal *j, enum flow f, const struct pg_answer *a)
@@ -262,7 +267,7 @@ static void failed(struct journal *j, enum flow f, const struct pg_answer *a)
 		loop_timer_start(j->rest, CLAIM_REST_US);
 		return;
 	}
-	refuse_all(j, f, a);
+	refuse_all(j, a);
 }
 
 static void deliver(struct journal *j, enum flow f, const struct pg_result *r)
@@ -277,7 +282,7 @@ static void deliver(struct journal *j, enum flow f, const struct pg_result *r)
 		struct item *it = list_entry(n, struct item, node);
 		bool has_row = row < rows && pg_get_i64(r, row, 0) == ++number;
 		if (f == FLOW_ENQUEUE)
-			runs_enqueued(j->sup, it, r, row);
+			accept_answered(j->sup, it, r, row);
 		else
 			runs_claimed(j->sup, it, r, has_row ? row : -1);
 		row += has_row;
@@ -294,6 +299,13 @@ static void on_answer(void *arg, const struct pg_answer *a, enum flow f)
 	if (a->err) {
 		failed(j, f, a);
 	} else {
+		if (f == FLOW_ENQUEUE)
+			pace_batch(&j->sup->pace, clock_mono_us(),
+				   clock_mono_us() - j->flight_start_us);
+		if (f == FLOW_ENQUEUE)
+			FAULT(T0_LANDED);
+		else
+			FAULT(T1_LANDED);
 		note_grants(j, &j->flight[f]);
 		deliver(j, f, a->results[a->result_count - 1]);
 	}
@@ -308,16 +320,18 @@ static void on_state(void *arg, bool up, const char *message)
 	if (up) {
 		log_info("journal-up", "%s", "");
 		j->away = false;
+		sup_tell_edges(j->sup, NULL);
 		return;
 	}
 	if (!j->away) /* each failed attempt to reconnect comes here */
 		log_warn("journal-down", "message=\"%s\"", message);
 	j->away = true;
+	sup_tell_edges(j->sup, NULL);
 	list_each (n, &j->waiting[FLOW_ENQUEUE]) {
 		struct item *it = list_entry(n, struct item, node);
 		if (it->resend)
 			continue; /* it may have landed: only Postgres can tell */
-		runs_enqueue_failed(j->sup, it, ERR_UNAVAILABLE);
+		accept_failed(j->sup, it, ERR_UNAVAILABLE);
 		item_done(j, it);
 	}
 }
@@ -332,46 +346,9 @@ unsigned journal_pending(const struct journal *j)
 	return j->pending;
 }
 
-struct burial {
-	struct journal *j;
-	int64_t tenant;
-	struct uuid run, session;
-};
-
-static void on_buried(void *arg, const struct pg_answer *a)
+struct pg_pool *journal_pool(struct journal *j)
 {
-	struct burial b = *(struct burial *)arg;
-	free(arg);
-	if (a->err == ERR_CANCELLED)
-		return;
-	if (a->err == ERR_DATABASE) { /* idempotent: until it is known */
-		journal_bury(b.j, b.tenant, b.run, b.session);
-		return;
-	}
-	runs_buried(b.j->sup, b.run,
-		    pg_rows(a->results[0]) ? pg_get_time(a->results[0], 0, 2)
-					   : clock_real_us());
-}
-
-void journal_bury(struct journal *j, int64_t tenant, struct uuid run, struct uuid session)
-{
-	struct burial *b = xmalloc(sizeof *b);
-	struct pg_request *r = pg_begin(j->pool);
-	struct pg_params *p = pg_add(r, SQL_BURY);
-	*b = (struct burial){j, tenant, run, session};
-	pg_array(p, PG_INT8);
-	pg_i64(p, tenant);
-	pg_array_end(p);
-	pg_array(p, PG_UUID);
-	pg_uuid(p, run);
-	pg_array_end(p);
-	pg_array(p, PG_UUID);
-	pg_uuid(p, session);
-	pg_array_end(p);
-	pg_text(p, SLICE("poison"));
-	pg_text(p, SLICE("the run took its worker down three times; see the worker's "
-			 "last lines in the log"));
-	pg_submit(r, PG_ANY, 0, on_buried, b);
+	return j->pool;
 }
 
 static void on_revoked(void *arg, const struct pg_answer *a)

@@ -16,25 +16,25 @@
 struct sup;
 struct child;
 struct journal;
+struct lq_action;
 struct lq_run;
+struct pg_pool;
 
 struct journal *journal_new(struct sup *s, const char *conninfo);
 void journal_free(struct journal *j);
 /* False: Postgres is away; nothing can be accepted. */
 bool journal_is_up(const struct journal *j);
-/* T0 of a run; m is copied. worker: start it with the same commit, or LQ_NO_WORKER. The
- * edge is told by ENQUEUED. */
-void journal_enqueue(struct journal *j, struct lq_run *r, int worker, struct child *edge,
+/* T0 of a run, as a DO_ENQUEUE says; m is copied. The edge is told by ENQUEUED. */
+void journal_enqueue(struct journal *j, const struct lq_action *a, struct child *edge,
 		     const struct wire_enqueue *m, int64_t order_us);
 /* T1 of a run. */
 void journal_claim(struct journal *j, struct lq_run *r, int worker, int crashed);
-/* Ends a run as dead in the database; runs_buried follows. */
-void journal_bury(struct journal *j, int64_t tenant, struct uuid run,
-		  struct uuid session);
 /* The capabilities of a worker's ended life. */
 void journal_revoke(struct journal *j, struct uuid worker_incarnation);
 /* This node's life ends; done() afterwards, also when Postgres is away. */
 void journal_stop(struct journal *j, void (*done)(void *arg), void *arg);
+/* Its connection: what is submitted there is ordered with the batches. */
+struct pg_pool *journal_pool(struct journal *j);
 /* Items neither committed nor refused yet. */
 unsigned journal_pending(const struct journal *j);
 

@@ -47,6 +47,14 @@ static void put_cap(struct pg_params *p, const struct item *it)
 	pg_bytea(p, it->worker >= 0 ? slice_of(it->cap.sha256, 32) : SLICE_NONE);
 }
 
+static void put_victim(struct pg_params *p, const struct item *it)
+{
+	if (uuid_is_nil(it->victim))
+		pg_null(p, PG_UUID);
+	else
+		pg_uuid(p, it->victim);
+}
+
 void item_put_enqueues(struct pg_params *p, struct sup *s, struct list *items)
 {
 	bool resend = false;
@@ -72,6 +80,8 @@ void item_put_enqueues(struct pg_params *p, struct sup *s, struct list *items)
 	COLUMN(p, PG_BYTEA, items, bytes_or_null(p, item_text(it, it->hash)));
 	COLUMN(p, PG_INT2, items, put_worker(p, it));
 	COLUMN(p, PG_BYTEA, items, put_cap(p, it));
+	COLUMN(p, PG_UUID, items, put_victim(p, it));
+	COLUMN(p, PG_BOOL, items, pg_bool(p, it->fold));
 }
 
 void item_put_claims(struct pg_params *p, struct sup *s, struct list *items)

@@ -31,6 +31,8 @@ struct item {
 	struct wire_enqueue enqueue; /* its strings are not valid: the spans are */
 	struct span user, key, hash, body;
 	int64_t order_us;
+	struct uuid victim; /* nil: none; see LQ_DO_ENQUEUE */
+	bool fold;
 	struct strbuf text;
 };
 

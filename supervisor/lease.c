@@ -13,12 +13,15 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/pg/row.h"
+#include "supervisor/control.h"
+#include "supervisor/journal.h"
 #include "supervisor/sql.h"
 #include "supervisor/sup.h"
 
 #define HEARTBEAT_US 3000000
 #define TRUST_US 13000000
 #define HOUSEKEEPING_BEATS 1200 /* an hour */
+#define NET_BEATS 10            /* half a minute */
 #define HELD_TRIES 20 /* a killed predecessor's backend may need a moment to notice */
 #define HELD_PAUSE_US 100000
 
@@ -28,7 +31,9 @@ static struct {
 			     */
 	int64_t sent_us;
 	int beats, tries;
+	int short_counts; /* in a row: the database holds more runs than memory */
 	int loaded_rows;
+	int64_t load_began_us;
 	bool waiting, loaded;
 } lease;
 
@@ -41,7 +46,8 @@ static void lose(struct sup *s, const char *why)
 		return;
 	s->lease_held = false;
 	log_error("lease-lost", "message=\"%s\"", why);
-	sup_step(s, &(struct lq_event){.kind = LQ_PAUSE});
+	sup_step(s, &(struct lq_event){.kind = LQ_HOLD});
+	sup_tell_edges(s, NULL);
 }
 
 static void win(struct sup *s)
@@ -52,11 +58,18 @@ static void win(struct sup *s)
 		log_info("lease-regained", "%s", "");
 	loop_timer_start(lease.beat, HEARTBEAT_US);
 	if (s->state <= SUP_SERVING)
-		sup_step(s, &(struct lq_event){.kind = LQ_RESUME});
+		sup_step(s, &(struct lq_event){.kind = LQ_RELEASE});
+	sup_tell_edges(s, NULL);
 	loop_again(s->loop);
 }
 
 /* ---- the heartbeat */
+
+/* The database said `db_us` somewhere between the sending and now. */
+static void learn_clock(struct sup *s, int64_t db_us)
+{
+	s->db_offset_us = db_us - (lease.sent_us + clock_boot_us()) / 2;
+}
 
 static void on_beat(void *arg, const struct pg_answer *a)
 {
@@ -71,6 +84,7 @@ static void on_beat(void *arg, const struct pg_answer *a)
 		return;
 	}
 	lease.trusted_us = lease.sent_us;
+	learn_clock(s, pg_get_i64(a->results[0], 0, 0));
 	loop_timer_start(lease.beat, HEARTBEAT_US);
 }
 
@@ -93,6 +107,32 @@ static void keep_house(struct sup *s)
 	pg_submit(r, PG_ANY, 10000, on_housekept, s);
 }
 
+/* ---- the net: what the database holds and memory does not is loaded */
+
+static void on_live_count(void *arg, const struct pg_answer *a)
+{
+	struct sup *s = arg;
+	if (a->err)
+		return;
+	bool short_of = pg_get_i64(a->results[0], 0, 0) > lq_stats(s->lq).runs &&
+			journal_pending(s->journal) == 0;
+	lease.short_counts = short_of ? lease.short_counts + 1 : 0;
+	if (lease.short_counts < 2) /* one may be a commit between the two looks */
+		return;
+	lease.short_counts = 0;
+	lease.loaded_rows = 0;
+	log_warn("queue-incomplete", "database=%lld memory=%u",
+		 (long long)pg_get_i64(a->results[0], 0, 0), lq_stats(s->lq).runs);
+	load_page(s, INT64_MIN, (struct uuid){{0}});
+}
+
+static void cast_net(struct sup *s)
+{
+	struct pg_request *r = pg_begin(s->lease);
+	pg_add(r, SQL_LIVE_COUNT);
+	pg_submit(r, PG_ANY, 10000, on_live_count, s);
+}
+
 static void on_beat_timer(void *arg)
 {
 	struct sup *s = arg;
@@ -110,29 +150,49 @@ static void on_beat_timer(void *arg)
 	loop_timer_start(lease.beat, HEARTBEAT_US);
 	if (++lease.beats % HOUSEKEEPING_BEATS == 0)
 		keep_house(s);
+	if (lease.beats % NET_BEATS == 0 && s->lease_held)
+		cast_net(s);
 }
 
 /* ---- the load */
 
+static struct lq_item item_at(const struct pg_result *r, int row)
+{
+	return (struct lq_item){
+		.tenant = pg_get_i64(r, row, 0),
+		.run = pg_get_uuid(r, row, 1),
+		.session = pg_get_uuid(r, row, 2),
+		.slot = (uint32_t)pg_get_i64(r, row, 3),
+		.priority = (int)pg_get_i64(r, row, 4),
+		.order_us = pg_get_i64(r, row, 5),
+		.run_at_us = pg_get_time(r, row, 6),
+		.lane_pos = pg_get_i64(r, row, 7),
+		.ran = pg_get_bool(r, row, 8),
+		.tenant_max_running = (uint32_t)pg_get_i64(r, row, 9),
+		.tenant_max_queued = (uint32_t)pg_get_i64(r, row, 10),
+		.tenant_weight = (uint32_t)pg_get_i64(r, row, 11),
+		.agent = pg_get_uuid(r, row, 12),
+		.mode = (enum run_mode)mode_from_word(pg_get_text(r, row, 13)),
+		.deadline_us = pg_get_time(r, row, 14),
+		.retrying = slice_is(pg_get_text(r, row, 15), "retry_wait"),
+		.folded = pg_get_bool(r, row, 16),
+		.crashes = (uint32_t)pg_get_i64(r, row, 17),
+		.agent_max_running = (uint32_t)pg_get_i64(r, row, 18)};
+}
+
+/* A row that memory has already is left alone: after the first load this is the net for
+ * what slipped. */
 static void load_row(struct sup *s, const struct pg_result *r, int row)
 {
-	struct lq_item it = {.tenant = pg_get_i64(r, row, 0),
-			     .run = pg_get_uuid(r, row, 1),
-			     .session = pg_get_uuid(r, row, 2),
-			     .slot = (uint32_t)pg_get_i64(r, row, 3),
-			     .priority = (int)pg_get_i64(r, row, 4),
-			     .order_us = pg_get_i64(r, row, 5),
-			     .run_at_us = pg_get_time(r, row, 6),
-			     .lane_pos = pg_get_i64(r, row, 7),
-			     .tenant_max_running = (uint32_t)pg_get_i64(r, row, 9),
-			     .tenant_max_queued = (uint32_t)pg_get_i64(r, row, 10),
-			     .tenant_weight = (uint32_t)pg_get_i64(r, row, 11)};
+	struct lq_item it = item_at(r, row);
 	if (it.order_us > s->last_order_us)
 		s->last_order_us = it.order_us;
-	sup_step(s, &(struct lq_event){.kind = LQ_LOADED,
-				       .item = &it,
-				       .now_us = clock_real_us(),
-				       .ran = pg_get_bool(r, row, 8)});
+	if (lq_find(s->lq, it.run))
+		return;
+	if (!it.mode)
+		it.mode = MODE_FOLLOWUP;
+	sup_step(s, &(struct lq_event){
+			    .kind = LQ_LOADED, .item = &it, .now_us = sup_db_now_us(s)});
 	lease.loaded_rows++;
 }
 
@@ -140,6 +200,8 @@ static void on_page(void *arg, const struct pg_answer *a)
 {
 	struct sup *s = arg;
 	if (a->err == ERR_CANCELLED)
+		return;
+	if (a->err && lease.loaded) /* the net comes again */
 		return;
 	if (a->err)
 		fatal("the queue could not be loaded: %s", a->message);
@@ -151,9 +213,14 @@ static void on_page(void *arg, const struct pg_answer *a)
 		load_page(s, pg_get_i64(r, rows - 1, 0), pg_get_uuid(r, rows - 1, 1));
 		return;
 	}
+	if (lease.loaded) {
+		log_info("queue-completed", "runs=%d", lease.loaded_rows);
+		return;
+	}
 	lease.loaded = true;
 	if (lease.loaded_rows)
-		log_info("queue-loaded", "runs=%d", lease.loaded_rows);
+		log_info("queue-loaded", "runs=%d ms=%lld", lease.loaded_rows,
+			 (long long)(clock_mono_us() - lease.load_began_us) / 1000);
 	win(s);
 	sup_serve(s);
 }
@@ -167,6 +234,12 @@ static void load_page(struct sup *s, int64_t tenant, struct uuid run)
 	pg_submit(r, PG_ANY, 0, on_page, s);
 }
 
+static void load_queue(struct sup *s)
+{
+	lease.load_began_us = clock_mono_us();
+	load_page(s, INT64_MIN, (struct uuid){{0}});
+}
+
 static void on_node_started(void *arg, const struct pg_answer *a)
 {
 	struct sup *s = arg;
@@ -174,7 +247,7 @@ static void on_node_started(void *arg, const struct pg_answer *a)
 		return;
 	if (a->err)
 		fatal("this node could not be registered: %s", a->message);
-	load_page(s, INT64_MIN, (struct uuid){{0}});
+	control_load_pauses(s, load_queue);
 }
 
 static void start_node(struct sup *s)
@@ -244,6 +317,7 @@ static void on_lock(void *arg, const struct pg_answer *a)
 		return;
 	}
 	judge_database(a->results[0]);
+	learn_clock(s, pg_get_i64(a->results[0], 0, 6));
 	if (!pg_get_bool(a->results[0], 0, 0))
 		lock_is_held(s, pg_get_text(a->results[0], 0, 5));
 	else if (lease.loaded)

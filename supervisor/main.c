@@ -14,6 +14,7 @@
 #include "common/clock.h"
 #include "common/crypto.h"
 #include "common/die.h"
+#include "common/fault.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "supervisor/admin.h"
@@ -23,6 +24,7 @@
 #include "supervisor/lease.h"
 #include "supervisor/runs.h"
 #include "supervisor/sup.h"
+#include "supervisor/workers.h"
 
 #define NODE_RUNNING 10000
 
@@ -41,7 +43,15 @@ static void on_child(void *sup, int signo)
 static void on_tick(void *arg)
 {
 	struct sup *s = arg;
-	sup_step(s, &(struct lq_event){.kind = LQ_TICK, .now_us = clock_real_us()});
+	sup_step(s, &(struct lq_event){.kind = LQ_TICK, .now_us = sup_db_now_us(s)});
+}
+
+static void on_second(void *arg)
+{
+	struct sup *s = arg;
+	pace_tick(&s->pace, clock_mono_us(), s->runs_accepted, s->runs_ended);
+	sup_tell_edges(s, NULL); /* a slow journal comes and goes by time alone */
+	loop_timer_start(s->second, 1000000);
 }
 
 /* The time for a polite end is over: first of the runs, then of the children. */
@@ -124,7 +134,6 @@ static void set_up(struct sup *s)
 {
 	struct lq_limits limits = {.node_running = NODE_RUNNING,
 				   .node_waiting = LIMIT_NODE_WAITING,
-				   .lane_waiting = LIMIT_LANE_WAITING,
 				   .worker_running = (uint32_t)s->config.worker_runs};
 	list_init(&s->children);
 	s->node = uuid7_new();
@@ -134,6 +143,10 @@ static void set_up(struct sup *s)
 	s->lq = lq_new(&limits, runs_act, s);
 	s->tick = loop_timer_new(s->loop, on_tick, s);
 	s->drain_limit = loop_timer_new(s->loop, on_drain_limit, s);
+	s->second = loop_timer_new(s->loop, on_second, s);
+	s->workers = workers_new(s);
+	s->told_accepting = true;
+	s->db_offset_us = clock_real_us() - clock_boot_us(); /* until the database said */
 	loop_signal(s->loop, SIGTERM, on_stop, s);
 	loop_signal(s->loop, SIGINT, on_stop, s);
 	loop_signal(s->loop, SIGCHLD, on_child, s);
@@ -152,6 +165,7 @@ int main(int argc, char **argv)
 	}
 	log_init("supervisor", LOG_INFO);
 	crypto_init();
+	fault_init();
 	config_load(&s.config);
 	if (log_level_parse(s.config.log_level) < 0)
 		fatal_usage(
@@ -170,6 +184,7 @@ int main(int argc, char **argv)
 	children_new(&s);
 	lease_start(&s);
 	s.journal = journal_new(&s, conninfo);
+	loop_timer_start(s.second, 1000000);
 	loop_run(s.loop);
 	admin_close(s.admin);
 	config_wipe(&s.config);

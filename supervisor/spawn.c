@@ -16,9 +16,15 @@
 
 #define SAFE_FD 64 /* above every fixed number */
 
-static const char *const passed[] = {
-	"TZ",           "LANG",         "ASAN_OPTIONS",    "UBSAN_OPTIONS",
-	"LSAN_OPTIONS", "TSAN_OPTIONS", "TERABITS_SECCOMP"};
+static const char *const passed[] = {"TZ",
+				     "LANG",
+				     "ASAN_OPTIONS",
+				     "UBSAN_OPTIONS",
+				     "LSAN_OPTIONS",
+				     "TSAN_OPTIONS",
+				     "TERABITS_SECCOMP",
+				     "TERABITS_FAULTS",
+				     "TERABITS_LEDGER"};
 
 extern char **environ;
 

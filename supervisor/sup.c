@@ -17,7 +17,6 @@
 #include "supervisor/admin.h"
 #include "supervisor/children.h"
 #include "supervisor/journal.h"
-#include "supervisor/placement.h"
 #include "supervisor/sup.h"
 
 #define STOP_LIMIT_US 5000000
@@ -39,25 +38,67 @@ char *sup_conninfo(const struct sup *s, const char *role)
 	return xstrdup(text);
 }
 
+int64_t sup_db_now_us(const struct sup *s)
+{
+	return clock_boot_us() + s->db_offset_us;
+}
+
+/* The tick's time moved to the earliest of what is due. */
+static void aim_tick(struct sup *s)
+{
+	int64_t due_us = lq_stats(s->lq).next_due_us;
+	if (!due_us || !s->tick)
+		return;
+	if (loop_timer_is_running(s->tick) && s->tick_us <= due_us)
+		return;
+	int64_t delay_us = due_us - sup_db_now_us(s);
+	s->tick_us = due_us;
+	loop_timer_start(s->tick, delay_us > 0 ? delay_us : 0);
+}
+
 void sup_step(struct sup *s, const struct lq_event *e)
 {
 	lq_step(s->lq, e);
-	struct lq_stats q = lq_stats(s->lq);
-	if (q.next_due_us && s->tick && !loop_timer_is_running(s->tick))
-		loop_timer_start(s->tick, q.next_due_us - clock_real_us());
+	aim_tick(s);
 }
 
-void sup_place(struct sup *s)
+bool sup_is_accepting(const struct sup *s, const char **why)
 {
-	int16_t slots[LIMIT_SLOTS];
-	int ready[LQ_MAX_WORKERS], n = 0;
-	list_each (at, &s->children) {
-		struct child *c = list_entry(at, struct child, node);
-		if (c->role == ROLE_WORKER && c->state == LIFE_READY)
-			ready[n++] = c->ordinal;
+	const char *reason = NULL;
+	if (s->state >= SUP_DRAINING)
+		reason = "this node is shutting down";
+	else if (!s->lease_held)
+		reason =
+			"this node's lease on the database is not confirmed; nothing was "
+			"accepted, try again";
+	else if (!journal_is_up(s->journal))
+		reason = "the database is away; nothing was accepted, try again";
+	else if (pace_is_slow(&s->pace, clock_mono_us()))
+		reason = "the database takes over 500 ms a commit; nothing was accepted, "
+			 "try again";
+	if (why)
+		*why = reason;
+	return !reason;
+}
+
+void sup_tell_edges(struct sup *s, struct child *child)
+{
+	const char *why;
+	struct wire_node_state m = {.accepting = sup_is_accepting(s, &why)};
+	m.why = slice_str(why ? why : "");
+	if (!child && m.accepting == s->told_accepting)
+		return;
+	if (child) {
+		child_send(child, WIRE_NODE_STATE, &m);
+		return;
 	}
-	placement_compute(ready, n, slots);
-	sup_step(s, &(struct lq_event){.kind = LQ_SLOTS, .slots = slots});
+	s->told_accepting = m.accepting;
+	list_each (n, &s->children) {
+		struct child *c = list_entry(n, struct child, node);
+		if (c->role == ROLE_EDGE &&
+		    (c->state == LIFE_READY || c->state == LIFE_DRAINING))
+			child_send(c, WIRE_NODE_STATE, &m);
+	}
 }
 
 void sup_serve(struct sup *s)
@@ -118,7 +159,8 @@ void sup_drain(struct sup *s)
 	s->state = SUP_DRAINING;
 	log_info("node-draining", "running=%u limit_s=%ld", lq_stats(s->lq).running,
 		 s->config.drain_seconds);
-	sup_step(s, &(struct lq_event){.kind = LQ_PAUSE});
+	sup_step(s, &(struct lq_event){.kind = LQ_HOLD});
+	sup_tell_edges(s, NULL);
 	children_drain(s, ROLE_EDGE, (unsigned)s->config.drain_seconds * 1000);
 	loop_timer_start(s->drain_limit, (int64_t)s->config.drain_seconds * 1000000);
 	sup_drain_check(s);

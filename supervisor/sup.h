@@ -9,6 +9,7 @@
 #include "common/list.h"
 #include "common/map.h"
 #include "supervisor/lq.h"
+#include "supervisor/pace.h"
 
 struct loop;
 struct loop_timer;
@@ -16,6 +17,7 @@ struct pg_pool;
 struct journal;
 struct child;
 struct admin;
+struct workers;
 
 enum sup_state { SUP_STARTING, SUP_SERVING, SUP_DRAINING, SUP_STOPPING };
 
@@ -36,16 +38,28 @@ struct sup {
 	struct map *lives; /* run id -> struct live, see live.h */
 	struct list children;
 	struct admin *admin;
-	struct loop_timer *tick, *drain_limit;
+	struct workers *workers; /* see workers.h */
+	struct loop_timer *tick, *drain_limit, *second;
+	int64_t tick_us; /* when the tick fires, as the database counts */
 	int64_t started_us;
 	int64_t last_order_us;
+	int64_t db_offset_us; /* the database's clock less CLOCK_BOOTTIME, from the
+				 heartbeat */
+	struct pace pace;
+	bool told_accepting;
 	uint64_t runs_ended, runs_accepted, child_deaths;
 };
 
 /* Hands an event to the lane queue; its actions are performed before this returns. */
 void sup_step(struct sup *s, const struct lq_event *e);
-/* The set of READY workers changed: slots are dealt anew. */
-void sup_place(struct sup *s);
+/* Now, as the database's clock says: what delays and deadlines are measured by, so that a
+ * stepped clock of this machine lets nothing pass. */
+int64_t sup_db_now_us(const struct sup *s);
+/* Whether an ENQUEUE would be accepted; why (may be NULL) gets a word for people. */
+bool sup_is_accepting(const struct sup *s, const char **why);
+/* Edges learn it when it changed; `child` NULL: all that are READY, else that one anyway.
+ */
+void sup_tell_edges(struct sup *s, struct child *child);
 /* Shutdown: no new work, running runs may end, then children stop and the loop ends.
  * Again: at once. */
 void sup_drain(struct sup *s);

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What workers say. */
 #include "common/clock.h"
+#include "common/fault.h"
 #include "common/log.h"
 #include "supervisor/children.h"
 #include "supervisor/live.h"
 #include "supervisor/runs.h"
 #include "supervisor/sup.h"
+#include "supervisor/workers.h"
 
 #define DISPATCH_SELF struct child
 #define DISPATCH_PREFIX worker
@@ -33,8 +35,8 @@ static struct lq_run *own_run(struct child *w, struct uuid run, int64_t fence)
 {
 	struct lq_run *r = lq_find(w->sup->lq, run);
 	struct live *l = live_find(w->sup, run);
-	if (!r || !l || lq_run_state(r) != LQ_RUNNING || lq_run_worker(r) != w->ordinal ||
-	    l->fence != fence)
+	if (!r || !l || lq_run_state(r) != LQ_S_RUNNING ||
+	    lq_run_worker(r) != w->ordinal || l->fence != fence)
 		return NULL;
 	return r;
 }
@@ -56,6 +58,7 @@ void worker_on_run_done(struct child *self, const struct wire_run_done *m)
 {
 	struct sup *s = self->sup;
 	struct lq_run *r = own_run(self, m->run, m->fence);
+	FAULT(DONE_HEARD);
 	if (!r)
 		return;
 	struct live *l = live_find(s, m->run);
@@ -64,10 +67,7 @@ void worker_on_run_done(struct child *self, const struct wire_run_done *m)
 				   .started_us = l->started_us,
 				   .ended_us =
 					   m->ended_us ? m->ended_us : clock_real_us()};
-	live_end(s, l, &end);
-	s->runs_ended++;
-	sup_step(s, &(struct lq_event){.kind = LQ_ENDED, .run = r});
-	sup_drain_check(s);
+	runs_ended(s, r, &end);
 }
 
 void worker_on_run_lost(struct child *self, const struct wire_run_lost *m)
@@ -77,24 +77,49 @@ void worker_on_run_lost(struct child *self, const struct wire_run_lost *m)
 		return;
 	log_warn("run-lost", "worker=%d", self->ordinal);
 	sup_step(self->sup, &(struct lq_event){.kind = LQ_LOST, .run = r});
+	workers_check(self->sup);
 }
 
+/* Only what waits in its own lane: another's it cannot have seen. */
 void worker_on_run_taken(struct child *self, const struct wire_run_taken *m)
 {
-	(void)self, (void)m;
+	struct lq_run *r = own_run(self, m->run, m->fence);
+	struct lq_run *taken = lq_find(self->sup->lq, m->taken);
+	if (!r || !taken || taken == r)
+		return;
+	if (lq_run_tenant(r) != lq_run_tenant(taken) ||
+	    !uuid_eq(lq_run_session(r), lq_run_session(taken))) {
+		child_punish(self, "it took a run of another lane");
+		return;
+	}
+	runs_taken(self->sup, taken, m->run);
 }
 
 void worker_on_run_yielded(struct child *self, const struct wire_run_yielded *m)
 {
-	(void)self, (void)m;
+	struct lq_run *r = own_run(self, m->run, m->fence);
+	if (!r)
+		return;
+	sup_step(self->sup, &(struct lq_event){.kind = LQ_YIELDED, .run = r});
+	workers_check(self->sup);
 }
 
 void worker_on_run_retry(struct child *self, const struct wire_run_retry *m)
 {
-	(void)self, (void)m;
+	struct lq_run *r = own_run(self, m->run, m->fence);
+	if (!r)
+		return;
+	sup_step(self->sup, &(struct lq_event){.kind = LQ_RETRY,
+					       .run = r,
+					       .at_us = m->run_at_us,
+					       .now_us = sup_db_now_us(self->sup)});
+	workers_check(self->sup);
+	sup_drain_check(self->sup);
 }
 
 void worker_on_run_progress(struct child *self, const struct wire_run_progress *m)
 {
-	(void)self, (void)m;
+	struct lq_run *r = own_run(self, m->run, m->fence);
+	if (r)
+		sup_step(self->sup, &(struct lq_event){.kind = LQ_PROGRESS, .run = r});
 }

@@ -6,6 +6,7 @@
 #include "common/attr.h"
 #include "common/crypto.h"
 #include "common/die.h"
+#include "common/fault.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "proto/boot.h"
@@ -33,6 +34,7 @@ int main(void)
 	log_init(name, (enum log_level)b->log_level);
 	ignore_signals();
 	crypto_init();
+	fault_init();
 	sandbox_prepare(SANDBOX_WORKER);
 	struct loop *loop = loop_new();
 	worker_start(&worker, loop, b);

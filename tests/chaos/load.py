@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Clients that send without pause whatever happens, and remember what was accepted."""
+import http.client
+import random
+import threading
+import time
+
+AGAIN = (429, 500, 502, 503)
+
+
+class Client(threading.Thread):
+    """One lane. `send` runs until `stop`; what was accepted is in `accepted`: (run, message)."""
+
+    mode = "followup"
+
+    def __init__(self, node, lane, stop, seed=0):
+        super().__init__(daemon=True)
+        self.node, self.lane, self.stop = node, lane, stop
+        self.random = random.Random(f"{seed} {lane}")
+        self.accepted = []
+        self.cancelled = set()
+        self.error = None
+
+    def run(self):
+        try:
+            number = 0
+            while not self.stop.is_set():
+                number += 1
+                self.one(number)
+        except Exception as e:  # noqa: BLE001 - the test reports it
+            self.error = e
+
+    def one(self, number):
+        self.send(number, self.message(number))
+
+    def message(self, number):
+        if number % 4 == 0:
+            return f'[pause 2][tool ledger_once {{"line":"{self.lane}-{number}"}}] {number}'
+        if number % 4 == 1:
+            return f'[tool ledger_keyed {{"line":"{self.lane}-{number}"}}][tool memory_store {{"path":"{self.lane}.md","text":"n{number}"}}] {number}'
+        if number % 16 == 2:
+            return f"[status 503 3] {self.lane}-{number}"  # more often than one start asks: retry_wait
+        return f"[chunks 3] {number}"
+
+    def ask(self, method, path, body=None, headers=None):
+        """The first answer that is one; None when stopped meanwhile by `give_up`."""
+        while True:
+            try:
+                status, _, answer = self.node.request(method, path, body, headers=headers, timeout=20)
+            except (OSError, http.client.HTTPException):
+                time.sleep(0.05)
+                continue
+            if status not in AGAIN:
+                return status, answer
+            time.sleep(0.05)
+
+    def send(self, number, message):
+        key = f"{self.lane}-{number}"  # so that a lost answer may be asked for again
+        body = {"message": message, "sessionKey": f"chaos-{self.lane}", "queueMode": self.mode}
+        status, answer = self.ask("POST", "/v1/agents/main/runs", body, {"Idempotency-Key": key})
+        if status != 202:
+            raise AssertionError(f"{status} {answer}")
+        self.accepted.append((answer["runId"], message))
+        return answer["runId"]
+
+
+class Steerer(Client):
+    """A long run with tools, then messages into it."""
+
+    mode = "steer"
+
+    def message(self, number):
+        if number % 5 == 1:
+            return f'[pause 2][tool ledger_once {{"line":"{self.lane}-{number}"}}][tool memory_get {{}}] {number}'
+        return f"[chunks 2] {number}"
+
+
+class Collector(Client):
+    mode = "collect"
+
+
+class Interrupter(Client):
+    mode = "interrupt"
+
+    def one(self, number):
+        self.send(number, self.message(number))
+        self.stop.wait(self.random.uniform(0, 0.1))
+
+
+class Canceller(Client):
+    """Cancels every second run, whatever it is doing."""
+
+    def one(self, number):
+        run = self.send(number, self.message(number))
+        if number % 2:
+            return
+        self.stop.wait(self.random.uniform(0, 0.03))
+        status, answer = self.ask("POST", f"/v1/runs/{run}/cancel")
+        if status in (200, 202):
+            self.cancelled.add(run)
+        elif status != 409:
+            raise AssertionError(f"cancel: {status} {answer}")
+
+
+def clients(node, stop, seed, each=1):
+    kinds = [Client] * 5 + [Steerer, Steerer, Collector, Interrupter, Canceller, Canceller]
+    return [kind(node, f"{kind.__name__}{i}", stop, seed) for i, kind in enumerate(kinds * each)]
