@@ -7,6 +7,8 @@
 #include "common/alloc.h"
 #include "common/die.h"
 
+#define FIRST_CAP 4
+
 void heap_fini(struct heap *h)
 {
 	free(h->v);
@@ -44,13 +46,26 @@ static void sift_down(struct heap *h, uint32_t at, struct heap_node *e)
 	place(h, at, e);
 }
 
+static void resize(struct heap *h, uint32_t cap)
+{
+	h->cap = cap;
+	h->v = xrealloc(h->v, cap * sizeof *h->v);
+}
+
+/* To where its key belongs, up or down from a place that is free. */
+static void sift(struct heap *h, uint32_t at, struct heap_node *e)
+{
+	if (at > 0 && h->v[(at - 1) / 2]->key > e->key)
+		sift_up(h, at, e);
+	else
+		sift_down(h, at, e);
+}
+
 void heap_add(struct heap *h, struct heap_node *e, int64_t key)
 {
 	check(!heap_has(e));
-	if (h->n == h->cap) {
-		h->cap = h->cap ? h->cap * 2 : 4;
-		h->v = xrealloc(h->v, h->cap * sizeof *h->v);
-	}
+	if (h->n == h->cap)
+		resize(h, h->cap ? h->cap * 2 : FIRST_CAP);
 	e->key = key;
 	sift_up(h, h->n++, e);
 }
@@ -62,10 +77,20 @@ void heap_remove(struct heap *h, struct heap_node *e)
 	uint32_t at = e->at - 1;
 	struct heap_node *last = h->v[--h->n];
 	e->at = 0;
-	if (last == e)
-		return;
-	if (at > 0 && h->v[(at - 1) / 2]->key > last->key)
-		sift_up(h, at, last);
-	else
-		sift_down(h, at, last);
+	if (last != e)
+		sift(h, at, last);
+	if (h->n == 0)
+		heap_fini(h);
+	else if (h->cap > FIRST_CAP && h->n < h->cap / 4)
+		resize(h, h->cap / 2);
+}
+
+void heap_set(struct heap *h, struct heap_node *e, int64_t key)
+{
+	if (!heap_has(e)) {
+		heap_add(h, e, key);
+	} else if (e->key != key) {
+		e->key = key;
+		sift(h, e->at - 1, e);
+	}
 }

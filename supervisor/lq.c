@@ -1,362 +1,408 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The lane queue. See lq.h for the states; every change of a run's state goes through
- * here and nowhere else. */
+ * The lane queue's events. See lq.h for the states; every change of a run's state begins
+ * here. */
 #include "supervisor/lq.h"
 
-#include <stdlib.h>
 #include <string.h>
 
-#include "common/alloc.h"
 #include "common/attr.h"
 #include "common/die.h"
-#include "common/map.h"
 #include "supervisor/lq_state.h"
-
-#define VIRTUAL_STEP                                                                     \
-	1000000LL /* divided by the weight: a tenant's virtual time for one start */
-
-/* ---- readiness: a lane is ready when nothing of it is active and its head waits */
-
-static struct lq_run *lane_head(const struct lane *l)
-{
-	return list_is_empty(&l->waiting)
-		       ? NULL
-		       : list_entry(l->waiting.next, struct lq_run, node);
-}
-
-static void share_judge(struct lq *q, struct tenant *t, int w)
-{
-	struct share *s = t->shares[w];
-	struct heap *shares = &q->workers[w].shares;
-	bool may = s && s->ready.n > 0 && t->running < t->max_running;
-	if (may && !heap_has(&s->top))
-		heap_add(shares, &s->top,
-			 t->virtual_us > q->virtual_us ? t->virtual_us : q->virtual_us);
-	else if (s && !may)
-		heap_remove(shares, &s->top);
-}
-
-/* After a change of its running or its cap. */
-static void tenant_judge(struct lq *q, struct tenant *t)
-{
-	for (int w = 0; w < LQ_MAX_WORKERS; w++)
-		share_judge(q, t, w);
-}
-
-/* After a start: its shares get a new place behind the others'. */
-static void tenant_charge(struct lq *q, struct tenant *t, int64_t start_us)
-{
-	if (start_us > q->virtual_us)
-		q->virtual_us = start_us;
-	t->virtual_us = start_us + VIRTUAL_STEP / t->weight;
-	for (int w = 0; w < LQ_MAX_WORKERS; w++)
-		if (t->shares[w])
-			heap_remove(&q->workers[w].shares, &t->shares[w]->top);
-	tenant_judge(q, t);
-}
-
-static bool has_credit(const struct lq *q, int w)
-{
-	return q->workers[w].up && q->workers[w].running < q->limits.worker_running;
-}
-
-static void lane_unready(struct lq *q, struct lane *l)
-{
-	if (!heap_has(&l->ready))
-		return;
-	heap_remove(&l->tenant->shares[l->ready_at]->ready, &l->ready);
-	share_judge(q, l->tenant, l->ready_at);
-}
-
-static void lane_judge(struct lq *q, struct lane *l)
-{
-	struct lq_run *head = lane_head(l);
-	int w = q->slots[l->slot];
-	lane_unready(q, l);
-	if (!head || l->active || w == LQ_NO_WORKER)
-		return;
-	struct share **share = &l->tenant->shares[w];
-	if (!*share) {
-		*share = xcalloc(1, sizeof **share);
-		(*share)->tenant = l->tenant;
-	}
-	l->ready_at = w;
-	heap_add(&(*share)->ready, &l->ready, head->key);
-	share_judge(q, l->tenant, w);
-}
-
-/* Whose turn it is, among the workers that have room: the smallest virtual time. */
-static struct share *next_share(const struct lq *q)
-{
-	struct heap_node *best = NULL;
-	for (int w = 0; w < LQ_MAX_WORKERS; w++) {
-		struct heap_node *top = heap_top(&q->workers[w].shares);
-		if (top && has_credit(q, w) && (!best || top->key < best->key))
-			best = top;
-	}
-	return best ? container_of(best, struct share, top) : NULL;
-}
-
-/* ---- run states */
-
-static void waiting_add(struct lq *q, struct lq_run *r)
-{
-	struct lane *l = r->lane;
-	struct list *at = &l->waiting;
-	/* Nearly always the last: the order of acceptance. */
-	while (at->prev != &l->waiting &&
-	       list_entry(at->prev, struct lq_run, node)->lane_pos > r->lane_pos)
-		at = at->prev;
-	list_insert_before(at, &r->node);
-	r->state = LQ_WAITING;
-	r->worker = LQ_NO_WORKER;
-	l->waiting_count++;
-	l->tenant->waiting++;
-	q->waiting++;
-}
-
-static void waiting_take(struct lq *q, struct lq_run *r)
-{
-	list_remove(&r->node);
-	r->lane->waiting_count--;
-	r->lane->tenant->waiting--;
-	q->waiting--;
-}
-
-static void activate(struct lq *q, struct lq_run *r, int w, enum lq_state state)
-{
-	struct lane *l = r->lane;
-	check(!l->active);
-	l->active = r;
-	r->worker = (int16_t)w;
-	r->state = (uint8_t)state;
-	list_push(&q->workers[w].active, &r->node);
-	l->tenant->running++;
-	q->running++;
-	q->workers[w].running++;
-	tenant_judge(q, l->tenant);
-}
-
-static void deactivate(struct lq *q, struct lq_run *r)
-{
-	struct lane *l = r->lane;
-	check(l->active == r);
-	l->active = NULL;
-	list_remove(&r->node);
-	l->tenant->running--;
-	q->running--;
-	q->workers[r->worker].running--;
-	tenant_judge(q, l->tenant);
-}
 
 static void act(struct lq *q, struct lq_action a)
 {
 	q->act(q->ctx, &a);
 }
 
-/* Starts what can start: the tenant whose turn it is, its lane with the smallest key. */
-static void start_ready(struct lq *q)
+/* ---- what a run becomes */
+
+static bool is_steer(const struct lq_run *r)
 {
-	struct share *s;
-	while (!q->paused && q->running < q->limits.node_running && (s = next_share(q))) {
-		struct lane *l = container_of(heap_top(&s->ready), struct lane, ready);
-		struct lq_run *r = lane_head(l);
-		int w = l->ready_at;
-		int64_t start_us = s->top.key;
-		lane_unready(q, l);
-		tenant_charge(q, l->tenant, start_us);
-		waiting_take(q, r);
-		activate(q, r, w, LQ_CLAIMING);
-		act(q, (struct lq_action){.kind = LQ_DO_CLAIM,
-					  .run = r,
-					  .worker = w,
-					  .crashed = r->crashed});
-	}
+	return r->mode == MODE_STEER || r->mode == MODE_ANNOUNCE;
 }
 
-/* ---- events */
-
-static enum err admission(struct lq *q, const struct lq_item *it)
+/* WAITING, or FOLDED when its row is; a steer under a running run is told. */
+static void run_waits(struct lq *q, struct lq_run *r)
 {
-	char buf[24];
-	struct lane *l = map_get(q->lanes, lq_lane_key(it, buf));
-	struct tenant *t =
-		map_get(q->tenants_by_id, slice_of(&it->tenant, sizeof it->tenant));
-	if (l && l->runs - (l->active != NULL) >= q->limits.lane_waiting)
-		return ERR_LANE_FULL;
-	if (t && t->runs - t->running >= it->tenant_max_queued)
-		return ERR_TENANT_FULL;
-	if (q->run_count - q->running >= q->limits.node_waiting)
-		return ERR_NODE_FULL;
-	return ERR_OK;
+	struct lq_run *active = r->lane->active;
+	lq_run_enter(q, r, r->folded ? LQ_S_FOLDED : LQ_S_WAITING);
+	lq_lane_judge(q, r->lane);
+	if (!r->folded && !r->ran && is_steer(r) && active &&
+	    active->state == LQ_S_RUNNING)
+		act(q, (struct lq_action){.kind = LQ_DO_STEER,
+					  .run = active,
+					  .worker = active->worker});
 }
 
-/* Whether a new run of this idle lane may start with its own commit: only if nobody else
- * waits for the same credit. */
-static int fused_worker(const struct lq *q, const struct lane *l,
-			const struct lq_item *it)
+static void run_delays(struct lq *q, struct lq_run *r)
 {
-	const struct tenant *t = l->tenant;
-	int w = q->slots[l->slot];
-	if (q->paused || l->runs > 1 || it->run_at_us > it->order_us || w == LQ_NO_WORKER)
-		return LQ_NO_WORKER;
-	if (!has_credit(q, w))
-		return LQ_NO_WORKER;
-	if (q->running >= q->limits.node_running || t->running >= t->max_running ||
-	    next_share(q))
-		return LQ_NO_WORKER;
-	return w;
+	lq_run_enter(q, r, LQ_S_DELAYED);
+	lq_lane_judge(q, r->lane); /* folded ones wait for it */
 }
 
-static void on_enqueue(struct lq *q, const struct lq_event *e)
+/* Out of whatever it is in. */
+static void run_out(struct lq *q, struct lq_run *r)
 {
-	enum err refusal = admission(q, e->item);
-	if (refusal) {
-		act(q, (struct lq_action){
-			       .kind = LQ_DO_REFUSE, .error = refusal, .arg = e->arg});
-		return;
-	}
-	struct lq_run *r = lq_run_new(q, e->item);
-	tenant_judge(q, r->lane->tenant); /* its cap may be another now */
-	int w = fused_worker(q, r->lane, e->item);
-	r->state = LQ_ENQUEUEING;
-	r->lane_pos = INT64_MAX;
-	if (e->item->run_at_us > e->now_us)
-		r->due.key = e->item->run_at_us;
-	if (w != LQ_NO_WORKER) {
-		activate(q, r, w, LQ_ENQUEUEING);
-		r->fused = 1;
-	}
-	act(q, (struct lq_action){
-		       .kind = LQ_DO_ENQUEUE, .run = r, .worker = w, .arg = e->arg});
+	if (r->lane->active == r)
+		lq_run_deactivate(q, r);
+	else
+		lq_run_leave(q, r);
 }
 
-static void wait_or_delay(struct lq *q, struct lq_run *r)
+static void run_again(struct lq *q, struct lq_run *r)
 {
-	if (r->due.key) {
-		r->state = LQ_DELAYED;
-		heap_add(&q->delayed, &r->due, r->due.key);
-		return;
-	}
-	waiting_add(q, r);
-	lane_judge(q, r->lane);
-}
-
-static void on_committed(struct lq *q, const struct lq_event *e)
-{
-	struct lq_run *r = e->run;
-	bool orphan = r->orphan;
-	check(r->state == LQ_ENQUEUEING);
-	r->lane_pos = e->lane_pos;
-	r->orphan = 0;
-	if (r->fused && e->started && !orphan) {
-		r->state = LQ_RUNNING;
-		act(q, (struct lq_action){
-			       .kind = LQ_DO_START, .run = r, .worker = r->worker});
-		return;
-	}
-	if (r->fused)
-		deactivate(q, r);
-	r->fused = 0;
-	wait_or_delay(q, r);
+	run_out(q, r);
+	run_waits(q, r);
 }
 
 static void run_end(struct lq *q, struct lq_run *r)
 {
 	struct lane *l = r->lane;
-	bool last = l->runs == 1;
-	if (r->state == LQ_WAITING)
-		waiting_take(q, r);
-	else if (r->state == LQ_DELAYED)
-		heap_remove(&q->delayed, &r->due);
-	else if (l->active == r)
-		deactivate(q, r);
-	if (last)
-		lane_unready(q, l);
+	run_out(q, r);
+	lq_lane_judge(q, l); /* while the run still keeps the lane */
 	lq_run_forget(q, r);
-	if (!last)
-		lane_judge(q, l);
 }
 
-/* Back to the lane's head: lane_pos is the smallest of those that wait, since it was
- * started first. */
-static void run_again(struct lq *q, struct lq_run *r)
+static bool commits(const struct lq_run *r)
 {
-	deactivate(q, r);
-	waiting_add(q, r);
-	lane_judge(q, r->lane);
+	return r->state == LQ_S_ENQUEUEING || r->state == LQ_S_CLAIMING;
+}
+
+/* Its row is gone. A commit of it that is under way names the run, so that ends it. */
+static void run_is_gone(struct lq *q, struct lq_run *r)
+{
+	if (commits(r))
+		r->gone = 1;
+	else
+		run_end(q, r);
+}
+
+static void tell_cancel(struct lq *q, struct lq_run *r)
+{
+	act(q, (struct lq_action){.kind = LQ_DO_CANCEL,
+				  .run = r,
+				  .worker = r->worker,
+				  .reason = (enum cancel_reason)r->cancel});
+}
+
+static void run_starts(struct lq *q, struct lq_run *r)
+{
+	lq_run_running(q, r);
+	act(q, (struct lq_action){.kind = LQ_DO_START, .run = r, .worker = r->worker});
+	if (r->cancel)
+		tell_cancel(q, r);
+}
+
+static void run_cancel(struct lq *q, struct lq_run *r, enum cancel_reason reason)
+{
+	r->cancel = reason & 3;
+	if (r->state == LQ_S_RUNNING)
+		tell_cancel(q, r);
+	else if (r->state == LQ_S_RETRY)
+		run_again(q, r);
+}
+
+static void run_yield(struct lq *q, struct lq_run *r)
+{
+	if (r->state != LQ_S_RUNNING || r->yielding)
+		return;
+	r->yielding = 1;
+	act(q, (struct lq_action){.kind = LQ_DO_YIELD, .run = r, .worker = r->worker});
+}
+
+/* Its worker went, or its slot moved, while the commit was under way. */
+static bool is_adrift(const struct lq *q, const struct lq_run *r)
+{
+	return r->orphan || lq_run_target(q, r) != r->worker;
+}
+
+/* ---- T0 */
+
+static void on_enqueue(struct lq *q, const struct lq_event *e)
+{
+	struct lq_verdict v = lq_admit(q, e->item);
+	if (v.error) {
+		act(q, (struct lq_action){
+			       .kind = LQ_DO_REFUSE, .error = v.error, .arg = e->arg});
+		return;
+	}
+	struct lq_run *r = lq_run_new(q, e->item);
+	r->lane_pos = INT64_MAX;
+	r->due_us = e->item->run_at_us > e->now_us ? e->item->run_at_us : 0;
+	int w = lq_fused_worker(q, r);
+	if (w == LQ_NO_WORKER)
+		lq_run_enter(q, r, LQ_S_ENQUEUEING);
+	else
+		lq_run_fuse(q, r, w);
+	if (v.victim)
+		lq_run_doom(v.victim);
+	act(q, (struct lq_action){.kind = LQ_DO_ENQUEUE,
+				  .run = r,
+				  .worker = w,
+				  .victim = v.victim,
+				  .fold = v.fold,
+				  .arg = e->arg});
+}
+
+/* What an interrupt cuts short: the active run, or the one that would go on. */
+static void interrupt(struct lq *q, struct lane *l)
+{
+	struct lq_run *found = l->active;
+	struct lq_run *head = lq_lane_head(l);
+	if (!found && head && head->ran)
+		found = head;
+	list_each (n, &l->rest)
+		if (!found && list_entry(n, struct lq_run, node)->state == LQ_S_RETRY)
+			found = list_entry(n, struct lq_run, node);
+	if (found)
+		run_cancel(q, found, CANCEL_INTERRUPTED);
+}
+
+static void on_committed(struct lq *q, const struct lq_event *e)
+{
+	struct lq_run *r = e->run;
+	check(r->state == LQ_S_ENQUEUEING);
+	if (r->gone) {
+		run_end(q, r);
+		return;
+	}
+	r->lane_pos = e->lane_pos;
+	if (r->fused && e->started && !is_adrift(q, r)) {
+		run_starts(q, r);
+		return;
+	}
+	bool started = r->fused && e->started;
+	run_out(q, r);
+	r->ran |= started;
+	if (r->mode == MODE_INTERRUPT && !started)
+		interrupt(q, r->lane);
+	if (r->due_us && !started)
+		run_delays(q, r);
+	else
+		run_waits(q, r);
+	if (r->mode == MODE_COLLECT && r->due_us)
+		lq_collect_align(q, r);
 }
 
 static void on_loaded(struct lq *q, const struct lq_event *e)
 {
-	struct lq_run *r = lq_run_new(q, e->item);
-	tenant_judge(q, r->lane->tenant);
-	r->lane_pos = e->item->lane_pos;
-	if (e->item->run_at_us > e->now_us && !e->ran)
-		r->due.key = e->item->run_at_us;
-	wait_or_delay(q, r);
+	const struct lq_item *it = e->item;
+	if (lq_find(q, it->run))
+		return; /* the safety net met what is known */
+	struct lq_run *r = lq_run_new(q, it);
+	bool due = it->run_at_us <= e->now_us;
+	r->lane_pos = it->lane_pos;
+	r->due_us = it->run_at_us;
+	r->ran = it->ran || it->retrying;
+	r->folded = it->folded && !r->ran;
+	r->crashes = it->crashes < UINT8_MAX ? (uint8_t)it->crashes : UINT8_MAX;
+	if (it->retrying && !due) {
+		lq_run_enter(q, r, LQ_S_RETRY);
+		lq_lane_judge(q, r->lane);
+	} else if (due || r->ran || r->folded) {
+		run_waits(q, r);
+	} else {
+		run_delays(q, r);
+	}
+	if (r->state == LQ_S_DELAYED && r->mode == MODE_COLLECT)
+		lq_collect_align(q, r);
 }
+
+/* ---- T1 */
 
 static void on_claimed(struct lq *q, struct lq_run *r)
 {
-	check(r->state == LQ_CLAIMING);
-	r->crashed = 0;
-	if (r->orphan) {
-		r->orphan = 0;
+	check(r->state == LQ_S_CLAIMING);
+	r->ran = 1;
+	r->folded = r->crashed = r->gone = 0;
+	if (is_adrift(q, r))
 		run_again(q, r);
-		return;
-	}
-	r->state = LQ_RUNNING;
-	act(q, (struct lq_action){.kind = LQ_DO_START, .run = r, .worker = r->worker});
+	else
+		run_starts(q, r);
 }
 
 static void on_unclaimed(struct lq *q, const struct lq_event *e)
 {
-	e->run->orphan = 0;
-	if (e->gone)
+	check(e->run->state == LQ_S_CLAIMING);
+	if (e->gone || e->run->gone)
 		run_end(q, e->run);
 	else
 		run_again(q, e->run);
 }
 
+/* ---- what a worker says. A word about a run that is not running came too late: the
+ * worker is gone, and the run's row says what it became. */
+
+static void on_let_go(struct lq *q, struct lq_run *r)
+{
+	if (r->state == LQ_S_RUNNING)
+		run_again(q, r);
+}
+
+static void on_retry(struct lq *q, const struct lq_event *e)
+{
+	struct lq_run *r = e->run;
+	if (r->state != LQ_S_RUNNING)
+		return;
+	run_out(q, r);
+	r->due_us = e->at_us;
+	if (r->cancel) {
+		run_waits(q, r);
+		return;
+	}
+	lq_run_enter(q, r, LQ_S_RETRY);
+	lq_lane_judge(q, r->lane);
+}
+
+static void on_progress(struct lq *q, struct lq_run *r)
+{
+	if (r->state != LQ_S_RUNNING)
+		return;
+	r->crashes = 0;
+	if (r->worker == LQ_QUARANTINE)
+		run_yield(q, r);
+}
+
+/* ---- the queue's other verdicts */
+
+static void on_folded(struct lq *q, struct lq_run *r)
+{
+	if (r->state == LQ_S_CLAIMING) {
+		r->folded = 1; /* until its claim lands */
+	} else if (r->state == LQ_S_WAITING || r->state == LQ_S_DELAYED) {
+		run_out(q, r);
+		lq_run_spare(r);
+		r->folded = 1;
+		run_waits(q, r);
+	}
+}
+
+static void on_kept(struct lq *q, struct lq_run *r)
+{
+	lq_run_spare(r);
+	if (!r->expiring)
+		return;
+	r->expiring = 0;
+	lq_run_set_deadline(
+		r,
+		(q->now_us > lq_run_deadline_us(r) ? q->now_us : lq_run_deadline_us(r)) +
+			LQ_EXPIRE_AGAIN_US);
+	lq_run_set_timer(q, r);
+}
+
+static void on_timer(struct lq *q, struct lq_run *r)
+{
+	bool due = r->state == LQ_S_DELAYED || r->state == LQ_S_RETRY;
+	if (due && r->due_us <= q->now_us) {
+		run_again(q, r);
+	} else if (r->doomed) { /* its victim's commit answers first */
+		lq_run_set_deadline(r, q->now_us + LQ_EXPIRE_AGAIN_US);
+		lq_run_set_timer(q, r);
+	} else {
+		r->expiring = 1;
+		lq_run_set_timer(q, r);
+		act(q, (struct lq_action){.kind = LQ_DO_EXPIRE, .run = r});
+	}
+}
+
+static void on_tick(struct lq *q)
+{
+	for (struct heap_node *n; (n = heap_top(&q->timers)) && n->key <= q->now_us;)
+		on_timer(q, container_of(n, struct lq_run, timer));
+}
+
+/* ---- workers */
+
+static void on_worker_up(struct lq *q, int w)
+{
+	q->workers[w].up = true;
+	if (w == LQ_QUARANTINE)
+		q->quarantine_asked = false;
+	lq_worker_judge(q, w);
+}
+
 static void on_worker_down(struct lq *q, int w)
 {
-	struct list active;
+	struct list *active = &q->workers[w].active;
 	q->workers[w].up = false;
-	list_init(&active);
-	for (struct list *n; (n = list_pop(&q->workers[w].active));)
-		list_push(&active, n);
-	for (struct list *n; (n = list_pop(&active));) {
+	if (w == LQ_QUARANTINE)
+		q->quarantine_asked = false;
+	list_each (n, active) {
 		struct lq_run *r = list_entry(n, struct lq_run, node);
-		list_push(&q->workers[w].active, n);
-		if (r->state == LQ_RUNNING) {
-			r->crashed = 1;
-			run_again(q, r);
-		} else {
-			r->orphan =
-				1; /* its commit decides; until then it holds its lane */
+		if (r->state != LQ_S_RUNNING) {
+			r->orphan = 1; /* its commit decides; until then it holds */
+			continue;
 		}
+		r->crashed = 1;
+		r->crashes += r->crashes < UINT8_MAX;
+		run_again(q, r);
 	}
+	lq_worker_judge(q, w);
 }
 
 static void on_slots(struct lq *q, const int16_t *slots)
 {
-	struct map *lanes = q->lanes;
-	size_t it = 0;
-	void *lane;
+	int16_t old[LIMIT_SLOTS];
+	memcpy(old, q->slots, sizeof old);
 	memcpy(q->slots, slots, sizeof q->slots);
-	while (map_next(lanes, &it, NULL, &lane))
-		lane_judge(q, lane);
+	for (struct lane *l = NULL; (l = lq_lane_next(q, l));) {
+		if (old[l->slot] == q->slots[l->slot])
+			continue;
+		lq_lane_judge(q, l);
+		if (l->active && l->active->worker != LQ_QUARANTINE &&
+		    lq_run_target(q, l->active) != l->active->worker)
+			run_yield(q, l->active);
+	}
 }
 
-static void on_tick(struct lq *q, int64_t now_us)
+/* ---- */
+
+static void apply_to_run(struct lq *q, const struct lq_event *e)
 {
-	for (struct heap_node *n; (n = heap_top(&q->delayed)) && n->key <= now_us;) {
-		struct lq_run *r = container_of(n, struct lq_run, due);
-		heap_remove(&q->delayed, n);
-		r->due.key = 0;
-		waiting_add(q, r);
-		lane_judge(q, r->lane);
+	struct lq_run *r = e->run;
+	switch (e->kind) {
+	case LQ_COMMITTED:
+		on_committed(q, e);
+		break;
+	case LQ_REFUSED:
+		check(r->state == LQ_S_ENQUEUEING);
+		run_end(q, r);
+		break;
+	case LQ_CLAIMED:
+		on_claimed(q, r);
+		break;
+	case LQ_UNCLAIMED:
+		on_unclaimed(q, e);
+		break;
+	case LQ_ENDED:
+	case LQ_TAKEN:
+		run_is_gone(q, r);
+		break;
+	case LQ_GONE:
+		if (r->state != LQ_S_RUNNING)
+			run_is_gone(q, r);
+		break;
+	case LQ_LOST:
+	case LQ_YIELDED:
+		on_let_go(q, r);
+		break;
+	case LQ_RETRY:
+		on_retry(q, e);
+		break;
+	case LQ_PROGRESS:
+		on_progress(q, r);
+		break;
+	case LQ_FOLDED:
+		on_folded(q, r);
+		break;
+	case LQ_KEPT:
+		on_kept(q, r);
+		break;
+	case LQ_CANCEL:
+		run_cancel(q, r, CANCEL_ASKED);
+		break;
+	default:
+		panic("not an event of a run");
 	}
 }
 
@@ -364,29 +410,19 @@ static void apply(struct lq *q, const struct lq_event *e)
 {
 	switch (e->kind) {
 	case LQ_ENQUEUE:
+		q->now_us = e->now_us;
 		on_enqueue(q, e);
 		break;
-	case LQ_COMMITTED:
-		on_committed(q, e);
-		break;
 	case LQ_LOADED:
+		q->now_us = e->now_us;
 		on_loaded(q, e);
 		break;
-	case LQ_CLAIMED:
-		on_claimed(q, e->run);
-		break;
-	case LQ_UNCLAIMED:
-		on_unclaimed(q, e);
-		break;
-	case LQ_REFUSED:
-	case LQ_ENDED:
-		run_end(q, e->run);
-		break;
-	case LQ_LOST:
-		run_again(q, e->run);
+	case LQ_TICK:
+		q->now_us = e->now_us;
+		on_tick(q);
 		break;
 	case LQ_WORKER_UP:
-		q->workers[e->worker].up = true;
+		on_worker_up(q, e->worker);
 		break;
 	case LQ_WORKER_DOWN:
 		on_worker_down(q, e->worker);
@@ -394,15 +430,18 @@ static void apply(struct lq *q, const struct lq_event *e)
 	case LQ_SLOTS:
 		on_slots(q, e->slots);
 		break;
-	case LQ_TICK:
-		on_tick(q, e->now_us);
-		break;
 	case LQ_PAUSE:
-		q->paused = true;
+		lq_pause_set(q, e);
 		break;
 	case LQ_RESUME:
-		q->paused = false;
+		lq_pause_clear(q, e);
 		break;
+	case LQ_HOLD:
+	case LQ_RELEASE:
+		q->held = e->kind == LQ_HOLD;
+		break;
+	default:
+		apply_to_run(q, e);
 	}
 }
 
@@ -411,76 +450,6 @@ void lq_step(struct lq *q, const struct lq_event *e)
 	check(!q->stepping);
 	q->stepping = true;
 	apply(q, e);
-	start_ready(q);
+	lq_start_ready(q);
 	q->stepping = false;
-}
-
-/* ---- looking */
-
-struct uuid lq_run_id(const struct lq_run *r)
-{
-	return r->id;
-}
-
-struct uuid lq_run_session(const struct lq_run *r)
-{
-	return r->lane->session;
-}
-
-int64_t lq_run_tenant(const struct lq_run *r)
-{
-	return r->lane->tenant->id;
-}
-
-uint32_t lq_run_slot(const struct lq_run *r)
-{
-	return r->lane->slot;
-}
-
-int lq_run_worker(const struct lq_run *r)
-{
-	return r->worker;
-}
-
-enum lq_state lq_run_state(const struct lq_run *r)
-{
-	return (enum lq_state)r->state;
-}
-
-uint32_t lq_run_position(const struct lq_run *r)
-{
-	uint32_t n = r->lane->active && r->lane->active != r;
-	if (r->lane->active == r)
-		return 0;
-	list_each (at, &r->lane->waiting) {
-		if (list_entry(at, struct lq_run, node) == r)
-			break;
-		n++;
-	}
-	return n;
-}
-
-void lq_run_set_user(struct lq_run *r, void *user)
-{
-	r->user = user;
-}
-
-void *lq_run_user(const struct lq_run *r)
-{
-	return r->user;
-}
-
-struct lq_stats lq_stats(const struct lq *q)
-{
-	struct heap_node *due = heap_top(&q->delayed);
-	return (struct lq_stats){.lanes = (uint32_t)map_count(q->lanes),
-				 .waiting = q->waiting,
-				 .running = q->running,
-				 .delayed = q->delayed.n,
-				 .next_due_us = due ? due->key : 0};
-}
-
-uint32_t lq_worker_running(const struct lq *q, int worker)
-{
-	return q->workers[worker].running;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Runs, lanes and tenants of the lane queue: found, made and forgotten. */
+ * Runs, lanes, agents and tenants of the lane queue: found, made and forgotten. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,7 +7,8 @@
 #include "common/map.h"
 #include "supervisor/lq_state.h"
 
-#define PRIORITY_US 30000000LL /* a step of priority is worth 30 s of waiting */
+#define FIRST_BUCKETS 256u
+#define BUCKET_LOAD 2u /* records a bucket, at most */
 
 struct lq *lq_new(const struct lq_limits *limits, lq_act_fn *act, void *ctx)
 {
@@ -15,10 +16,12 @@ struct lq *lq_new(const struct lq_limits *limits, lq_act_fn *act, void *ctx)
 	q->limits = *limits;
 	q->act = act;
 	q->ctx = ctx;
-	q->tenants_by_id = map_new();
-	q->lanes = map_new();
-	q->bucket_count = 1024;
-	q->buckets = xcalloc(q->bucket_count, sizeof *q->buckets);
+	q->tenants = map_new();
+	q->agents = map_new();
+	q->pauses = map_new();
+	q->run_bucket_count = q->lane_bucket_count = FIRST_BUCKETS;
+	q->run_buckets = xcalloc(FIRST_BUCKETS, sizeof(void *));
+	q->lane_buckets = xcalloc(FIRST_BUCKETS, sizeof(void *));
 	for (int w = 0; w < LQ_MAX_WORKERS; w++)
 		list_init(&q->workers[w].active);
 	for (unsigned s = 0; s < LIMIT_SLOTS; s++)
@@ -26,52 +29,138 @@ struct lq *lq_new(const struct lq_limits *limits, lq_act_fn *act, void *ctx)
 	return q;
 }
 
-static uint32_t bucket_of(const struct lq *q, struct uuid id)
+/* ---- the two hash tables; their ids come from our own processes, so no keyed hash */
+
+static uint32_t mix(const struct uuid *id, int64_t tenant)
 {
-	uint32_t h;
-	memcpy(&h, id.b + 12, sizeof h); /* the random end of a UUIDv7 */
-	return h & (q->bucket_count - 1);
+	uint64_t a, b;
+	memcpy(&a, id->b, 8);
+	memcpy(&b, id->b + 8, 8);
+	a = (a ^ (uint64_t)tenant * 0x9e3779b97f4a7c15u) * 0xbf58476d1ce4e5b9u;
+	b = (b ^ a >> 32) * 0x94d049bb133111ebu;
+	return (uint32_t)(b >> 32);
 }
 
-struct lq_run *lq_find(const struct lq *q, struct uuid id)
+static struct lq_run **run_bucket(const struct lq *q, const struct uuid *id)
 {
-	struct lq_run *r = q->buckets[bucket_of(q, id)];
-	while (r && !uuid_eq(r->id, id))
-		r = r->bucket_next;
-	return r;
+	return &q->run_buckets[mix(id, 0) & (q->run_bucket_count - 1)];
 }
 
-static void buckets_grow(struct lq *q)
+static struct lane **lane_bucket(const struct lq *q, int64_t tenant,
+				 const struct uuid *session)
 {
-	struct lq_run **old = q->buckets;
-	uint32_t n = q->bucket_count;
-	q->bucket_count *= 2;
-	q->buckets = xcalloc(q->bucket_count, sizeof *q->buckets);
+	return &q->lane_buckets[mix(session, tenant) & (q->lane_bucket_count - 1)];
+}
+
+/* How many buckets for so many records: twice or half of what there is, seldom. */
+static uint32_t bucket_target(uint32_t buckets, uint32_t records)
+{
+	if (records > buckets * BUCKET_LOAD)
+		return buckets * 2;
+	if (buckets > FIRST_BUCKETS && records < buckets * BUCKET_LOAD / 8)
+		return buckets / 2;
+	return buckets;
+}
+
+static void run_buckets_fit(struct lq *q)
+{
+	uint32_t n = q->run_bucket_count, want = bucket_target(n, q->run_count);
+	struct lq_run **old = q->run_buckets;
+	if (want == n)
+		return;
+	q->run_bucket_count = want;
+	q->run_buckets = xcalloc(want, sizeof(void *));
 	for (uint32_t i = 0; i < n; i++)
 		for (struct lq_run *r = old[i], *next; r; r = next) {
+			struct lq_run **at = run_bucket(q, &r->id);
 			next = r->bucket_next;
-			struct lq_run **at = &q->buckets[bucket_of(q, r->id)];
 			r->bucket_next = *at;
 			*at = r;
 		}
 	free(old);
 }
 
-struct slice lq_lane_key(const struct lq_item *it, char buf[24])
+static void lane_buckets_fit(struct lq *q)
 {
-	memcpy(buf, &it->tenant, 8);
-	memcpy(buf + 8, it->session.b, 16);
-	return slice_of(buf, 24);
+	uint32_t n = q->lane_bucket_count, want = bucket_target(n, q->lane_count);
+	struct lane **old = q->lane_buckets;
+	if (want == n)
+		return;
+	q->lane_bucket_count = want;
+	q->lane_buckets = xcalloc(want, sizeof(void *));
+	for (uint32_t i = 0; i < n; i++)
+		for (struct lane *l = old[i], *next; l; l = next) {
+			struct lane **at =
+				lane_bucket(q, l->agent->tenant->id, &l->session);
+			next = l->bucket_next;
+			l->bucket_next = *at;
+			*at = l;
+		}
+	free(old);
 }
 
-struct tenant *lq_tenant_get(struct lq *q, const struct lq_item *it)
+struct lq_run *lq_find(const struct lq *q, struct uuid id)
 {
-	struct slice key = slice_of(&it->tenant, sizeof it->tenant);
-	struct tenant *t = map_get(q->tenants_by_id, key);
+	struct lq_run *r = *run_bucket(q, &id);
+	while (r && !uuid_eq(r->id, id))
+		r = r->bucket_next;
+	return r;
+}
+
+struct lane *lq_lane_find(const struct lq *q, int64_t tenant, const struct uuid *session)
+{
+	struct lane *l = *lane_bucket(q, tenant, session);
+	while (l && !(l->agent->tenant->id == tenant && uuid_eq(l->session, *session)))
+		l = l->bucket_next;
+	return l;
+}
+
+struct lane *lq_lane_next(const struct lq *q, const struct lane *at)
+{
+	uint32_t i = 0;
+	if (at && at->bucket_next)
+		return at->bucket_next;
+	if (at)
+		i = (uint32_t)(lane_bucket(q, at->agent->tenant->id, &at->session) -
+			       q->lane_buckets) +
+		    1;
+	while (i < q->lane_bucket_count && !q->lane_buckets[i])
+		i++;
+	return i < q->lane_bucket_count ? q->lane_buckets[i] : NULL;
+}
+
+/* ---- tenants and agents */
+
+struct agent_key {
+	int64_t tenant;
+	struct uuid id;
+};
+
+static struct slice key_slice(const struct agent_key *k)
+{
+	return slice_of(k, sizeof *k);
+}
+
+struct tenant *lq_tenant_find(const struct lq *q, int64_t tenant)
+{
+	return map_get(q->tenants, slice_of(&tenant, sizeof tenant));
+}
+
+struct agent *lq_agent_find(const struct lq *q, int64_t tenant, const struct uuid *id)
+{
+	struct agent_key key = {tenant, *id};
+	return map_get(q->agents, key_slice(&key));
+}
+
+static struct tenant *tenant_get(struct lq *q, const struct lq_item *it)
+{
+	struct tenant *t = lq_tenant_find(q, it->tenant);
 	if (!t) {
 		t = xcalloc(1, sizeof *t);
 		t->id = it->tenant;
-		map_put(q->tenants_by_id, key, t);
+		t->paused = lq_is_paused(q, LQ_TENANT, t->id, (struct uuid){{0}});
+		list_init(&t->shares);
+		map_put(q->tenants, slice_of(&t->id, sizeof t->id), t);
 	}
 	t->max_running = it->tenant_max_running;
 	t->max_queued = it->tenant_max_queued;
@@ -79,106 +168,175 @@ struct tenant *lq_tenant_get(struct lq *q, const struct lq_item *it)
 	return t;
 }
 
-static struct lane *lane_get(struct lq *q, struct tenant *t, const struct lq_item *it)
+static struct agent *agent_get(struct lq *q, struct tenant *t, const struct uuid *id)
 {
-	char buf[24];
-	struct slice key = lq_lane_key(it, buf);
-	struct lane *l = map_get(q->lanes, key);
-	if (l)
-		return l;
-	l = xcalloc(1, sizeof *l);
-	l->session = it->session;
-	l->tenant = t;
-	l->slot = it->slot & (LIMIT_SLOTS - 1);
-	list_init(&l->waiting);
-	map_put(q->lanes, key, l);
+	struct agent *a = lq_agent_find(q, t->id, id);
+	if (a)
+		return a;
+	struct agent_key key = {t->id, *id};
+	a = xcalloc(1, sizeof *a);
+	a->id = *id;
+	a->tenant = t;
+	a->paused = lq_is_paused(q, LQ_AGENT, t->id, *id);
+	list_init(&a->parts);
+	map_put(q->agents, key_slice(&key), a);
+	return a;
+}
+
+static void tenant_free(struct lq *q, struct tenant *t)
+{
+	list_each (n, &t->shares) {
+		struct share *s = list_entry(n, struct share, node);
+		heap_fini(&s->parts);
+		free(s);
+		q->share_count--;
+	}
+	free(t);
+}
+
+static void tenant_put(struct lq *q, struct tenant *t)
+{
+	if (--t->runs > 0)
+		return;
+	map_take(q->tenants, slice_of(&t->id, sizeof t->id));
+	tenant_free(q, t);
+}
+
+static void agent_put(struct lq *q, struct agent *a)
+{
+	if (--a->runs > 0)
+		return;
+	struct agent_key key = {a->tenant->id, a->id};
+	map_take(q->agents, key_slice(&key));
+	free(a);
+}
+
+/* ---- lanes and runs */
+
+/* The lane a run goes to; a session belongs to one agent for its life. */
+static struct lane *lane_get(struct lq *q, const struct lq_item *it)
+{
+	struct tenant *t = tenant_get(q, it);
+	struct lane *l = lq_lane_find(q, it->tenant, &it->session);
+	if (!l) {
+		l = xcalloc(1, sizeof *l);
+		l->session = it->session;
+		l->agent = agent_get(q, t, &it->agent);
+		l->slot = it->slot & (LIMIT_SLOTS - 1);
+		l->paused = lq_is_paused(q, LQ_LANE, it->tenant, it->session);
+		list_init(&l->waiting);
+		list_init(&l->rest);
+		struct lane **at = lane_bucket(q, it->tenant, &it->session);
+		l->bucket_next = *at;
+		*at = l;
+		q->lane_count++;
+	}
+	l->agent->max_running = it->agent_max_running;
+	l->runs++;
+	l->agent->runs++;
+	t->runs++;
 	return l;
+}
+
+static void lane_put(struct lq *q, struct lane *l)
+{
+	struct agent *a = l->agent;
+	struct tenant *t = a->tenant;
+	if (--l->runs == 0) {
+		struct lane **at = lane_bucket(q, t->id, &l->session);
+		while (*at != l)
+			at = &(*at)->bucket_next;
+		*at = l->bucket_next;
+		q->lane_count--;
+		lane_buckets_fit(q);
+		free(l);
+	}
+	agent_put(q, a);
+	tenant_put(q, t);
+}
+
+static int within(int v, int least, int most)
+{
+	return v < least ? least : v > most ? most : v;
 }
 
 struct lq_run *lq_run_new(struct lq *q, const struct lq_item *it)
 {
 	struct lq_run *r = xcalloc(1, sizeof *r);
-	struct tenant *t = lq_tenant_get(q, it);
 	r->id = it->run;
-	r->lane = lane_get(q, t, it);
-	r->key = it->order_us - it->priority * PRIORITY_US;
+	r->lane = lane_get(q, it);
+	r->order_us = it->order_us;
+	r->priority = (int16_t)within(it->priority, INT16_MIN, INT16_MAX);
+	r->mode = (uint8_t)it->mode & 7;
 	r->worker = LQ_NO_WORKER;
+	lq_run_set_deadline(r, it->deadline_us);
 	list_init(&r->node);
-	r->lane->runs++;
-	t->runs++;
-	if (++q->run_count > q->bucket_count * 2)
-		buckets_grow(q);
-	struct lq_run **at = &q->buckets[bucket_of(q, r->id)];
+	struct lq_run **at = run_bucket(q, &r->id);
 	r->bucket_next = *at;
 	*at = r;
+	q->run_count++;
+	run_buckets_fit(q);
+	lane_buckets_fit(q);
+	lq_agent_judge(q, r->lane->agent); /* the caps may be others now */
+	lq_tenant_judge(q, r->lane->agent->tenant);
 	return r;
-}
-
-static void lane_drop(struct lq *q, struct lane *l)
-{
-	struct lq_item it = {.tenant = l->tenant->id, .session = l->session};
-	char buf[24];
-	map_take(q->lanes, lq_lane_key(&it, buf));
-	free(l);
-}
-
-static void tenant_free(struct tenant *t)
-{
-	for (int w = 0; w < LQ_MAX_WORKERS; w++) {
-		if (t->shares[w])
-			heap_fini(&t->shares[w]->ready);
-		free(t->shares[w]);
-	}
-	free(t);
-}
-
-static void tenant_drop(struct lq *q, struct tenant *t)
-{
-	map_take(q->tenants_by_id, slice_of(&t->id, sizeof t->id));
-	tenant_free(t);
 }
 
 void lq_run_forget(struct lq *q, struct lq_run *r)
 {
-	struct lane *l = r->lane;
-	struct tenant *t = l->tenant;
-	struct lq_run **at = &q->buckets[bucket_of(q, r->id)];
+	struct lq_run **at = run_bucket(q, &r->id);
 	while (*at != r)
 		at = &(*at)->bucket_next;
 	*at = r->bucket_next;
 	q->run_count--;
+	lq_run_spare(r);
+	run_buckets_fit(q);
+	lane_put(q, r->lane);
 	free(r);
-	if (--l->runs == 0)
-		lane_drop(q, l);
-	if (--t->runs == 0)
-		tenant_drop(q, t);
 }
 
-static void free_runs(struct lq *q)
+/* ---- the end */
+
+static void free_lane(struct lane *l)
 {
-	for (uint32_t i = 0; i < q->bucket_count; i++)
-		while (q->buckets[i]) {
-			struct lq_run *r = q->buckets[i];
-			q->buckets[i] = r->bucket_next;
-			free(r);
-		}
+	list_each (n, &l->waiting)
+		free(list_entry(n, struct lq_run, node));
+	list_each (n, &l->rest)
+		free(list_entry(n, struct lq_run, node));
+	free(l->active);
+	free(l);
+}
+
+static void free_agent(struct agent *a)
+{
+	list_each (n, &a->parts) {
+		struct part *p = list_entry(n, struct part, node);
+		heap_fini(&p->ready);
+		free(p);
+	}
+	free(a);
 }
 
 void lq_free(struct lq *q)
 {
 	void *p;
-	size_t it = 0;
-	free_runs(q);
-	while (map_next(q->lanes, &it, NULL, &p))
-		free(p);
-	it = 0;
-	while (map_next(q->tenants_by_id, &it, NULL, &p))
-		tenant_free(p);
+	for (uint32_t i = 0; i < q->lane_bucket_count; i++)
+		for (struct lane *l; (l = q->lane_buckets[i]);) {
+			q->lane_buckets[i] = l->bucket_next;
+			free_lane(l);
+		}
+	for (size_t it = 0; map_next(q->agents, &it, NULL, &p);)
+		free_agent(p);
+	for (size_t it = 0; map_next(q->tenants, &it, NULL, &p);)
+		tenant_free(q, p);
 	for (int w = 0; w < LQ_MAX_WORKERS; w++)
 		heap_fini(&q->workers[w].shares);
-	map_free(q->lanes);
-	map_free(q->tenants_by_id);
-	heap_fini(&q->delayed);
-	free(q->buckets);
+	lq_pauses_free(q);
+	map_free(q->agents);
+	map_free(q->tenants);
+	heap_fini(&q->timers);
+	heap_fini(&q->turns);
+	free(q->run_buckets);
+	free(q->lane_buckets);
 	free(q);
 }

@@ -1,542 +1,336 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The lane queue against a slow model, by a few hundred thousand random events, and by
- * small examples of its promises. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
+ * The lane queue in numbers: memory, fairness between tenants, ageing, how little moves
+ * when the number of workers changes, and that a crowd makes no event slow. */
 #include <malloc.h>
-#include <cmocka.h>
 
-#include "common/crypto.h"
-#include "supervisor/lq.h"
+#include "common/clock.h"
+#include "supervisor/heap.h"
 #include "supervisor/placement.h"
 #include "tests/unit/common/rand.h"
+#include "tests/unit/supervisor/lq_story.h"
 
-#define EVENTS 300000
-#define LANES 240
-#define TENANTS 8
-#define WORKERS 5
-#define RUNS 512 /* at once: above node_waiting + node_running */
+#define CROWD 100000
 
-static const struct lq_limits limits = {
-	.node_running = 14, .node_waiting = 300, .lane_waiting = 7, .worker_running = 4};
+static struct lq_run *crowd[CROWD];
 
-struct mrun {
-	bool used, fused, orphan, crashed, ended;
-	enum lq_state state;
-	int lane, worker;
-	int64_t lane_pos, due_us;
-	struct lq_run *r;
-	struct uuid id;
-};
-struct mlane {
-	int tenant, active;
-	uint32_t slot, runs;
-	int64_t last_pos;
-	struct uuid session;
-};
-struct mtenant {
-	uint32_t cap, most, running, runs;
-};
+/* ---- memory */
 
-static struct {
-	struct lq *q;
-	struct mrun run[RUNS];
-	struct mlane lane[LANES];
-	struct mtenant tenant[TENANTS];
-	bool up[WORKERS], paused;
-	uint32_t held[WORKERS], running, runs;
-	int16_t slots[LIMIT_SLOTS];
-	int64_t now_us, order_us;
-	/* the event under way */
-	enum lq_event_kind kind;
-	struct lq_item *item;
-	int item_lane, answers;
-	struct lq_run *may_start;
-	uint64_t accepted, refused_by_db, ended, claims, fused, refusals[ERR__COUNT];
-} m;
+#ifdef TB_SANITIZED
+size_t __sanitizer_get_current_allocated_bytes(void);
+#endif
 
-static struct mrun *model_of(const struct lq_run *r)
+/* With the allocator's own overhead, but under ASan, which counts what was asked for. */
+static size_t allocated(void)
 {
-	struct uuid id = lq_run_id(r);
-	uint32_t i;
-	memcpy(&i, id.b + 12, sizeof i);
-	assert_true(i < RUNS && m.run[i].used && uuid_eq(m.run[i].id, id));
-	return &m.run[i];
+#ifdef TB_SANITIZED
+	return __sanitizer_get_current_allocated_bytes();
+#else
+	malloc_trim(0);
+	struct mallinfo2 m = mallinfo2();
+	return m.uordblks + m.hblkhd;
+#endif
 }
 
-static struct mrun *head_of(int lane)
+static void fill(bool deadlines)
 {
-	struct mrun *head = NULL;
-	for (int i = 0; i < RUNS; i++) {
-		struct mrun *r = &m.run[i];
-		if (r->used && r->lane == lane && r->state == LQ_WAITING &&
-		    (!head || r->lane_pos < head->lane_pos))
-			head = r;
-	}
-	return head;
-}
-
-static bool has_credit(int w)
-{
-	return w >= 0 && m.up[w] && m.held[w] < limits.worker_running;
-}
-
-static void hold(struct mrun *r, int w)
-{
-	struct mlane *l = &m.lane[r->lane];
-	assert_int_equal(l->active, -1);
-	assert_int_equal(w, m.slots[l->slot]);
-	assert_true(has_credit(w));
-	assert_true(m.running < limits.node_running);
-	assert_true(m.tenant[l->tenant].running < m.tenant[l->tenant].cap);
-	assert_false(m.paused);
-	l->active = (int)(r - m.run);
-	r->worker = w;
-	m.held[w]++;
-	m.running++;
-	m.tenant[l->tenant].running++;
-}
-
-static void let_go(struct mrun *r)
-{
-	struct mlane *l = &m.lane[r->lane];
-	assert_int_equal(l->active, (int)(r - m.run));
-	l->active = -1;
-	m.held[r->worker]--;
-	m.running--;
-	m.tenant[l->tenant].running--;
-	r->worker = LQ_NO_WORKER;
-	r->fused = false;
-}
-
-static enum err expected_refusal(void)
-{
-	const struct mlane *l = &m.lane[m.item_lane];
-	const struct mtenant *t = &m.tenant[l->tenant];
-	if (l->runs - (l->active >= 0) >= limits.lane_waiting)
-		return ERR_LANE_FULL;
-	if (t->runs && t->runs - t->running >= m.item->tenant_max_queued)
-		return ERR_TENANT_FULL;
-	return m.runs - m.running >= limits.node_waiting ? ERR_NODE_FULL : ERR_OK;
-}
-
-static struct mrun *model_add(enum lq_state state)
-{
-	uint32_t i;
-	memcpy(&i, m.item->run.b + 12, sizeof i);
-	struct mrun *r = &m.run[i];
-	struct mlane *l = &m.lane[m.item_lane];
-	assert_false(r->used);
-	*r = (struct mrun){.used = true,
-			   .id = m.item->run,
-			   .lane = m.item_lane,
-			   .state = state,
-			   .worker = LQ_NO_WORKER};
-	r->due_us = m.item->run_at_us > m.now_us ? m.item->run_at_us : 0;
-	r->lane_pos = ++l->last_pos;
-	l->runs++;
-	m.runs++;
-	m.tenant[l->tenant].runs++;
-	m.tenant[l->tenant].cap = m.item->tenant_max_running;
-	return r;
-}
-
-static void model_drop(struct mrun *r)
-{
-	struct mlane *l = &m.lane[r->lane];
-	if (l->active == (int)(r - m.run))
-		let_go(r);
-	l->runs--;
-	m.runs--;
-	m.tenant[l->tenant].runs--;
-	r->used = false;
-}
-
-static void act(void *ctx, const struct lq_action *a)
-{
-	struct mrun *r;
-	assert_ptr_equal(ctx, &m);
-	switch (a->kind) {
-	case LQ_DO_REFUSE:
-		assert_int_equal(m.kind, LQ_ENQUEUE);
-		assert_int_equal(a->error, expected_refusal());
-		assert_true(a->error != ERR_OK);
-		assert_ptr_equal(a->arg, m.item);
-		m.answers++;
-		m.refusals[a->error]++;
-		break;
-	case LQ_DO_ENQUEUE:
-		assert_int_equal(m.kind, LQ_ENQUEUE);
-		assert_int_equal(expected_refusal(), ERR_OK);
-		assert_ptr_equal(a->arg, m.item);
-		m.answers++;
-		m.accepted++;
-		r = model_add(LQ_ENQUEUEING);
-		r->r = a->run;
-		lq_run_set_user(a->run, r);
-		if (a->worker == LQ_NO_WORKER)
-			break;
-		assert_int_equal(m.lane[r->lane].runs, 1);
-		assert_true(m.item->run_at_us <= m.now_us);
-		hold(r, a->worker);
-		r->fused = true;
-		m.fused++;
-		break;
-	case LQ_DO_CLAIM:
-		r = model_of(a->run);
-		assert_int_equal(r->state, LQ_WAITING);
-		assert_ptr_equal(r, head_of(r->lane));
-		assert_int_equal(a->crashed, r->crashed);
-		hold(r, a->worker);
-		r->state = LQ_CLAIMING;
-		r->r = a->run;
-		m.claims++;
-		break;
-	case LQ_DO_START:
-		r = model_of(a->run);
-		assert_ptr_equal(a->run, m.may_start);
-		assert_int_equal(a->worker, r->worker);
-		assert_true(m.up[r->worker]);
-		m.may_start = NULL;
-		m.answers++;
-		break;
+	for (uint32_t i = 0; i < CROWD; i++) {
+		struct lq_item it = item(1, i);
+		it.slot = i;
+		it.deadline_us = deadlines ? it.order_us + 60 * SECOND : 0;
+		crowd[i] = accept_run(it);
 	}
 }
 
-static void step(struct lq_event e)
+static void measure(bool deadlines)
 {
-	m.kind = e.kind;
-	m.answers = 0;
-	lq_step(m.q, &e);
-	assert_null(m.may_start);
-	if (e.kind == LQ_ENQUEUE)
-		assert_int_equal(m.answers, 1);
+	begin(1, 1);
+	struct lq_run *holds = accept_run(item(2, 1)); /* the node's only credit */
+	size_t before = allocated();
+	fill(deadlines);
+	size_t each = (allocated() - before) / CROWD;
+	size_t said = lq_stats(q).bytes / CROWD;
+	printf("%zu B a queued run%s, lq_stats says %zu\n", each,
+	       deadlines ? " with a deadline" : "", said);
+	assert_in_range(each, 100, 256);
+	assert_in_range(said, each * 8 / 10, each * 14 / 10);
+	for (uint32_t i = 0; i < CROWD; i++)
+		tell(LQ_GONE, crowd[i]);
+	struct lq_stats s = lq_stats(q);
+	assert_int_equal(s.runs, 1);
+	assert_int_equal(s.lanes, 1);
+	assert_int_equal(s.tenants, 1);
+	assert_int_equal(s.waiting, 0);
+	assert_int_equal(s.next_due_us, 0);
+	/* The tables of ids and the heaps shrink as well, tenant 1 is forgotten; malloc
+	 * keeps a few chunks at hand. */
+	size_t after = allocated();
+	printf("%zu B before, %zu B after\n", before, after);
+	assert_true(after <= before + 16384);
+	tell(LQ_ENDED, holds);
+	assert_int_equal(lq_stats(q).runs, 0);
+	lq_free(q);
 }
 
-/* ---- what is looked at after events */
-
-/* Nothing that may start is left lying. */
-static void check_no_waste(void)
-{
-	bool has_waiting[LANES] = {false};
-	if (m.paused || m.running >= limits.node_running)
-		return;
-	for (int i = 0; i < RUNS; i++)
-		if (m.run[i].used && m.run[i].state == LQ_WAITING)
-			has_waiting[m.run[i].lane] = true;
-	for (int i = 0; i < LANES; i++) {
-		struct mlane *l = &m.lane[i];
-		struct mtenant *t = &m.tenant[l->tenant];
-		if (has_waiting[i] && l->active < 0 && has_credit(m.slots[l->slot]) &&
-		    t->running < t->cap)
-			fail_msg("lane %d of tenant %d could start", i, l->tenant);
-	}
-}
-
-static void check_all(void)
-{
-	uint32_t waiting = 0, delayed = 0, lanes = 0;
-	int64_t due = 0;
-	for (int i = 0; i < RUNS; i++) {
-		struct mrun *r = &m.run[i];
-		if (!r->used)
-			continue;
-		struct lq_run *found = lq_find(m.q, r->id);
-		assert_non_null(found);
-		assert_ptr_equal(model_of(found), r);
-		assert_int_equal(lq_run_state(found), r->state);
-		assert_int_equal(lq_run_worker(found), r->worker);
-		assert_int_equal(lq_run_tenant(found), m.lane[r->lane].tenant + 1);
-		assert_int_equal(lq_run_slot(found), m.lane[r->lane].slot);
-		assert_true(uuid_eq(lq_run_session(found), m.lane[r->lane].session));
-		waiting += r->state == LQ_WAITING;
-		delayed += r->state == LQ_DELAYED;
-		if (r->state == LQ_DELAYED && (!due || r->due_us < due))
-			due = r->due_us;
-	}
-	for (int i = 0; i < LANES; i++)
-		lanes += m.lane[i].runs > 0;
-	struct lq_stats s = lq_stats(m.q);
-	assert_int_equal(s.waiting, waiting);
-	assert_int_equal(s.delayed, delayed);
-	assert_int_equal(s.running, m.running);
-	assert_int_equal(s.lanes, lanes);
-	assert_int_equal(s.next_due_us, due);
-	for (int w = 0; w < WORKERS; w++)
-		assert_int_equal(lq_worker_running(m.q, w), m.held[w]);
-}
-
-/* ---- events */
-
-static struct mrun *pick(enum lq_state a, enum lq_state b)
-{
-	uint32_t start = rand_below(RUNS);
-	for (uint32_t i = 0; i < RUNS; i++) {
-		struct mrun *r = &m.run[(start + i) % RUNS];
-		if (r->used && (r->state == a || r->state == b))
-			return r;
-	}
-	return NULL;
-}
-
-static struct lq_item new_item(void)
-{
-	uint32_t i = 0, lane = rand_chance(30) ? rand_below(8) : rand_below(LANES);
-	const struct mlane *l = &m.lane[lane];
-	struct lq_item it = {.session = l->session,
-			     .tenant = l->tenant + 1,
-			     .slot = l->slot,
-			     .priority = (int)rand_below(201) - 100,
-			     .order_us = ++m.order_us,
-			     .tenant_max_running = 1 + rand_below(3),
-			     .tenant_max_queued = 10 + rand_below(60),
-			     .tenant_weight = rand_below(4)};
-	while (m.run[i].used)
-		i++;
-	rand_bytes(it.run.b, 12);
-	memcpy(it.run.b + 12, &i, 4);
-	if (rand_chance(80)) /* caps move now and then only */
-		it.tenant_max_running = m.tenant[l->tenant].most;
-	else
-		m.tenant[l->tenant].most = it.tenant_max_running;
-	if (rand_chance(10))
-		it.run_at_us = m.now_us + 1 + rand_below(2000);
-	m.item_lane = (int)lane;
-	return it;
-}
-
-static void do_enqueue(void)
-{
-	struct lq_item it = new_item();
-	m.item = &it;
-	step((struct lq_event){
-		.kind = LQ_ENQUEUE, .item = &it, .now_us = m.now_us, .arg = &it});
-}
-
-static void do_load(void)
-{
-	struct lq_item it = new_item();
-	bool ran = rand_chance(30);
-	if (m.runs >= limits.node_waiting)
-		return;
-	m.item = &it;
-	struct mrun *r = model_add(LQ_WAITING);
-	it.lane_pos = r->lane_pos;
-	if (ran)
-		r->due_us = 0;
-	if (r->due_us)
-		r->state = LQ_DELAYED;
-	m.accepted++;
-	step((struct lq_event){
-		.kind = LQ_LOADED, .item = &it, .now_us = m.now_us, .ran = ran});
-}
-
-/* T0 or T1 of a run comes back. */
-static void do_commit(bool kind)
-{
-	struct mrun *r = pick(LQ_ENQUEUEING, LQ_CLAIMING);
-	if (!r)
-		return;
-	r->r = lq_find(m.q, r->id);
-	struct lq_event e = {.run = r->r, .lane_pos = r->lane_pos};
-	bool orphan = r->orphan, was_fused = r->fused;
-	r->orphan = false;
-	if (rand_chance(kind ? 0 : 8)) {
-		e.kind = r->state == LQ_CLAIMING ? LQ_UNCLAIMED : LQ_REFUSED;
-		e.gone = e.kind == LQ_REFUSED || rand_chance(50);
-		if (e.gone) {
-			m.refused_by_db++;
-			model_drop(r);
-		} else {
-			let_go(r);
-			r->state = LQ_WAITING;
-		}
-		step(e);
-		return;
-	}
-	e.kind = r->state == LQ_CLAIMING ? LQ_CLAIMED : LQ_COMMITTED;
-	e.started = was_fused && rand_chance(90);
-	if (e.kind == LQ_CLAIMED)
-		r->crashed = false;
-	if (!orphan && (e.kind == LQ_CLAIMED || e.started)) {
-		r->state = LQ_RUNNING;
-		m.may_start = r->r;
-	} else {
-		if (e.kind == LQ_CLAIMED || was_fused)
-			let_go(r);
-		r->state = e.kind == LQ_COMMITTED && r->due_us ? LQ_DELAYED : LQ_WAITING;
-	}
-	step(e);
-}
-
-static void do_end(enum lq_state state)
-{
-	struct mrun *r = pick(state, state);
-	if (!r)
-		return;
-	struct lq_event e = {.kind = LQ_ENDED, .run = lq_find(m.q, r->id)};
-	m.ended++;
-	model_drop(r);
-	step(e);
-	assert_null(lq_find(m.q, r->id));
-}
-
-static void do_lose(void)
-{
-	struct mrun *r = pick(LQ_RUNNING, LQ_RUNNING);
-	if (!r)
-		return;
-	let_go(r);
-	r->state = LQ_WAITING;
-	step((struct lq_event){.kind = LQ_LOST, .run = lq_find(m.q, r->id)});
-}
-
-static void do_slots(void)
-{
-	int ups[WORKERS], n = 0;
-	for (int w = 0; w < WORKERS; w++)
-		if (m.up[w])
-			ups[n++] = w;
-	placement_compute(ups, n, m.slots);
-	if (rand_chance(20)) /* and worse deals than the real one */
-		for (int i = 0; i < 1000; i++)
-			m.slots[rand_below(LIMIT_SLOTS)] =
-				(int16_t)((int)rand_below(WORKERS + 1) - 1);
-	step((struct lq_event){.kind = LQ_SLOTS, .slots = m.slots});
-}
-
-static void do_worker(int w)
-{
-	m.up[w] = !m.up[w];
-	for (int i = 0; i < RUNS && !m.up[w]; i++) {
-		struct mrun *r = &m.run[i];
-		if (!r->used || r->worker != w)
-			continue;
-		if (r->state == LQ_RUNNING) {
-			let_go(r);
-			r->state = LQ_WAITING;
-			r->crashed = true;
-		} else {
-			r->orphan = true;
-		}
-	}
-	step((struct lq_event){.kind = m.up[w] ? LQ_WORKER_UP : LQ_WORKER_DOWN,
-			       .worker = w});
-	if (rand_chance(70))
-		do_slots();
-}
-
-static void do_tick(int64_t by_us)
-{
-	m.now_us += by_us;
-	for (int i = 0; i < RUNS; i++) {
-		struct mrun *r = &m.run[i];
-		if (r->used && r->state == LQ_DELAYED && r->due_us <= m.now_us) {
-			r->state = LQ_WAITING;
-			r->due_us = 0;
-		}
-	}
-	step((struct lq_event){.kind = LQ_TICK, .now_us = m.now_us});
-}
-
-static void do_pause(bool pause)
-{
-	m.paused = pause;
-	step((struct lq_event){.kind = pause ? LQ_PAUSE : LQ_RESUME});
-}
-
-/* load: how many of a thousand events are new runs; the queue settles at about 250. */
-static void do_random(int load)
-{
-	int n = (int)rand_below(1000);
-	if (n < load)
-		do_enqueue();
-	else if (n < 640)
-		do_commit(false);
-	else if (n < 900)
-		do_end(LQ_RUNNING);
-	else if (n < 910)
-		do_end(rand_chance(50) ? LQ_WAITING : LQ_DELAYED);
-	else if (n < 930)
-		do_lose();
-	else if (n < 934)
-		do_worker((int)rand_below(WORKERS));
-	else if (n < 936)
-		do_slots();
-	else if (n < 975)
-		do_tick(rand_below(300));
-	else if (n < 980)
-		do_load();
-	else
-		do_pause(rand_chance(30));
-}
-
-static void begin(void)
-{
-	memset(&m, 0, sizeof m);
-	m.q = lq_new(&limits, act, &m);
-	m.now_us = m.order_us = 1000000000;
-	for (int i = 0; i < LANES; i++) {
-		m.lane[i] = (struct mlane){.tenant = i % TENANTS,
-					   .active = -1,
-					   .slot = rand_below(LIMIT_SLOTS)};
-		rand_bytes(m.lane[i].session.b, 16);
-	}
-	for (int i = 0; i < TENANTS; i++)
-		m.tenant[i].most = 2;
-	memset(m.slots, 0xff, sizeof m.slots);
-}
-
-static void drain(void)
-{
-	for (int w = 0; w < WORKERS; w++)
-		if (!m.up[w])
-			do_worker(w);
-	do_slots();
-	for (unsigned i = 0; i < LIMIT_SLOTS; i++)
-		m.slots[i] = (int16_t)(i % WORKERS);
-	step((struct lq_event){.kind = LQ_SLOTS, .slots = m.slots});
-	do_pause(false);
-	do_tick(1000000);
-	for (int i = 0; i < 100 * RUNS && m.runs; i++) {
-		do_tick(1);
-		do_commit(true);
-		do_end(LQ_RUNNING);
-		check_no_waste();
-	}
-}
-
-static void test_model(void **state)
+static void test_memory_of_a_queued_run(void **state)
 {
 	(void)state;
-	static const int loads[] = {50, 250, 410};
-	begin();
-	for (int i = 0; i < EVENTS; i++) {
-		do_random(loads[i / 10000 % 3]);
-		check_no_waste();
-		if (i % 16 == 0)
-			check_all();
+	measure(false);
+	measure(true);
+}
+
+/* ---- fairness */
+
+#define TENANTS 4
+
+/* Every tenant keeps `lanes` lanes waiting; runs end in order of start. Counts starts. */
+static void dispatch(uint32_t node, uint32_t per_worker, int dispatches,
+		     const uint32_t weight[TENANTS], int started[TENANTS])
+{
+	static struct lq_run *running[64];
+	static const uint32_t lanes = 40;
+	int n = 0, at = 0;
+	uint32_t lane = 0;
+	begin(node, per_worker);
+	step((struct lq_event){.kind = LQ_HOLD});
+	for (int t = 0; t < TENANTS; t++)
+		for (uint32_t i = 0; i < lanes; i++) {
+			struct lq_item it = item(t + 1, ++lane);
+			it.slot = lane;
+			it.tenant_weight = weight[t];
+			accept_run(it);
+		}
+	memset(started, 0, TENANTS * sizeof *started);
+	step((struct lq_event){.kind = LQ_RELEASE});
+	for (int i = 0; i < dispatches;) {
+		for (int k = 0; k < done_n; k++, i++) {
+			assert_int_equal(done[k].kind, LQ_DO_CLAIM);
+			running[n++ % 64] = done[k].run;
+			started[lq_run_tenant(done[k].run) - 1]++;
+		}
+		struct lq_run *r = running[at++ % 64];
+		claimed(r);
+		int64_t t = lq_run_tenant(r);
+		struct lq_item it = item(t, ++lane);
+		it.slot = lq_run_slot(r);
+		it.tenant_weight = weight[t - 1];
+		accept_run(it);
+		assert_quiet();
+		tell(LQ_ENDED, r);
+		assert_true(done_n > 0);
 	}
-	drain();
-	check_all();
-	assert_int_equal(m.runs, 0);
-	assert_int_equal(m.accepted, m.ended + m.refused_by_db);
-	printf("accepted %" PRIu64 ", claims %" PRIu64 ", fused starts %" PRIu64 "\n",
-	       m.accepted, m.claims, m.fused);
-	assert_true(m.claims > 1000 && m.fused > 100);
-	assert_true(m.refusals[ERR_LANE_FULL] && m.refusals[ERR_TENANT_FULL] &&
-		    m.refusals[ERR_NODE_FULL]);
-	lq_free(m.q);
+	lq_free(q);
+}
+
+static void assert_weighted(uint32_t node, uint32_t per_worker)
+{
+	static const uint32_t weight[TENANTS] = {1, 2, 3, 10};
+	int started[TENANTS];
+	dispatch(node, per_worker, 10000, weight, started);
+	for (int t = 0; t < TENANTS; t++) {
+		int fair = 10000 * (int)weight[t] / 16;
+		assert_in_range(started[t], fair * 9 / 10, fair * 11 / 10);
+	}
+}
+
+static void test_weights_within_a_tenth(void **state)
+{
+	(void)state;
+	assert_weighted(1, 1);   /* the node is what is short */
+	assert_weighted(100, 4); /* the workers are */
+	assert_weighted(6, 4);   /* both */
+}
+
+/* A tenant whose lanes live on a crowded worker too is not starved there for what it
+ * gets on a quiet one, nor does its weight change. */
+static void test_quiet_worker_costs_nothing_on_a_crowded_one(void **state)
+{
+	(void)state;
+	int started[3] = {0};
+	begin(100, 1);
+	step((struct lq_event){.kind = LQ_HOLD});
+	for (uint32_t i = 0; i < 3000; i++) {
+		struct lq_item a = item(1, i), quiet = item(1, 10000 + i), b = item(2, i);
+		a.tenant_weight = quiet.tenant_weight = 1;
+		b.tenant_weight = 3;
+		quiet.slot = 1;
+		accept_run(a);
+		accept_run(quiet);
+		accept_run(b);
+	}
+	step((struct lq_event){.kind = LQ_RELEASE});
+	struct lq_run *on[2] = {NULL, NULL};
+	for (int i = 0; i < done_n; i++)
+		on[done[i].worker] = done[i].run;
+	for (int i = 0; i < 1000; i++) {
+		for (int k = 0; k < 2; k++) { /* the quiet one is twice as quick */
+			claimed(on[1]);
+			tell(LQ_ENDED, on[1]);
+			on[1] = done[0].run;
+		}
+		started[lq_run_tenant(on[0])]++;
+		claimed(on[0]);
+		tell(LQ_ENDED, on[0]);
+		on[0] = done[0].run;
+	}
+	assert_in_range(started[1], 225, 275);
+	assert_in_range(started[2], 675, 825);
+	lq_free(q);
+}
+
+/* Whatever comes later with a priority higher by dp, a ready run waits at most for what
+ * was accepted in the dp * 30 s after it. */
+static void test_nothing_starves(void **state)
+{
+	(void)state;
+	begin(1, 1);
+	struct lq_run *running = accept_run(item(1, 1));
+	struct lq_item low = item(1, 2);
+	low.priority = -2;
+	struct lq_run *r = accept_run(low);
+	int starts = 0;
+	for (uint32_t lane = 3; lq_run_state(r) == LQ_S_WAITING; starts++) {
+		order_us += SECOND; /* one a second comes, one a second goes */
+		struct lq_item it = item(1, lane++);
+		it.priority = 3;
+		accept_run(it);
+		if (lq_run_state(running) == LQ_S_CLAIMING)
+			claimed(running);
+		tell(LQ_ENDED, running);
+		running = done[0].run;
+	}
+	assert_in_range(starts, 140, 151); /* dp = 5 */
+	lq_free(q);
+}
+
+/* The same between tenants: a crowd in front of the only tenant's only run. */
+static void test_single_run_passes_the_crowd(void **state)
+{
+	(void)state;
+	begin(1, 1);
+	struct lq_run *running = accept_run(item(1, 1));
+	for (uint32_t i = 2; i < 2000; i++)
+		accept_run(item(1, i));
+	for (int t = 2; t < 12; t++) {
+		struct lq_run *single = accept_run(item(t, 1));
+		for (int i = 0; i < 2 && lq_run_state(single) == LQ_S_WAITING; i++) {
+			if (lq_run_state(running) == LQ_S_CLAIMING)
+				claimed(running);
+			tell(LQ_ENDED, running);
+			running = done[0].run;
+		}
+		assert_int_equal(lq_run_state(single), LQ_S_CLAIMING);
+	}
+	lq_free(q);
+}
+
+/* ---- the number of workers changes */
+
+static int up_to(int n, int16_t out[LIMIT_SLOTS])
+{
+	int ordinals[LQ_MAX_WORKERS];
+	for (int i = 0; i < n; i++)
+		ordinals[i] = i;
+	placement_compute(ordinals, n, out);
+	return n;
+}
+
+static void assert_scale(int from, int to)
+{
+	int16_t before[LIMIT_SLOTS], after[LIMIT_SLOTS];
+	int moved = 0, yields = 0;
+	struct lq_run *run[1024];
+	begin(100000, 100000);
+	up_to(from, before);
+	up_to(to, after);
+	for (int w = 0; w < 62; w++)
+		worker(LQ_WORKER_UP, w);
+	step((struct lq_event){.kind = LQ_SLOTS, .slots = before});
+	for (uint32_t i = 0; i < 1024; i++) {
+		struct lq_item it = item(1, i);
+		it.slot = i * 4;
+		it.tenant_max_running = 5000;
+		run[i] = accept_run(it);
+		assert_int_equal(lq_run_worker(run[i]), before[it.slot]);
+	}
+	step((struct lq_event){.kind = LQ_SLOTS, .slots = after});
+	for (int i = 0; i < done_n; i++, yields++) {
+		uint32_t slot = lq_run_slot(done[i].run);
+		assert_int_equal(done[i].kind, LQ_DO_YIELD);
+		assert_int_not_equal(before[slot], after[slot]);
+		/* to a worker that is new, or from one that went: no other moves */
+		assert_true(to > from ? after[slot] >= from : before[slot] >= to);
+	}
+	for (uint32_t i = 0; i < 1024; i++)
+		moved += before[i * 4] != after[i * 4];
+	assert_int_equal(yields, moved);
+	int most = to > from ? to : from, gone = to > from ? to - from : from - to;
+	assert_in_range(moved, 1024 * gone / most * 7 / 10,
+			1024 * gone / most * 13 / 10 + 8);
+	lq_free(q);
+}
+
+static void test_scaling_moves_only_what_must(void **state)
+{
+	(void)state;
+	assert_scale(4, 5);
+	assert_scale(5, 4);
+	assert_scale(2, 16);
+	assert_scale(16, 1);
+	assert_scale(16, 17);
+}
+
+/* ---- a crowd that cannot start costs the others nothing */
+
+static int64_t cost_of_a_run(uint32_t tenants, uint32_t agents)
+{
+	int64_t begun = clock_mono_us();
+	struct uuid agent = {{9}};
+	for (uint32_t i = 0; i < 2000; i++) {
+		struct lq_item it = item(1 + i % tenants, 3000000 + i);
+		uint32_t a = i % agents;
+		memcpy(agent.b + 4, &a, 4);
+		it.agent = agent;
+		it.slot = i;
+		struct lq_run *r = accept_run(it);
+		if (lq_run_state(r) == LQ_S_RUNNING)
+			tell(LQ_ENDED, r);
+		else
+			tell(LQ_GONE, r);
+	}
+	return clock_mono_us() - begun;
+}
+
+static void test_saturated_groups_are_never_scanned(void **state)
+{
+	(void)state;
+	begin(100000, 100000);
+	int64_t empty = cost_of_a_run(1000, 1000);
+	for (uint32_t i = 0; i < CROWD; i++) { /* 50 runs each for 2000 capped tenants */
+		struct lq_item it = item(100000 + i % 2000, i);
+		it.slot = i;
+		it.tenant_max_running = 1;
+		accept_run(it);
+	}
+	assert_int_equal(lq_stats(q).running, 2000);
+	int64_t crowded = cost_of_a_run(1000, 1000);
+	printf("2000 runs: %" PRId64 " us alone, %" PRId64 " us in a crowd of %d\n",
+	       empty, crowded, CROWD);
+	/* A scan of the crowd would cost 2000 * 100000 looks, seconds. */
+	assert_true(crowded < 20 * empty + 200000);
+	lq_free(q);
 }
 
 int main(void)
 {
 	crypto_init();
-	rand_begin();
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_model)};
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_memory_of_a_queued_run),
+		cmocka_unit_test(test_weights_within_a_tenth),
+		cmocka_unit_test(test_quiet_worker_costs_nothing_on_a_crowded_one),
+		cmocka_unit_test(test_nothing_starves),
+		cmocka_unit_test(test_single_run_passes_the_crowd),
+		cmocka_unit_test(test_scaling_moves_only_what_must),
+		cmocka_unit_test(test_saturated_groups_are_never_scanned),
+	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

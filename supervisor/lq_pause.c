@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What is paused: a set, so that tenants, agents and lanes without runs can be; those
+ * with runs know it themselves as well. */
+#include <stdlib.h>
+
+#include "common/alloc.h"
+#include "common/map.h"
+#include "supervisor/lq_state.h"
+
+struct pause_key {
+	int64_t scope, tenant;
+	struct uuid id;
+};
+
+/* The ids that the scope does not need are left out of the key. */
+static struct pause_key key_of(enum lq_scope scope, int64_t tenant, struct uuid id)
+{
+	return (struct pause_key){
+		scope, scope == LQ_NODE ? 0 : tenant,
+		scope == LQ_AGENT || scope == LQ_LANE ? id : (struct uuid){{0}}};
+}
+
+static struct slice slice_of_key(const struct pause_key *k)
+{
+	return slice_of(k, sizeof *k);
+}
+
+static void tell_tenant(struct lq *q, const struct lq_event *e, bool paused)
+{
+	struct tenant *t = lq_tenant_find(q, e->tenant);
+	if (!t)
+		return;
+	t->paused = paused;
+	lq_tenant_judge(q, t);
+}
+
+static void tell_agent(struct lq *q, const struct lq_event *e, bool paused)
+{
+	struct agent *a = lq_agent_find(q, e->tenant, &e->id);
+	if (!a)
+		return;
+	a->paused = paused;
+	lq_agent_judge(q, a);
+}
+
+static void tell_lane(struct lq *q, const struct lq_event *e, bool paused)
+{
+	struct lane *l = lq_lane_find(q, e->tenant, &e->id);
+	if (!l)
+		return;
+	l->paused = paused;
+	lq_lane_judge(q, l);
+}
+
+static void tell(struct lq *q, const struct lq_event *e)
+{
+	bool paused = lq_is_paused(q, e->scope, e->tenant, e->id);
+	if (e->scope == LQ_NODE)
+		q->paused = paused;
+	else if (e->scope == LQ_TENANT)
+		tell_tenant(q, e, paused);
+	else if (e->scope == LQ_AGENT)
+		tell_agent(q, e, paused);
+	else
+		tell_lane(q, e, paused);
+}
+
+void lq_pause_set(struct lq *q, const struct lq_event *e)
+{
+	struct pause_key key = key_of(e->scope, e->tenant, e->id);
+	struct lq_pause *p = xmalloc(sizeof *p);
+	*p = (struct lq_pause){e->scope, key.tenant, key.id};
+	free(map_put(q->pauses, slice_of_key(&key), p));
+	tell(q, e);
+}
+
+void lq_pause_clear(struct lq *q, const struct lq_event *e)
+{
+	struct pause_key key = key_of(e->scope, e->tenant, e->id);
+	free(map_take(q->pauses, slice_of_key(&key)));
+	tell(q, e);
+}
+
+void lq_pauses_free(struct lq *q)
+{
+	void *p;
+	for (size_t it = 0; map_next(q->pauses, &it, NULL, &p);)
+		free(p);
+	map_free(q->pauses);
+}
+
+void lq_each_pause(const struct lq *q, bool (*fn)(void *ctx, const struct lq_pause *p),
+		   void *ctx)
+{
+	void *p;
+	for (size_t it = 0; map_next(q->pauses, &it, NULL, &p);)
+		if (!fn(ctx, p))
+			return;
+}
+
+bool lq_is_paused(const struct lq *q, enum lq_scope scope, int64_t tenant, struct uuid id)
+{
+	struct pause_key key = key_of(scope, tenant, id);
+	return map_count(q->pauses) > 0 && map_get(q->pauses, slice_of_key(&key));
+}
