@@ -14,6 +14,6 @@ enum {
 extern const struct pg_stmt supervisor_sql[SQL__COUNT];
 
 /* The newest migration this build knows. */
-#define SCHEMA_VERSION 10
+#define SCHEMA_VERSION 11
 
 #endif
