@@ -70,14 +70,13 @@ static void settle_unknown(struct run *r)
 
 enum step_verdict step_resume(struct run *r)
 {
-	const struct message *answer = resume_answer(r);
 	size_t open = 0;
 	resume_calls(r);
 	for (size_t i = 0; i < r->call_count; i++)
 		open += !r->calls[i].settled;
-	if (!answer || (r->call_count && !open))
+	if (!open && (r->call_count || resume_is_followed(r)))
 		return ask_again(r);
-	if (!r->call_count) { /* the answer stands, perhaps only the end is missing */
+	if (!open) { /* the answer stands, perhaps only the end is missing */
 		r->step = STEP_MERGED;
 		return STEP_MORE;
 	}
