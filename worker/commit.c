@@ -8,7 +8,7 @@
 #include "common/alloc.h"
 #include "common/clock.h"
 #include "common/json.h"
-#include "worker/emit.h"
+#include "worker/outcome.h"
 #include "worker/run.h"
 #include "worker/tools/registry.h"
 
@@ -193,7 +193,7 @@ static void result_message(struct run *r, const struct run_call *c)
 	json_kv_str(&o, "callId", c->id);
 	json_kv_str(&o, "name", c->name);
 	json_kv_bool(&o, "isError", c->failed);
-	json_kv_str(&o, "text", c->output);
+	json_kv_str(&o, "text", c->said.p ? c->said : c->output);
 	json_obj_end(&o);
 	json_arr_end(&o);
 	json_obj_end(&o);
@@ -229,7 +229,7 @@ void commit_call(struct run *r, size_t call, const char *state)
 	c->settling = true;
 }
 
-void commit_unknown(struct run *r, size_t call, const char *text)
+void commit_void(struct run *r, size_t call, const char *state, const char *text)
 {
 	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
 	struct run_call *c = &r->calls[call];
@@ -239,7 +239,8 @@ void commit_unknown(struct run *r, size_t call, const char *text)
 	json_obj_end(&o);
 	c->output = kept(r, &b);
 	c->failed = true;
-	call_row(r, call, "unknown");
+	c->said = slice_str(text);
+	call_row(r, call, state);
 	call_event(r, call, "error");
 	result_message(r, c);
 	c->settling = true;
@@ -255,7 +256,7 @@ static void error_event(struct run *r)
 	json_kv_cstr(&o, "error", r->failure_text);
 	json_key(&o, "metadata");
 	json_obj(&o);
-	json_kv_cstr(&o, "code", err_code(r->failure));
+	json_kv_cstr(&o, "code", run_code(r));
 	json_obj_end(&o);
 	json_obj_end(&o);
 	struct slice body = kept(r, &b);
@@ -272,7 +273,7 @@ static void last_event(struct run *r, enum run_result result)
 	json_obj(&o);
 	json_kv_cstr(&o, "result", result_word(result));
 	if (r->failure)
-		json_kv_cstr(&o, "code", err_code(r->failure));
+		json_kv_cstr(&o, "code", run_code(r));
 	json_kv_i64(&o, "steps", r->step_no);
 	json_kv_i64(&o, "toolCalls", r->calls_made);
 	json_kv_i64(&o, "tokensIn", r->tokens_in);
@@ -290,68 +291,37 @@ void commit_end(struct run *r, enum run_result result)
 	last_event(r, result);
 	r->result = result;
 	r->commit.has_end = 1;
-	r->commit.end =
-		(struct commit_end){.result = result,
-				    .code = r->failure ? err_code(r->failure) : NULL,
-				    .error = r->failure ? r->failure_text : NULL,
-				    .steps = r->step_no,
-				    .tool_calls = r->calls_made,
-				    .tokens_in = r->tokens_in,
-				    .tokens_out = r->tokens_out};
+	r->commit.end = (struct commit_end){.result = result,
+					    .code = r->failure ? run_code(r) : NULL,
+					    .error = r->failure ? r->failure_text : NULL,
+					    .steps = r->step_no,
+					    .tool_calls = r->calls_made,
+					    .tokens_in = r->tokens_in,
+					    .tokens_out = r->tokens_out};
 }
 
-/* ---- the outcome */
-
-/* The cache follows the database: what this commit appended is what the next run finds.
- */
-static void append_to_session(struct run *r, int64_t head_seq)
+void commit_retry(struct run *r, int64_t run_at_us, enum err why)
 {
-	const struct commit *c = &r->commit;
-	int64_t seq = head_seq - (int64_t)c->message_count;
-	r->head_seq = head_seq;
-	if (r->session->fence != r->fence)
-		return;
-	if (r->session->head_seq != seq) {
-		session_clear(r->session);
-		return;
-	}
-	for (size_t i = 0; i < c->message_count; i++)
-		session_add(r->session, ++seq, slice_str(c->messages[i].role),
-			    c->messages[i].step, r->id, c->messages[i].content);
+	r->commit.has_retry = 1;
+	r->commit.retry = (struct commit_retry){.run_at_us = run_at_us,
+						.code = err_code(why),
+						.error = r->failure_text,
+						.active_ms = run_active_ms(r)};
 }
 
-static void settle_calls(struct run *r, enum commit_outcome o)
+void commit_take(struct run *r)
 {
-	for (size_t i = 0; i < r->call_count; i++) {
-		r->calls[i].settled |= r->calls[i].settling && o == COMMIT_LANDED;
-		r->calls[i].settling = false;
-	}
-}
-
-static void on_decided(void *arg, enum commit_outcome o, int64_t head_seq, int64_t at_us)
-{
-	struct run *r = arg;
-	r->committing = false;
-	r->outcome = o;
-	settle_calls(r, o);
-	if (o == COMMIT_LANDED) {
-		r->answer_stored = true;
-		r->commit_no++;
-		r->ended_us = at_us ? at_us : clock_real_us();
-		append_to_session(r, head_seq);
-		for (size_t i = 0; i < r->commit.event_count; i++)
-			emit_durable(r, &r->commit.events[i]);
-	} else {
-		r->ev_seq = r->ev_base; /* its events never were */
-		r->lost = o == COMMIT_STALE;
-	}
-	run_wake(r);
+	r->commit.take = r->take;
+	r->take = 0;
 }
 
 void commit_submit(struct run *r)
 {
+	struct commit *c = &r->commit;
+	/* A run that took its worker down and gets on is no suspect any more. */
+	c->clear = r->suspect && c->message_count && !c->has_end;
 	r->committing = true;
-	r->commit.done = on_decided;
-	r->commit.arg = r;
-	journal_submit(r->worker->journal, &r->commit);
+	c->done = outcome_take;
+	c->arg = r;
+	journal_submit(r->worker->journal, c);
 }

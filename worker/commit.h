@@ -3,6 +3,7 @@
 #ifndef TB_COMMIT_H
 #define TB_COMMIT_H
 
+#include "common/err.h"
 #include "worker/journal.h"
 
 struct run;
@@ -16,12 +17,19 @@ void commit_answer(struct run *r);
 /* A call: its row, and an event. `state` is pending, running, completed or error. The
  * last two also append the tool's message. */
 void commit_call(struct run *r, size_t call, const char *state);
-/* A call whose outcome nobody knows: row `unknown`, and a message that says so. */
-void commit_unknown(struct run *r, size_t call, const char *text);
+/* A call that has no result and will have none: row `unknown` (its outcome is not known)
+ * or `cancelled`, and a message that says the text, a literal. */
+void commit_void(struct run *r, size_t call, const char *state, const char *text);
 /* What was streamed of an answer is void. */
 void commit_reset_event(struct run *r);
 /* The run's end: error event for a failure, lifecycle event, archive. */
 void commit_end(struct run *r, enum run_result result);
+/* The run goes back to the queue for another attempt, because of `why` and
+ * r->failure_text. */
+void commit_retry(struct run *r, int64_t run_at_us, enum err why);
+/* The waiting messages that r->take names become the run's, after what the commit holds.
+ * Not with an end. */
+void commit_take(struct run *r);
 /* Hands it to the journal; r->committing until it is decided, then the run is woken with
  * r->outcome, its session and counters brought up to date and its events shown. */
 void commit_submit(struct run *r);

@@ -103,8 +103,8 @@ void emit_done(struct run *r)
 	struct wire_run_done m = {.run = r->id,
 				  .fence = r->fence,
 				  .result = r->result,
-				  .error = r->failure ? slice_str(err_code(r->failure))
-						      : SLICE(""),
+				  .error =
+					  r->failure ? slice_str(run_code(r)) : SLICE(""),
 				  .ended_us = r->ended_us};
 	send_message(r->worker, WIRE_RUN_DONE, &m);
 }
@@ -113,4 +113,29 @@ void emit_lost(struct run *r)
 {
 	struct wire_run_lost m = {.run = r->id, .fence = r->fence};
 	send_message(r->worker, WIRE_RUN_LOST, &m);
+}
+
+void emit_taken(struct run *r, struct uuid taken)
+{
+	struct wire_run_taken m = {.run = r->id, .fence = r->fence, .taken = taken};
+	send_message(r->worker, WIRE_RUN_TAKEN, &m);
+}
+
+void emit_yielded(struct run *r)
+{
+	struct wire_run_yielded m = {.run = r->id, .fence = r->fence};
+	send_message(r->worker, WIRE_RUN_YIELDED, &m);
+}
+
+void emit_retry(struct run *r, int64_t run_at_us)
+{
+	struct wire_run_retry m = {
+		.run = r->id, .fence = r->fence, .run_at_us = run_at_us};
+	send_message(r->worker, WIRE_RUN_RETRY, &m);
+}
+
+void emit_progress(struct run *r)
+{
+	struct wire_run_progress m = {.run = r->id, .fence = r->fence};
+	send_message(r->worker, WIRE_RUN_PROGRESS, &m);
 }

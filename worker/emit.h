@@ -4,6 +4,10 @@
 #ifndef TB_EMIT_H
 #define TB_EMIT_H
 
+#include <stdint.h>
+
+#include "common/ident.h"
+
 struct run;
 struct worker;
 struct commit_event;
@@ -18,5 +22,11 @@ void emit_deltas(struct run *r, unsigned most);
 void emit_durable(struct run *r, const struct commit_event *e);
 void emit_done(struct run *r);
 void emit_lost(struct run *r);
+/* That waiting run was consumed by this one. */
+void emit_taken(struct run *r, struct uuid taken);
+void emit_yielded(struct run *r);
+/* It waits in the queue until then. */
+void emit_retry(struct run *r, int64_t run_at_us);
+void emit_progress(struct run *r);
 
 #endif

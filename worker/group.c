@@ -108,8 +108,7 @@ void group_prepare(struct run *r)
 				arena_printf(r->arena, "call_%d_%zu", r->step_no, i));
 		c->tool = tool_find(c->name);
 		if (r->calls_made >= RUN_CALLS_MOST)
-			c->refusal = "too many tool calls in this turn: answer with what "
-				     "you have";
+			c->refusal = GROUP_EXCESS;
 		else
 			r->calls_made++;
 		c->input = input_of(r, c, strbuf_slice(&m->arguments));
@@ -154,4 +153,19 @@ void group_first(struct run *r)
 	group_start(r);
 	for (size_t i = r->group_end; i < r->call_count; i++)
 		commit_call(r, i, "pending");
+}
+
+void group_hold(struct run *r)
+{
+	r->call_at = r->group_end = 0;
+	for (size_t i = 0; i < r->call_count; i++)
+		commit_call(r, i, "pending");
+}
+
+void group_skip(struct run *r)
+{
+	for (size_t i = r->group_end; i < r->call_count; i++)
+		if (!is_done(&r->calls[i]))
+			commit_void(r, i, "cancelled", GROUP_SKIPPED);
+	r->call_at = r->group_end = r->call_count;
 }

@@ -9,6 +9,9 @@
 struct run;
 struct run_call;
 
+#define GROUP_EXCESS "too many tool calls in this turn: answer with what you have"
+#define GROUP_SKIPPED "Skipped to process an incoming message."
+
 /* The calls of the model's answer, judged: unknown tools, bad arguments and excess calls
  * get their refusal. */
 void group_prepare(struct run *r);
@@ -18,6 +21,11 @@ void group_check(struct run *r, struct run_call *c);
  * time, those of the later calls, pending: `group_first`). */
 void group_start(struct run *r);
 void group_first(struct run *r);
+/* Instead of group_first: all calls pending, none started. */
+void group_hold(struct run *r);
+/* The calls behind the group, none of which has started, get a result that says so: the
+ * batch ends with this commit. */
+void group_skip(struct run *r);
 /* The group behind the one whose results are in the commit being built. */
 void group_next(struct run *r);
 

@@ -29,11 +29,15 @@ struct journal {
 static void on_batch(void *arg, const struct pg_answer *a);
 static void on_states(void *arg, const struct pg_answer *a);
 
-static void settle(struct commit *c, enum commit_outcome o, int64_t head_seq,
-		   int64_t at_us)
+static void settle(struct commit *c, struct commit_result res)
 {
 	list_remove(&c->node);
-	c->done(c->arg, o, head_seq, at_us);
+	c->done(c->arg, &res);
+}
+
+static void settle_as(struct commit *c, enum commit_outcome o)
+{
+	settle(c, (struct commit_result){.outcome = o});
 }
 
 /* Back to the front of the queue, in order. */
@@ -115,7 +119,10 @@ static void decide(struct journal *j, struct commit *c, const struct pg_result *
 		if (pg_get_i64(r, row, 1) != c->fence)
 			break;
 		if (commit_no == c->commit_no + 1) {
-			settle(c, COMMIT_LANDED, pg_get_i64(r, row, 3), 0);
+			settle(c,
+			       (struct commit_result){.outcome = COMMIT_LANDED,
+						      .head_seq = pg_get_i64(r, row, 3),
+						      .unseen = true});
 			return;
 		}
 		if (commit_no == c->commit_no) {
@@ -124,7 +131,7 @@ static void decide(struct journal *j, struct commit *c, const struct pg_result *
 			return;
 		}
 	}
-	settle(c, COMMIT_STALE, 0, 0);
+	settle_as(c, COMMIT_STALE);
 }
 
 static void on_states(void *arg, const struct pg_answer *a)
@@ -144,16 +151,23 @@ static void on_states(void *arg, const struct pg_answer *a)
 
 /* ---- answers */
 
+static struct commit_result landed(const struct pg_result *r, int row)
+{
+	return (struct commit_result){.outcome = COMMIT_LANDED,
+				      .head_seq = pg_get_i64(r, row, 2),
+				      .at_us = pg_get_time(r, row, 4),
+				      .taken = pg_get_text(r, row, 5)};
+}
+
 static void take_answer(struct journal *j, const struct pg_result *r)
 {
 	int row = 0;
 	list_each (n, &j->flying) {
 		struct commit *c = list_entry(n, struct commit, node);
 		if (slice_is(pg_get_text(r, row, 1), "ok"))
-			settle(c, COMMIT_LANDED, pg_get_i64(r, row, 2),
-			       pg_get_time(r, row, 4));
+			settle(c, landed(r, row));
 		else
-			settle(c, COMMIT_STALE, 0, 0);
+			settle_as(c, COMMIT_STALE);
 		row++;
 	}
 }
@@ -170,7 +184,7 @@ static void take_refusal(struct journal *j, const struct pg_answer *a)
 	if (weather)
 		loop_timer_start(j->again, 500000);
 	if (single && !transient && !weather) {
-		settle(first, COMMIT_REFUSED, 0, 0);
+		settle_as(first, COMMIT_REFUSED);
 		return;
 	}
 	if (!transient && !weather)

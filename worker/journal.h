@@ -10,6 +10,7 @@
 #ifndef TB_JOURNAL_H
 #define TB_JOURNAL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/ident.h"
@@ -58,7 +59,26 @@ struct commit_end {
 	int64_t tokens_in, tokens_out;
 };
 
+/* The run waits in the queue for another attempt. */
+struct commit_retry {
+	int64_t run_at_us;
+	const char *code, *error; /* why */
+	int active_ms;            /* of its budget, used so far */
+};
+
 enum commit_outcome { COMMIT_LANDED, COMMIT_STALE, COMMIT_REFUSED };
+
+/* What became of a commit. */
+struct commit_result {
+	enum commit_outcome outcome;
+	int64_t head_seq; /* of the lane, with COMMIT_LANDED, as the next two */
+	int64_t at_us;    /* 0: unknown */
+	/* The waiting runs it took: tb.journal's JSON, borrowed for the call; SLICE_NONE:
+	 * none. */
+	struct slice taken;
+	/* It landed, but its answer was lost: what it took is not known. */
+	bool unseen;
+};
 
 #define COMMIT_USAGE_MOST 1
 
@@ -75,11 +95,15 @@ struct commit {
 	size_t message_cap, tool_cap, event_cap;
 	struct commit_usage usage[COMMIT_USAGE_MOST];
 	struct commit_end end;
-	int has_end;
-	size_t bytes; /* of the JSON in it */
-	int alone;    /* it was in a refused batch */
-	/* head_seq and at_us (0: unknown) with COMMIT_LANDED. Stores and wakes. */
-	void (*done)(void *arg, enum commit_outcome o, int64_t head_seq, int64_t at_us);
+	struct commit_retry retry;
+	int has_end, has_retry; /* not both */
+	unsigned take; /* enum take bits: waiting messages to append after its own; not
+			  with an end */
+	int clear;     /* the run got on: its crashes count from 0 again */
+	size_t bytes;  /* of the JSON in it */
+	int alone;     /* it was in a refused batch */
+	/* Stores and wakes. */
+	void (*done)(void *arg, const struct commit_result *res);
 	void *arg;
 };
 

@@ -32,7 +32,8 @@
 		pg_array_end(p);                                                         \
 	} while (0)
 
-#define ENDS(type, expression)                                                           \
+/* What a commit has one of or none. */
+#define SINGLES(type, flag, member, expression)                                          \
 	do {                                                                             \
 		int32_t item = 0;                                                        \
 		pg_array(p, type);                                                       \
@@ -40,9 +41,9 @@
 			const struct commit *c = list_entry(n, struct commit, node);     \
 			item++;                                                          \
 			(void)item;                                                      \
-			if (!c->has_end)                                                 \
+			if (!c->flag)                                                    \
 				continue;                                                \
-			const struct commit_end *x = &c->end;                            \
+			__typeof__(c->member) const *x = &c->member;                     \
 			expression;                                                      \
 		}                                                                        \
 		pg_array_end(p);                                                         \
@@ -119,6 +120,9 @@ static void put_usage(struct pg_params *p, const struct list *batch)
 	ROWS(PG_INT8, usage, usage_count, pg_i64(p, x->cached));
 }
 
+#define ENDS(type, expression) SINGLES(type, has_end, end, expression)
+#define RETRIES(type, expression) SINGLES(type, has_retry, retry, expression)
+
 static void put_ends(struct pg_params *p, const struct list *batch)
 {
 	ENDS(PG_INT4, (void)x; pg_i32(p, item));
@@ -131,6 +135,21 @@ static void put_ends(struct pg_params *p, const struct list *batch)
 	ENDS(PG_INT8, pg_i64(p, x->tokens_out));
 }
 
+static void put_wishes(struct pg_params *p, const struct list *batch)
+{
+	COLUMN(PG_INT2, pg_i16(p, (int16_t)c->take));
+	COLUMN(PG_BOOL, pg_bool(p, c->clear));
+}
+
+static void put_retries(struct pg_params *p, const struct list *batch)
+{
+	RETRIES(PG_INT4, (void)x; pg_i32(p, item));
+	RETRIES(PG_TIMESTAMPTZ, pg_time(p, x->run_at_us));
+	RETRIES(PG_TEXT, pg_text(p, slice_str(x->code)));
+	RETRIES(PG_TEXT, pg_text(p, slice_str(x->error)));
+	RETRIES(PG_INT4, pg_i32(p, x->active_ms));
+}
+
 void journal_params(struct pg_params *p, const struct list *batch)
 {
 	put_items(p, batch);
@@ -139,4 +158,6 @@ void journal_params(struct pg_params *p, const struct list *batch)
 	put_events(p, batch);
 	put_usage(p, batch);
 	put_ends(p, batch);
+	put_wishes(p, batch);
+	put_retries(p, batch);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A batch of commits as the 43 array parameters of tb.journal. */
+ * A batch of commits as the 50 array parameters of tb.journal. */
 #ifndef TB_JOURNAL_PARAMS_H
 #define TB_JOURNAL_PARAMS_H
 

@@ -73,19 +73,26 @@ void worker_on_invalidate(struct worker *w, const struct wire_invalidate *m)
 	(void)m;
 }
 
+/* A run that is not here any more has said what became of it: these cross with that. */
 void worker_on_run_steer(struct worker *w, const struct wire_run_steer *m)
 {
-	(void)w, (void)m;
+	struct run *r = run_find(w, m->run, m->fence);
+	if (r)
+		run_steer(r);
 }
 
 void worker_on_run_cancel(struct worker *w, const struct wire_run_cancel *m)
 {
-	(void)w, (void)m;
+	struct run *r = run_find(w, m->run, m->fence);
+	if (r)
+		run_cancel(r, (enum cancel_reason)m->reason);
 }
 
 void worker_on_run_yield(struct worker *w, const struct wire_run_yield *m)
 {
-	(void)w, (void)m;
+	struct run *r = run_find(w, m->run, m->fence);
+	if (r)
+		run_yield(r);
 }
 
 /* ---- life */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * One request with up to five reads behind the capability. What it finds is checked
+ * One request with up to six reads behind the capability. What it finds is checked
  * against RUN_START: a transcript that does not end where the claim said is not used. */
 #include "worker/load.h"
 
@@ -10,6 +10,7 @@
 #include "common/die.h"
 #include "common/log.h"
 #include "common/pg/pool.h"
+#include "worker/emit.h"
 #include "worker/run.h"
 #include "worker/sql.h"
 
@@ -71,6 +72,13 @@ static void take_past(struct run *r, const struct pg_result *t, const struct pg_
 	r->past = p;
 }
 
+/* Told again, perhaps: the supervisor forgets a run once. */
+static void take_taken(struct run *r, const struct pg_result *t)
+{
+	for (int i = 0; i < pg_rows(t); i++)
+		emit_taken(r, pg_get_uuid(t, i, 0));
+}
+
 /* No resources, a timeout, shutting down, a system error, a conflict, read-only. */
 static bool is_weather(const char *sqlstate)
 {
@@ -110,7 +118,10 @@ static void on_loaded(void *arg, const struct pg_answer *a)
 		take_history(r, a->results[2]);
 		if (r->resumed)
 			take_past(r, a->results[3], a->results[4]);
+		if (r->unread)
+			take_taken(r, a->results[r->resumed ? 5 : 3]);
 	}
+	r->unread = false;
 	run_wake(r);
 }
 
@@ -132,6 +143,12 @@ void load_run(struct run *r)
 		pg_uuid(p, r->id);
 		p = pg_add(q, SQL_USAGE);
 		pg_i64(p, r->tenant);
+		pg_uuid(p, r->id);
+	}
+	if (r->unread) {
+		p = pg_add(q, SQL_TAKEN);
+		pg_i64(p, r->tenant);
+		pg_uuid(p, r->session_id);
 		pg_uuid(p, r->id);
 	}
 	r->loading = true;

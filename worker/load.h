@@ -17,8 +17,9 @@ struct resume {
 	int count;
 };
 
-/* Reads in one transaction what is not cached; r->loading until it is there, then the run
- * is woken (r->failure is set when it cannot be had). */
+/* Reads in one transaction what is not cached, and when r->unread what waiting runs the
+ * run took, which the supervisor is told. r->loading until it is there, then the run is
+ * woken (r->failure is set when it cannot be had). */
 void load_run(struct run *r);
 /* Whether anything is missing. */
 int load_is_needed(const struct run *r);

@@ -13,15 +13,23 @@ const struct message *resume_answer(const struct run *r)
 {
 	for (size_t i = r->session->count; i-- > 0;) {
 		const struct message *m = r->session->messages[i];
-		if (!uuid_eq(m->run, r->id))
+		if (m->seq <= r->input_seq)
 			break;
-		if (m->llm.role == LLM_ASSISTANT)
+		if (m->llm.role == LLM_ASSISTANT && uuid_eq(m->run, r->id))
 			return m;
 	}
 	return NULL;
 }
 
-static void take_row(struct run *r, const struct resume_row *row)
+int resume_is_followed(const struct run *r)
+{
+	const struct message *answer = resume_answer(r);
+	return !answer || answer->seq < r->session->head_seq;
+}
+
+/* `call` counts over the whole run: the limit of calls holds as it did when they were
+ * judged first. */
+static void take_row(struct run *r, const struct resume_row *row, int call)
 {
 	struct run_call *c = &r->calls[r->call_count++];
 	*c = (struct run_call){.id = row->call_id,
@@ -33,6 +41,8 @@ static void take_row(struct run *r, const struct resume_row *row)
 	c->settled = !running && !slice_is(row->state, "pending");
 	if (c->settled)
 		return;
+	if (call >= RUN_CALLS_MOST)
+		c->refusal = GROUP_EXCESS;
 	c->unknown = running && c->tool && c->tool->effect == EFFECT_ONCE;
 	c->attempt += running && !c->unknown;
 	group_check(r, c);
@@ -46,8 +56,8 @@ void resume_calls(struct run *r)
 	r->answer_stored = m != NULL;
 	r->calls = arena_zalloc(r->arena, (size_t)(p->count + 1) * sizeof *r->calls);
 	r->call_count = 0;
-	r->calls_made = p->count;
+	r->calls_made = p->count < RUN_CALLS_MOST ? p->count : RUN_CALLS_MOST;
 	for (int i = 0; i < p->count; i++)
 		if (m && p->rows[i].step == r->step_no)
-			take_row(r, &p->rows[i]);
+			take_row(r, &p->rows[i], i);
 }

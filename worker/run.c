@@ -12,6 +12,7 @@
 #include "common/die.h"
 #include "common/log.h"
 #include "worker/emit.h"
+#include "worker/load.h"
 
 static enum step_verdict (*const steps[])(struct run *r) = {
 #define STEP(NAME, fn, text) fn,
@@ -60,20 +61,50 @@ static void make_utf8(char *s)
 	}
 }
 
+static void say(struct run *r, const char *fmt, va_list ap)
+{
+	vsnprintf(r->failure_text, sizeof r->failure_text, fmt, ap);
+	make_utf8(r->failure_text);
+}
+
+void run_say(struct run *r, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	say(r, fmt, ap);
+	va_end(ap);
+}
+
+static bool is_interrupted(const struct run *r)
+{
+	return r->failure == ERR_CANCELLED && r->interrupted;
+}
+
+const char *run_code(const struct run *r)
+{
+	return is_interrupted(r) ? "interrupted" : err_code(r->failure);
+}
+
 enum step_verdict run_fail(struct run *r, enum err e, const char *fmt, ...)
 {
 	va_list ap;
 	r->failure = e;
 	if (fmt) {
 		va_start(ap, fmt);
-		vsnprintf(r->failure_text, sizeof r->failure_text, fmt, ap);
+		say(r, fmt, ap);
 		va_end(ap);
-		make_utf8(r->failure_text);
 	} else {
-		snprintf(r->failure_text, sizeof r->failure_text, "%s", err_text(e));
+		run_say(r, "%s",
+			is_interrupted(r) ? "a newer message interrupted this run"
+					  : err_text(e));
 	}
 	r->step = STEP_FAIL;
 	return STEP_MORE;
+}
+
+int run_active_ms(const struct run *r)
+{
+	return (int)((r->active_us + clock_mono_us() - r->began_us) / 1000);
 }
 
 /* ---- death */
@@ -121,17 +152,55 @@ static enum step_verdict give_up(struct run *r)
 	return STEP_DONE;
 }
 
-/* What ends a run from outside its steps. Only a run that rests between operations may be
- * moved to FAIL; the rest meets it at its next step. */
+/* Where the journal holds all there is of the run, so that another worker can go on.
+ * After TOOLS only if no row of the next group says `running`: such a call would count as
+ * begun.
+ */
+static bool is_at_boundary(const struct run *r)
+{
+	switch (r->step) {
+	case STEP_LOAD:
+	case STEP_RESUME:
+	case STEP_ASK:
+	case STEP_RETRY:
+		return r->outcome != COMMIT_REFUSED;
+	case STEP_SETTLED:
+		return r->outcome != COMMIT_REFUSED && r->call_at == r->group_end;
+	default:
+		return false;
+	}
+}
+
+static enum step_verdict let_go(struct run *r)
+{
+	emit_yielded(r);
+	return STEP_DONE;
+}
+
+static enum step_verdict read_first(struct run *r)
+{
+	if (!loop_timer_is_running(r->pause))
+		load_run(r);
+	return STEP_WAIT;
+}
+
+/* What moves a run from outside its steps. Only one that rests between operations is
+ * moved; the rest meets it at its next step. TOOLS looks itself: a call that has ended
+ * keeps its result. */
 static enum step_verdict next(struct run *r)
 {
+	bool rests = !is_busy(r);
 	if (r->lost)
 		return give_up(r);
-	if (r->step < STEP_FAIL && !is_busy(r)) {
-		if (r->failure)
+	if (rests && r->unread)
+		return read_first(r);
+	if (rests && r->step < STEP_FAIL) {
+		if (r->failure && r->step != STEP_TOOLS)
 			return run_fail(r, r->failure, NULL);
 		if (arena_is_over(r->arena))
 			return run_fail(r, ERR_NO_MEMORY, NULL);
+		if (r->yielding && is_at_boundary(r))
+			return let_go(r);
 	}
 	return steps[r->step](r);
 }
@@ -147,13 +216,37 @@ static void drive(void *arg)
 		end(r);
 }
 
+/* The first reason stands. */
+static void stop(struct run *r, enum err why)
+{
+	if (r->step >= STEP_FAIL || r->failure)
+		return;
+	r->failure = why;
+	op_cancel(&r->op, why);
+	run_wake(r);
+}
+
 static void on_budget(void *arg)
 {
-	struct run *r = arg;
-	if (r->step >= STEP_FAIL)
-		return;
-	r->failure = ERR_BUDGET;
-	op_cancel(&r->op, ERR_BUDGET);
+	stop(arg, ERR_BUDGET);
+}
+
+void run_cancel(struct run *r, enum cancel_reason why)
+{
+	if (!r->failure)
+		r->interrupted = why == CANCEL_INTERRUPTED;
+	stop(r, ERR_CANCELLED);
+}
+
+void run_steer(struct run *r)
+{
+	r->take |= TAKE_STEER;
+	run_wake(r);
+}
+
+void run_yield(struct run *r)
+{
+	r->yielding = true;
 	run_wake(r);
 }
 
@@ -163,6 +256,12 @@ static void on_pause_over(void *arg)
 }
 
 /* ---- birth */
+
+struct run *run_find(struct worker *w, struct uuid run, int64_t fence)
+{
+	struct key k;
+	return map_get(w->runs, key_of(&k, run, fence));
+}
 
 static void fill_env(struct run *r)
 {
@@ -209,9 +308,16 @@ void run_begin(struct worker *w, const struct wire_run_start *m)
 	r->session_id = m->session;
 	r->agent_id = m->agent;
 	r->agent_revision = (int)m->agent_revision;
-	r->resumed = m->resumed;
 	r->started_us = m->started_us;
 	r->ev_seq = m->ev_seq;
+	r->attempt = m->attempt;
+	r->max_attempts = m->max_attempts;
+	r->active_us = m->active_ms * 1000ll;
+	r->take = m->take;
+	r->suspect = m->crashes > 0;
+	r->resumed = r->unread = m->resumed;
+	if (m->cancelled)
+		r->failure = ERR_CANCELLED;
 	snprintf(r->cap, sizeof r->cap, "%.*s", SLICE_ARG(m->cap));
 	fill_env(r);
 	r->arena = arena_new(RUN_ARENA_BYTES);
@@ -220,7 +326,9 @@ void run_begin(struct worker *w, const struct wire_run_start *m)
 	loop_task_init(&r->task, drive, r);
 	r->budget = loop_timer_new(w->loop, on_budget, r);
 	r->pause = loop_timer_new(w->loop, on_pause_over, r);
-	loop_timer_start(r->budget, RUN_BUDGET_US);
+	r->began_us = clock_mono_us();
+	loop_timer_start(r->budget,
+			 r->active_us < RUN_BUDGET_US ? RUN_BUDGET_US - r->active_us : 0);
 	take_session(r, m);
 	r->agent = agent_take(w->agents, r->tenant, r->agent_id, r->agent_revision);
 	if (map_put(w->runs, key_of(&k, r->id, r->fence), r))

@@ -38,7 +38,7 @@ enum run_step {
 #define RUN_STEPS_MOST 100
 #define RUN_CALLS_MOST 10 /* tool calls of one turn */
 #define RUN_CONTEXT_BYTES (400u << 10)
-#define RUN_RETRIES_MOST 5
+#define RUN_RETRIES_MOST 2 /* of one question inside the run; then the queue's */
 
 /* One tool call of the current step. */
 struct run_call {
@@ -47,6 +47,7 @@ struct run_call {
 	const struct tool *tool;
 	struct json_doc *args;
 	const char *refusal; /* not NULL: it is not executed; the model reads this */
+	struct slice said;   /* what the model reads instead of the output */
 	int attempt;
 	bool settled;  /* its result stands in the transcript */
 	bool settling; /* its result is in the commit under way */
@@ -64,7 +65,10 @@ struct run {
 	struct uuid session_id, agent_id;
 	int agent_revision;
 	bool resumed;
+	unsigned attempt, max_attempts;
 	int64_t started_us;
+	int64_t active_us,
+		began_us; /* of its budget: used before, and since (monotonic) */
 	char cap[LIMIT_CAP_TEXT + 1];
 	struct tool_env env;
 
@@ -80,6 +84,9 @@ struct run {
 	enum err op_result;
 	bool loading;
 	struct resume *past; /* of a resumed run: what the journal says */
+	/* The database knows of this run what this worker does not: it is read before
+	 * anything else. */
+	bool unread;
 	struct loop_timer *budget, *pause;
 
 	/* the model */
@@ -106,7 +113,14 @@ struct run {
 	unsigned ev_seq, ev_base; /* last durable event; before the commit under way */
 	int64_t tokens_in, tokens_out, ended_us;
 
+	/* what the supervisor asked for meanwhile */
+	unsigned take;    /* enum take bits: waiting messages to consume */
+	bool yielding;    /* let go at the next boundary */
+	bool interrupted; /* its cancel was a newer message's */
+	bool suspect;     /* it took workers down, and did not get on since */
+
 	bool lost;
+	bool dead;        /* no attempts are left */
 	enum err failure; /* why it goes to FAIL */
 	char failure_text[320];
 	enum run_result result;
@@ -114,10 +128,23 @@ struct run {
 
 /* RUN_START. */
 void run_begin(struct worker *w, const struct wire_run_start *m);
+/* NULL when this worker does not hold it under that fence. */
+struct run *run_find(struct worker *w, struct uuid run, int64_t fence);
+/* RUN_STEER, RUN_CANCEL, RUN_YIELD: at any time, any number of times; one that comes
+ * while the run's last commit is under way is too late and changes nothing. */
+void run_steer(struct run *r);
+void run_cancel(struct run *r, enum cancel_reason why);
+void run_yield(struct run *r);
 void run_wake(struct run *r);
 /* The next step is FAIL with that error; fmt NULL: the error's own sentence. */
 PRINTF_LIKE(3, 4)
 enum step_verdict run_fail(struct run *r, enum err e, const char *fmt, ...);
+/* Sets failure_text alone. */
+PRINTF_LIKE(2, 3) void run_say(struct run *r, const char *fmt, ...);
+/* The word for its failure. */
+const char *run_code(const struct run *r);
+/* Of its time budget, used so far. */
+int run_active_ms(const struct run *r);
 /* For op_init: stores the result, wakes the run. */
 void run_op_done(struct op *op, enum err result, void *run);
 /* The link's pressure changed: all model streams stop or go on. */

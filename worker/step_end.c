@@ -7,11 +7,13 @@
 #include "worker/resume.h"
 #include "worker/run.h"
 
-static enum run_result result_of(enum err e)
+static enum run_result result_of(const struct run *r)
 {
-	if (e == ERR_BUDGET)
+	if (r->dead)
+		return RESULT_DEAD;
+	if (r->failure == ERR_BUDGET)
 		return RESULT_TIMED_OUT;
-	return e == ERR_CANCELLED ? RESULT_CANCELLED : RESULT_FAILED;
+	return r->failure == ERR_CANCELLED ? RESULT_CANCELLED : RESULT_FAILED;
 }
 
 /* A call always gets its result, also when the run ends before it ran. */
@@ -22,9 +24,12 @@ static void settle_open_calls(struct run *r)
 		if (c->settled)
 			continue;
 		if (c->unknown) {
-			commit_unknown(r, i,
-				       "outcome unknown: the worker stopped while this "
-				       "ran");
+			commit_void(r, i, "unknown",
+				    "outcome unknown: the worker stopped while this ran");
+			continue;
+		}
+		if (!c->output.p && r->failure == ERR_CANCELLED) {
+			commit_void(r, i, "cancelled", "cancelled");
 			continue;
 		}
 		if (!c->output.p || r->outcome == COMMIT_REFUSED) {
@@ -50,7 +55,7 @@ enum step_verdict step_fail(struct run *r)
 		r->call_count = 0;
 	commit_begin(r);
 	settle_open_calls(r);
-	commit_end(r, result_of(r->failure));
+	commit_end(r, result_of(r));
 	commit_submit(r);
 	r->step = STEP_ENDING;
 	log_info("run-failed", "code=%s message=\"%s\"", err_code(r->failure),
@@ -69,5 +74,16 @@ enum step_verdict step_ending(struct run *r)
 		return run_fail(r, ERR_INTERNAL, "the answer could not be stored");
 	}
 	emit_done(r);
+	return STEP_DONE;
+}
+
+/* The lane's next start of this run finds its journal complete. */
+enum step_verdict step_postponed(struct run *r)
+{
+	if (r->committing)
+		return STEP_WAIT;
+	if (r->outcome == COMMIT_REFUSED)
+		return run_fail(r, ERR_INTERNAL, "another attempt could not be stored");
+	emit_retry(r, r->commit.retry.run_at_us);
 	return STEP_DONE;
 }

@@ -51,6 +51,7 @@ static enum step_verdict ask_again(struct run *r)
 {
 	commit_begin(r);
 	commit_reset_event(r);
+	commit_take(r);
 	commit_submit(r);
 	r->step = STEP_ASK;
 	return STEP_MORE;
@@ -62,9 +63,9 @@ static void settle_unknown(struct run *r)
 {
 	for (size_t i = 0; i < r->call_count; i++)
 		if (r->calls[i].unknown)
-			commit_unknown(r, i,
-				       "outcome unknown: the worker stopped while this "
-				       "ran; check before repeating");
+			commit_void(r, i, "unknown",
+				    "outcome unknown: the worker stopped while this ran; "
+				    "check before repeating");
 }
 
 enum step_verdict step_resume(struct run *r)
@@ -73,17 +74,16 @@ enum step_verdict step_resume(struct run *r)
 	resume_calls(r);
 	for (size_t i = 0; i < r->call_count; i++)
 		open += !r->calls[i].settled;
-	if (!resume_answer(r) || (r->call_count && !open))
+	if (!open && (r->call_count || resume_is_followed(r)))
 		return ask_again(r);
-	commit_begin(r);
-	if (!r->call_count) { /* the answer stands, only the end is missing */
-		commit_end(r, RESULT_COMPLETED);
-		r->step = STEP_ENDING;
-	} else {
-		settle_unknown(r);
-		group_start(r);
-		r->step = STEP_TOOLS;
+	if (!open) { /* the answer stands, perhaps only the end is missing */
+		r->step = STEP_MERGED;
+		return STEP_MORE;
 	}
+	commit_begin(r);
+	settle_unknown(r);
+	group_start(r);
 	commit_submit(r);
+	r->step = STEP_TOOLS;
 	return STEP_MORE;
 }

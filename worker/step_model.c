@@ -2,17 +2,20 @@
  * ASK, ANSWERED and RETRY: the model's part. */
 #include <stdio.h>
 
+#include "common/backoff.h"
+#include "common/clock.h"
 #include "common/crypto.h"
 #include "common/log.h"
 #include "worker/commit.h"
 #include "worker/emit.h"
 #include "worker/group.h"
 #include "worker/load.h"
+#include "worker/resume.h"
 #include "worker/run.h"
 
-#define PAUSE_FIRST_US 500000
-#define PAUSE_MOST_US 8000000
-#define PROVIDER_PAUSE_MOST_US 60000000
+/* Pauses inside the run keep its place on the worker; a longer one is the queue's. */
+static const struct backoff short_pause = {.first_us = 500000, .cap_us = 8000000};
+static const struct backoff queue_pause = {.first_us = 1000000, .cap_us = 300000000};
 /* What may stay for the durable event: one event's worth. */
 #define REST_BYTES 2048
 
@@ -76,6 +79,12 @@ enum step_verdict step_ask(struct run *r)
 		load_run(r);
 		return STEP_WAIT;
 	}
+	if (r->take) {
+		commit_begin(r);
+		commit_take(r);
+		commit_submit(r);
+		return STEP_WAIT;
+	}
 	if (r->step_no >= RUN_STEPS_MOST)
 		return run_fail(r, ERR_BUDGET, "the model was asked %d times in one run",
 				RUN_STEPS_MOST);
@@ -97,15 +106,35 @@ enum step_verdict step_ask(struct run *r)
 
 /* ---- ANSWERED */
 
-/* Full jitter, and at least what the provider asked for. */
-static int64_t pause_us(const struct run *r)
+static int64_t pause_us(const struct run *r, const struct backoff *b, unsigned attempt)
 {
 	uint32_t dice;
-	int64_t most = PAUSE_FIRST_US << (r->retries < 6 ? r->retries : 6);
-	most = most > PAUSE_MOST_US ? PAUSE_MOST_US : most;
 	crypto_random(&dice, sizeof dice);
-	int64_t pause = (int64_t)(dice % (uint32_t)most);
-	return pause > r->answer.retry_after_us ? pause : r->answer.retry_after_us;
+	return backoff_us(b, attempt, dice, r->answer.retry_after_us);
+}
+
+/* Its place on the worker is freed; its lane waits for it. */
+static enum step_verdict postpone(struct run *r, enum err e, const char *text)
+{
+	int64_t pause = pause_us(r, &queue_pause, r->attempt);
+	run_say(r, "%s", text);
+	commit_begin(r);
+	if (r->shown)
+		commit_reset_event(r);
+	commit_retry(r, clock_real_us() + pause, e);
+	commit_submit(r);
+	log_warn("run-postponed", "error=%s attempt=%u pause_ms=%lld message=\"%s\"",
+		 err_code(e), r->attempt, (long long)pause / 1000, r->failure_text);
+	r->step = STEP_POSTPONED;
+	return STEP_MORE;
+}
+
+static enum step_verdict give_up_asking(struct run *r, enum err e, const char *text)
+{
+	if (err_is_retryable(e) && r->attempt < r->max_attempts)
+		return postpone(r, e, text);
+	r->dead = err_is_retryable(e);
+	return run_fail(r, e, "%s", text);
 }
 
 static enum step_verdict model_failed(struct run *r, enum err e)
@@ -114,10 +143,10 @@ static enum step_verdict model_failed(struct run *r, enum err e)
 	if (r->failure)
 		return run_fail(r, r->failure, NULL);
 	if (!err_is_retryable(e) || r->retries >= RUN_RETRIES_MOST ||
-	    r->answer.retry_after_us > PROVIDER_PAUSE_MOST_US)
-		return run_fail(r, e, "%s", text);
-	int64_t pause = pause_us(r);
+	    r->answer.retry_after_us > short_pause.cap_us)
+		return give_up_asking(r, e, text);
 	r->retries++;
+	int64_t pause = pause_us(r, &short_pause, (unsigned)r->retries);
 	log_warn("model-retry", "error=%s attempt=%d pause_ms=%lld message=\"%s\"",
 		 err_code(e), r->retries, (long long)pause / 1000, text);
 	r->step = STEP_RETRY;
@@ -130,6 +159,22 @@ static enum step_verdict model_failed(struct run *r, enum err e)
 	return STEP_WAIT;
 }
 
+/* Intent T2; or, when the run shall not go on with its calls, what becomes of them. */
+static void begin_calls(struct run *r)
+{
+	r->step = STEP_SETTLED;
+	if (r->take & TAKE_STEER) {
+		r->group_end = 0;
+		group_skip(r);
+		commit_take(r);
+	} else if (r->yielding) {
+		group_hold(r);
+	} else {
+		group_first(r);
+		r->step = STEP_TOOLS;
+	}
+}
+
 static enum step_verdict take_answer(struct run *r)
 {
 	r->retries = 0;
@@ -140,8 +185,10 @@ static enum step_verdict take_answer(struct run *r)
 	commit_begin(r);
 	commit_answer(r);
 	if (r->call_count) {
-		group_first(r);
-		r->step = STEP_TOOLS;
+		begin_calls(r);
+	} else if (r->take) {
+		commit_take(r);
+		r->step = STEP_MERGED;
 	} else {
 		commit_end(r, RESULT_COMPLETED);
 		r->step = STEP_ENDING;
@@ -149,6 +196,37 @@ static enum step_verdict take_answer(struct run *r)
 	commit_submit(r);
 	return STEP_MORE;
 }
+
+/* ---- MERGED */
+
+/* The answer is stored. It was the last one unless a message came behind it; one that
+ * arrives meanwhile gets its chance before the end. */
+enum step_verdict step_merged(struct run *r)
+{
+	if (r->committing || r->loading || loop_timer_is_running(r->pause))
+		return STEP_WAIT;
+	if (r->outcome == COMMIT_REFUSED)
+		return run_fail(r, ERR_INTERNAL, "the answer could not be stored");
+	if (r->session->head_seq != r->head_seq) {
+		load_run(r);
+		return STEP_WAIT;
+	}
+	if (resume_is_followed(r)) {
+		r->step = STEP_ASK;
+		return STEP_MORE;
+	}
+	commit_begin(r);
+	if (r->take) {
+		commit_take(r);
+	} else {
+		commit_end(r, RESULT_COMPLETED);
+		r->step = STEP_ENDING;
+	}
+	commit_submit(r);
+	return STEP_MORE;
+}
+
+/* ---- ANSWERED */
 
 enum step_verdict step_answered(struct run *r)
 {

@@ -66,6 +66,12 @@ static void finish_call(struct run *r, struct run_call *c)
 	c->output = kept_output(r);
 }
 
+/* The run was cancelled, and the call stopped for it: it has no result. */
+static bool is_cut_short(const struct run *r)
+{
+	return r->failure == ERR_CANCELLED && r->op_result == ERR_CANCELLED;
+}
+
 static enum step_verdict commit_group(struct run *r, size_t from)
 {
 	if (r->committing)
@@ -77,10 +83,14 @@ static enum step_verdict commit_group(struct run *r, size_t from)
 	for (size_t i = from; i < r->group_end; i++)
 		if (!r->calls[i].settled && !r->calls[i].unknown)
 			commit_call(r, i, r->calls[i].failed ? "error" : "completed");
-	if (r->group_end < r->call_count)
+	if (r->take & TAKE_STEER)
+		group_skip(r);
+	if (r->group_end < r->call_count && !r->yielding)
 		group_next(r);
 	else
-		r->call_at = r->group_end;
+		r->call_at = r->group_end; /* none, or none that starts here */
+	if (r->group_end == r->call_count && r->call_at == r->group_end)
+		commit_take(r);
 	commit_submit(r);
 	r->step = STEP_SETTLED;
 	return STEP_MORE;
@@ -92,7 +102,7 @@ enum step_verdict step_tools(struct run *r)
 		return STEP_WAIT;
 	for (size_t i = r->call_at; i < r->group_end; i++) {
 		struct run_call *c = &r->calls[i];
-		if (c->began_us && !c->output.p)
+		if (c->began_us && !c->output.p && !is_cut_short(r))
 			finish_call(r, c);
 		if (r->failure)
 			return run_fail(r, r->failure, NULL);

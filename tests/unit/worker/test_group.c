@@ -79,9 +79,8 @@ static void rows(char *out)
 	}
 }
 
-/* All calls of the group are done; the next commit holds their results and the rows of
- * the next group. False at the end. */
-static bool settle_group(char *out)
+/* All calls of the group are done, and a commit with their results begun. */
+static void finish_group(void)
 {
 	size_t from = r.call_at;
 	for (size_t i = from; i < r.group_end; i++)
@@ -92,6 +91,13 @@ static bool settle_group(char *out)
 		r.calls[i].failed = r.calls[i].refusal != NULL;
 		commit_call(&r, i, r.calls[i].failed ? "error" : "completed");
 	}
+}
+
+/* The next commit holds their results and the rows of the next group. False at the end.
+ */
+static bool settle_group(char *out)
+{
+	finish_group();
 	bool more = r.group_end < r.call_count;
 	if (more)
 		group_next(&r);
@@ -139,6 +145,80 @@ static void test_groups(void **state)
 		if (strcmp(got, cases[i].commits))
 			fail_msg("%s: %s, not %s", cases[i].kinds, got, cases[i].commits);
 	}
+}
+
+/* A message came in: what has not started gets its paired result in that commit, and the
+ * batch ends. What was skipped before it began is no error of the call. */
+static void test_skipping(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *kinds;
+		size_t groups;       /* settled before the message came; 0: none began */
+		const char *commits; /* of the skip: c completed, e error, x cancelled */
+	} cases[] = {
+		{"p", 0, "x"},         {"kpk", 0, "xxx"},     {"kpk", 1, "cxx"},
+		{"kkk", 2, ".cx"},     {"ppkpk", 1, "cccxx"}, {"kxp", 1, "cxx"},
+		{"pxkkp", 2, "...cx"},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		char got[32];
+		restart();
+		calls(cases[i].kinds);
+		if (cases[i].groups == 0) {
+			r.group_end = 0;
+			group_skip(&r);
+		} else {
+			group_first(&r);
+			for (size_t g = 1; g < cases[i].groups; g++)
+				settle_group(got);
+			finish_group();
+			group_skip(&r);
+		}
+		rows(got);
+		for (char *p = got; *p; p++)
+			*p = *p == 'c' && r.calls[p - got].said.p ? 'x' : *p;
+		if (strcmp(got, cases[i].commits))
+			fail_msg("%s: %s, not %s", cases[i].kinds, got, cases[i].commits);
+		assert_int_equal(r.call_at, r.call_count);
+		assert_int_equal(r.group_end, r.call_count);
+		for (size_t k = 0; k < r.call_count; k++)
+			assert_true(r.calls[k].settled || r.calls[k].settling);
+	}
+}
+
+static void test_a_skipped_call_in_words(void **state)
+{
+	(void)state;
+	calls("k");
+	r.group_end = 0;
+	group_skip(&r);
+	assert_int_equal(r.commit.message_count, 1);
+	assert_string_equal(r.commit.messages[0].role, "tool");
+	struct slice m = r.commit.messages[0].content;
+	assert_true(slice_find(m, SLICE("\"isError\":true")) >= 0);
+	assert_true(slice_find(m, SLICE("\"callId\":\"id1\"")) >= 0);
+	assert_true(slice_find(m, SLICE("\"text\":\"Skipped to process an incoming "
+					"message.\"")) >= 0);
+	assert_string_equal(r.commit.tools[0].state, "cancelled");
+	assert_true(slice_is(r.commit.tools[0].output,
+			     "{\"error\":\"Skipped to process an incoming message.\"}"));
+}
+
+/* A run that is let go leaves its calls as nobody has begun them. */
+static void test_holding(void **state)
+{
+	(void)state;
+	char got[32];
+	calls("kpx");
+	group_hold(&r);
+	rows(got);
+	assert_string_equal(got, "ppp");
+	assert_int_equal(r.call_at, 0);
+	assert_int_equal(r.group_end, 0);
+	assert_int_equal(r.commit.message_count, 0);
+	group_start(&r); /* what another worker does with them */
+	assert_int_equal(r.group_end, 1);
 }
 
 /* Whatever the calls: each runs in one group only, in order, and between two effects
@@ -301,6 +381,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(test_groups),
 		CASE(test_random_groups),
+		CASE(test_skipping),
+		CASE(test_a_skipped_call_in_words),
+		CASE(test_holding),
 		CASE(test_refusals),
 		CASE(test_numbers_postgres_cannot_keep),
 		CASE(test_only_granted_tools),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A batch as parameters of tb.journal: 43 arrays, of equal length within a group, of the
+ * A batch as parameters of tb.journal: 50 arrays, of equal length within a group, of the
  * types the function takes, with the positions of their items. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -36,6 +36,8 @@ static const struct group {
 	{"ends",
 	 8,
 	 {PG_INT4, PG_TEXT, PG_TEXT, PG_TEXT, PG_INT2, PG_INT2, PG_INT8, PG_INT8}},
+	{"wishes", 2, {PG_INT2, PG_BOOL}},
+	{"retries", 5, {PG_INT4, PG_TIMESTAMPTZ, PG_TEXT, PG_TEXT, PG_INT4}},
 };
 
 static struct commit commits[COMMITS_MOST];
@@ -138,7 +140,7 @@ static int first_column(size_t group)
 
 static void check_shape(const int32_t *lengths)
 {
-	assert_int_equal(params.count, 43);
+	assert_int_equal(params.count, 50);
 	for (size_t g = 0; g < ARRAY_LEN(groups); g++)
 		for (int c = 0; c < groups[g].columns; c++) {
 			int i = first_column(g) + c;
@@ -166,7 +168,7 @@ static void check_positions(size_t group, const size_t *counts, size_t n)
 static void test_an_empty_batch(void **state)
 {
 	(void)state;
-	static const int32_t none[6];
+	static const int32_t none[ARRAY_LEN(groups)];
 	journal_params(&params, &batch);
 	check_shape(none);
 }
@@ -176,8 +178,9 @@ static void test_random_batches(void **state)
 	(void)state;
 	rand_begin();
 	for (int round = 0; round < 400; round++) {
-		size_t n = 1 + rand_below(COMMITS_MOST), counts[6][COMMITS_MOST];
-		int32_t lengths[6] = {0};
+		size_t n = 1 + rand_below(COMMITS_MOST),
+		       counts[ARRAY_LEN(groups)][COMMITS_MOST];
+		int32_t lengths[ARRAY_LEN(groups)] = {0};
 		pg_params_reset(&params);
 		list_init(&batch);
 		for (size_t i = 0; i < n; i++) {
@@ -188,13 +191,17 @@ static void test_random_batches(void **state)
 			counts[3][i] = c->event_count = rand_below(ROWS_MOST + 1);
 			counts[4][i] = c->usage_count = rand_below(2);
 			counts[5][i] = (size_t)(c->has_end = rand_chance(40));
-			for (int g = 0; g < 6; g++)
+			counts[6][i] = 1;
+			counts[7][i] =
+				(size_t)(c->has_retry = !c->has_end && rand_chance(40));
+			for (size_t g = 0; g < ARRAY_LEN(groups); g++)
 				lengths[g] += (int32_t)counts[g][i];
 		}
 		journal_params(&params, &batch);
 		check_shape(lengths);
-		for (size_t g = 1; g < 6; g++)
-			check_positions(g, counts[g], n);
+		for (size_t g = 1; g < ARRAY_LEN(groups); g++)
+			if (g != 6) /* a column of the items, without positions */
+				check_positions(g, counts[g], n);
 	}
 }
 
@@ -286,15 +293,43 @@ static void test_values(void **state)
 	assert_int_equal(be32(element(f + 7, 0).p + 4), 22);
 }
 
+/* What a commit asks for besides: its waiting messages, a clean slate, another attempt.
+ */
+static void test_wishes_and_retries(void **state)
+{
+	(void)state;
+	struct commit *c = add_commit(0);
+	c->take = TAKE_STEER | TAKE_FOLDED;
+	c = add_commit(1);
+	c->clear = 1;
+	c = add_commit(2);
+	c->has_retry = 1;
+	c->retry = (struct commit_retry){.run_at_us = 946684800000000ll + 77,
+					 .code = "model_rate_limit",
+					 .error = "slow down",
+					 .active_ms = 1234};
+	journal_params(&params, &batch);
+	int w = first_column(6), r = first_column(7);
+	assert_int_equal(element(w, 0).p[1], 5);
+	assert_int_equal(element(w, 1).p[1], 0);
+	assert_int_equal(element(w + 1, 0).p[0], 0);
+	assert_int_equal(element(w + 1, 1).p[0], 1);
+	assert_int_equal(length_of(r), 1);
+	assert_int_equal(be32(element(r, 0).p), 3);
+	assert_int_equal(be32(element(r + 1, 0).p + 4), 77); /* since 2000 */
+	assert_true(slice_is(element(r + 2, 0), "model_rate_limit"));
+	assert_true(slice_is(element(r + 3, 0), "slow down"));
+	assert_int_equal(be32(element(r + 4, 0).p), 1234);
+}
+
 #define CASE(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(test_an_empty_batch),
-		CASE(test_random_batches),
-		CASE(test_absent_values),
-		CASE(test_values),
+		CASE(test_an_empty_batch),     CASE(test_random_batches),
+		CASE(test_absent_values),      CASE(test_values),
+		CASE(test_wishes_and_retries),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

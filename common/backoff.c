@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Exponential backoff with full jitter. */
+#include "common/backoff.h"
+
+static int64_t most_after(const struct backoff *b, unsigned attempt)
+{
+	int64_t most = b->first_us;
+	for (; attempt > 1 && most < b->cap_us; attempt--)
+		most *= 2;
+	return most < b->cap_us ? most : b->cap_us;
+}
+
+/* Over the floor the jitter stays: those who were sent away together shall not come back
+ * together. */
+int64_t backoff_us(const struct backoff *b, unsigned attempt, uint32_t dice,
+		   int64_t floor_us)
+{
+	int64_t most = most_after(b, attempt);
+	int64_t least =
+		floor_us < BACKOFF_FLOOR_MOST_US ? floor_us : BACKOFF_FLOOR_MOST_US;
+	least = least > 0 ? least : 0;
+	if (least >= most)
+		return least;
+	return least + (int64_t)((double)(most - least) * dice / UINT32_MAX);
+}
