@@ -54,16 +54,16 @@ static bool matches(const struct ask *a, const struct lq_lane_info *l)
 static bool on_lane(void *ctx, const struct lq_lane_info *l)
 {
 	struct lane_walk *w = ctx;
-	if (matches(w->a, l)) {
-		w->total++;
-		if (w->left) {
-			w->left--;
-			json_obj(w->o);
-			put_lane(w->o, l);
-			json_obj_end(w->o);
-		}
+	bool match = matches(w->a, l);
+	w->total += match;
+	if (match && w->left) {
+		json_obj(w->o);
+		put_lane(w->o, l);
+		json_obj_end(w->o);
+		w->left--;
+		return w->left || w->filter;
 	}
-	return walk_step(&w->walk) && (w->left || w->filter);
+	return walk_step(&w->walk);
 }
 
 static void list_lanes(struct ask *a)

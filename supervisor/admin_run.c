@@ -49,45 +49,48 @@ struct run_walk {
 	int64_t total;
 	const char *state; /* NULL: any */
 	bool active_only;  /* runs of that state hold their lane */
+	bool goes_on;
 };
 
 /* Whether all that matches must be counted, as the queue keeps no such count. */
 static bool has_filter(const struct run_walk *w)
 {
-	return w->state || w->a->args[ARG_TENANT].given;
+	return w->state || w->a->names.has_tenant;
 }
 
-static void list_run(struct run_walk *w, const struct lq_run *r, uint32_t position)
+/* False: no further. */
+static bool list_run(struct run_walk *w, const struct lq_run *r, uint32_t position)
 {
-	if (w->state && strcmp(lq_state_word(lq_run_state(r)), w->state))
-		return;
-	w->total++;
-	if (!w->left)
-		return;
-	w->left--;
-	json_obj(w->o);
-	put_run(w->o, r, position);
-	json_obj_end(w->o);
+	bool match = !w->state || !strcmp(lq_state_word(lq_run_state(r)), w->state);
+	w->total += match;
+	if (match && w->left) {
+		json_obj(w->o);
+		put_run(w->o, r, position);
+		json_obj_end(w->o);
+		w->left--;
+		return w->left || has_filter(w);
+	}
+	return walk_step(&w->walk);
 }
 
 static bool on_run(void *ctx, struct lq_run *r)
 {
 	struct run_walk *w = ctx;
-	list_run(w, r, w->position++);
-	return walk_step(&w->walk) && (w->left || has_filter(w));
+	w->goes_on = list_run(w, r, w->position++);
+	return w->goes_on;
 }
 
 static bool on_lane(void *ctx, const struct lq_lane_info *l)
 {
 	struct run_walk *w = ctx;
-	if (!w->a->args[ARG_TENANT].given || l->tenant == w->a->names.tenant) {
-		w->position = 0;
-		if (!w->active_only)
-			lq_each_run(w->a->sup->lq, l->tenant, l->session, on_run, w);
-		else if (l->active)
-			list_run(w, l->active, 0);
-	}
-	return walk_step(&w->walk) && (w->left || has_filter(w));
+	if (w->a->names.has_tenant && l->tenant != w->a->names.tenant)
+		return walk_step(&w->walk);
+	if (w->active_only)
+		return l->active ? list_run(w, l->active, 0) : walk_step(&w->walk);
+	w->position = 0;
+	w->goes_on = true;
+	lq_each_run(w->a->sup->lq, l->tenant, l->session, on_run, w);
+	return w->goes_on;
 }
 
 /* NULL: no state is called so. */

@@ -18,7 +18,8 @@ struct walk {
 	bool cut; /* the time was over before all was seen */
 };
 
-/* False: no further. */
+/* After each thing that was looked at and not listed (of those there are 1,000 at most).
+ * False: no further. */
 static inline bool walk_step(struct walk *w)
 {
 	if (!w->ends_us)
