@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The admin socket: {"cmd":"status"} and {"cmd":"drain"}, one answer a line. */
+ * The admin socket: who may ask, lines in, lines out.
+ *
+ * A connection's requests are answered in their order: while one is open its later ones
+ * wait, and a turn of the loop takes one at most, so that no client can stall the runs.
+ */
 #include "supervisor/admin.h"
 
 #include <errno.h>
@@ -13,26 +17,34 @@
 
 #include "common/alloc.h"
 #include "common/die.h"
-#include "common/json.h"
 #include "common/log.h"
 #include "common/loop.h"
+#include "supervisor/admin_ask.h"
+#include "supervisor/admin_db.h"
+#include "supervisor/admin_rates.h"
 #include "supervisor/children.h"
-#include "supervisor/journal.h"
 #include "supervisor/sup.h"
 
-#define LINE_MOST 4096
 #define CLIENTS_MOST 16
+#define OUTBOX_MOST (4u << 20)
+#define OUTBOX_KEEP (64u << 10)
 
 struct client {
 	struct list node;
 	struct admin *admin;
-	int fd;
+	int fd, watched; /* LOOP_READ, LOOP_WRITE */
 	struct loop_fd *watch;
-	struct strbuf in;
+	uid_t uid;
+	struct strbuf in, out;
+	size_t searched;  /* bytes of `in` that hold no end of a line */
+	struct ask *open; /* the request that is not answered yet */
+	bool ended;       /* nothing more is read */
 };
 
 struct admin {
 	struct sup *sup;
+	struct ask_world world;
+	struct rates *rates;
 	int fd;
 	char path[108], alias[4200];
 	struct loop_fd *watch;
@@ -42,144 +54,158 @@ struct admin {
 
 static void client_free(struct client *c)
 {
+	if (c->open)
+		ask_forget(c->open);
 	loop_fd_free(c->watch);
 	close(c->fd);
 	strbuf_fini(&c->in);
+	strbuf_fini(&c->out);
 	list_remove(&c->node);
 	c->admin->client_count--;
 	free(c);
 }
 
-/* ---- commands */
+/* ---- requests */
 
-static void put_child(struct json_out *o, const struct child *c)
+static void on_answer(void *client, struct slice line)
 {
-	static const char *const states[] = {"down", "starting", "ready", "draining"};
-	json_obj(o);
-	json_kv_cstr(o, "kind", c->role == ROLE_EDGE ? "edge" : "worker");
-	json_kv_i64(o, "ordinal", c->ordinal);
-	json_kv_cstr(o, "state", states[c->state]);
-	json_kv_i64(o, "pid", c->pid);
-	json_kv_i64(o, "launcherPid", c->launcher_pid);
-	json_kv_i64(o, c->role == ROLE_EDGE ? "connections" : "runs", c->runs);
-	json_kv_i64(o, "worstTurnUs", c->worst_us);
-	json_kv_i64(o, "rssKib", c->rss_kib);
-	json_kv_i64(o, "deaths", c->deaths);
-	json_obj_end(o);
+	struct client *c = client;
+	c->open = NULL;
+	strbuf_add_slice(&c->out, line);
+	loop_again(c->admin->sup->loop);
 }
 
-static void put_status(struct sup *s, struct json_out *o)
+/* The length of the first line; SIZE_MAX when it is not whole. */
+static size_t first_line(struct client *c)
 {
-	static const char *const states[] = {"starting", "serving", "draining",
-					     "stopping"};
-	struct lq_stats q = lq_stats(s->lq);
-	char id[UUID_TEXT_LEN + 1];
-	uuid_format(s->node, id);
-	json_obj(o);
-	json_kv_cstr(o, "node", id);
-	json_kv_cstr(o, "version", TB_VERSION);
-	json_kv_i64(o, "pid", getpid());
-	json_kv_cstr(o, "state", states[s->state]);
-	json_kv_i64(o, "uptimeMs", (loop_now_us(s->loop) - s->started_us) / 1000);
-	json_kv_cstr(o, "listen", s->config.listen);
-	json_kv_cstr(o, "model", s->model);
-	json_kv_bool(o, "database", journal_is_up(s->journal));
-	json_kv_i64(o, "lanes", q.lanes);
-	json_kv_i64(o, "waiting", q.waiting);
-	json_kv_i64(o, "running", q.running);
-	json_kv_i64(o, "delayed", q.delayed);
-	json_kv_i64(o, "accepted", (int64_t)s->runs_accepted);
-	json_kv_i64(o, "ended", (int64_t)s->runs_ended);
-	json_key(o, "children");
-	json_arr(o);
-	list_each (n, &s->children)
-		put_child(o, list_entry(n, struct child, node));
-	json_arr_end(o);
-	json_obj_end(o);
+	const char *from = c->in.p + c->searched, *end = NULL;
+	if (c->in.n > c->searched)
+		end = memchr(from, '\n', c->in.n - c->searched);
+	c->searched = end ? (size_t)(end - c->in.p) : c->in.n;
+	return end ? c->searched : SIZE_MAX;
 }
 
-static void answer(struct admin *a, struct slice line, struct strbuf *out)
+static void take_line(struct client *c)
 {
-	char err[160];
-	AUTO(auto_json_free)
-	struct json_doc *d = json_parse(line, LINE_MOST, err, sizeof err);
-	struct json_out o = json_out(out);
-	struct slice cmd = json_str(json_get(json_root(d), "cmd"));
-	if (slice_is(cmd, "status")) {
-		put_status(a->sup, &o);
-	} else if (slice_is(cmd, "drain")) {
-		log_info("admin-drain", "%s", "");
-		sup_drain(a->sup);
-		json_obj(&o);
-		json_kv_bool(&o, "ok", true);
-		json_obj_end(&o);
-	} else {
-		json_obj(&o);
-		json_kv_cstr(&o, "error",
-			     d ? "unknown command: status and drain are known" : err);
-		json_obj_end(&o);
-	}
-	strbuf_add_char(out, '\n');
+	size_t n = c->open ? SIZE_MAX : first_line(c);
+	if (n == SIZE_MAX)
+		return;
+	/* The answer may come inside ask_new, so c->open is what it returns. */
+	c->open = ask_new(&c->admin->world, c->uid, slice_of(c->in.p, n), on_answer, c);
+	strbuf_eat(&c->in, n + 1);
+	c->searched = 0;
+	if (!c->open)
+		loop_again(c->admin->sup->loop);
+}
+
+static void refuse_long_line(struct client *c)
+{
+	struct json_out o = json_out(&c->out);
+	json_obj(&o);
+	json_kv_cstr(&o, "error", "a line has 64 kB at most");
+	json_kv_cstr(&o, "code", err_code(ERR_BAD_REQUEST));
+	json_obj_end(&o);
+	strbuf_add_char(&c->out, '\n');
+	strbuf_reset(&c->in);
+	c->searched = 0;
+	c->ended = true;
 }
 
 /* ---- connections */
 
+/* False: the client is gone, or does not read. */
+static bool flush(struct client *c)
+{
+	ssize_t n = 0;
+	if (c->out.n)
+		n = send(c->fd, c->out.p, c->out.n, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (n < 0 && errno != EAGAIN && errno != EINTR)
+		return false;
+	if (n > 0)
+		strbuf_eat(&c->out, (size_t)n);
+	strbuf_shrink(&c->out, OUTBOX_KEEP);
+	if (c->out.n > OUTBOX_MOST)
+		log_warn("admin-cut", "bytes=%zu message=\"a client does not read\"",
+			 c->out.n);
+	return c->out.n <= OUTBOX_MOST;
+}
+
+static void watch(struct client *c)
+{
+	int what = (c->ended || c->in.n > ASK_LINE_MOST ? 0 : LOOP_READ) |
+		   (c->out.n ? LOOP_WRITE : 0);
+	if (what != c->watched)
+		loop_fd_set(c->watch, what);
+	c->watched = what;
+}
+
+/* Once a turn. */
+static void serve(struct client *c)
+{
+	take_line(c);
+	if (!c->open && c->in.n > ASK_LINE_MOST && c->searched == c->in.n)
+		refuse_long_line(c);
+	bool alive = flush(c);
+	if (alive && c->ended && !c->open && !c->out.n)
+		alive = first_line(c) != SIZE_MAX;
+	if (alive)
+		watch(c);
+	else
+		client_free(c);
+}
+
+static void on_turn(void *arg)
+{
+	struct admin *a = arg;
+	list_each (n, &a->clients)
+		serve(list_entry(n, struct client, node));
+}
+
 static void on_client(void *arg, int what)
 {
 	struct client *c = arg;
-	struct strbuf out = STRBUF_INIT;
-	char *end;
-	(void)what;
-	ssize_t n =
-		recv(c->fd, strbuf_reserve(&c->in, LINE_MOST), LINE_MOST, MSG_DONTWAIT);
-	if (n <= 0 || c->in.n + (size_t)n > LINE_MOST) {
-		if (n < 0 && errno == EAGAIN)
-			return;
+	if (!(what & LOOP_READ) || c->ended)
+		return; /* the turn's end writes */
+	ssize_t n = recv(c->fd, strbuf_reserve(&c->in, ASK_LINE_MOST), ASK_LINE_MOST,
+			 MSG_DONTWAIT);
+	if (n > 0)
+		c->in.n += (size_t)n;
+	else if (n == 0) /* it may only have nothing more to say, and wait for answers */
+		c->ended = true;
+	else if (errno != EAGAIN && errno != EINTR)
 		client_free(c);
-		return;
-	}
-	c->in.n += (size_t)n;
-	while (c->in.n && (end = memchr(c->in.p, '\n', c->in.n))) {
-		size_t len = (size_t)(end - c->in.p);
-		answer(c->admin, slice_of(c->in.p, len), &out);
-		strbuf_eat(&c->in, len + 1);
-	}
-	ssize_t sent = out.n ? send(c->fd, out.p, out.n, MSG_DONTWAIT | MSG_NOSIGNAL) : 0;
-	if (sent !=
-	    (ssize_t)out
-		    .n) /* an operator's tool that does not read loses its connection */
-		client_free(c);
-	strbuf_fini(&out);
 }
 
-static bool is_welcome(struct admin *a, int fd)
+static bool is_welcome(struct admin *a, int fd, struct ucred *who)
 {
-	struct ucred who;
-	socklen_t n = sizeof who;
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &n))
+	socklen_t n = sizeof *who;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, who, &n))
 		return false;
-	if (children_has_pid(a->sup, who.pid)) {
+	if (children_has_pid(a->sup, who->pid)) {
 		log_error("admin-refused", "pid=%d message=\"a child of ours knocked\"",
-			  (int)who.pid);
+			  (int)who->pid);
 		return false;
 	}
-	return (who.uid == 0 || who.uid == getuid()) && a->client_count < CLIENTS_MOST;
+	return (who->uid == 0 || who->uid == getuid()) && a->client_count < CLIENTS_MOST;
 }
 
 static void on_accept(void *arg, int what)
 {
 	struct admin *a = arg;
+	struct ucred who;
 	(void)what;
 	int fd = accept4(a->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd < 0)
 		return;
-	if (!is_welcome(a, fd)) {
+	if (!is_welcome(a, fd, &who)) {
 		close(fd);
 		return;
 	}
 	struct client *c = xcalloc(1, sizeof *c);
 	c->admin = a;
 	c->fd = fd;
+	c->uid = who.uid;
+	c->watched = LOOP_READ;
 	c->watch = loop_fd_new(a->sup->loop, fd, LOOP_READ, on_client, c);
 	a->client_count++;
 	list_push(&a->clients, &c->node);
@@ -222,6 +248,9 @@ struct admin *admin_open(struct sup *s)
 				 strerror(errno));
 	}
 	a->watch = loop_fd_new(s->loop, a->fd, LOOP_READ, on_accept, a);
+	a->rates = rates_new(s);
+	a->world = (struct ask_world){.sup = s, .db = admin_db_new(s), .rates = a->rates};
+	loop_hook(s->loop, LOOP_CONNECTIONS, on_turn, a);
 	return a;
 }
 
@@ -231,6 +260,9 @@ void admin_close(struct admin *a)
 		return;
 	while (!list_is_empty(&a->clients))
 		client_free(list_entry(a->clients.next, struct client, node));
+	loop_unhook(a->sup->loop, on_turn, a);
+	admin_db_free(a->world.db);
+	rates_free(a->rates);
 	loop_fd_free(a->watch);
 	close(a->fd);
 	unlink(a->path);

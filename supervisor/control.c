@@ -388,29 +388,6 @@ void control_bury(struct sup *s, int64_t tenant, struct uuid run, struct uuid se
 	submit(a);
 }
 
-/* ---- the record */
-
-static void on_audited(void *arg, const struct pg_answer *a)
-{
-	(void)arg;
-	if (a->err == ERR_DATABASE)
-		log_warn("audit-failed", "message=\"%s\"", a->message);
-}
-
-void control_audit(struct sup *s, int64_t tenant, const char *actor, const char *action,
-		   const char *object, struct slice detail)
-{
-	struct pg_request *r = pg_begin(journal_pool(s->journal));
-	struct pg_params *p = pg_add(r, SQL_AUDIT);
-	log_info("audit", "actor=%s action=%s object=\"%s\"", actor, action, object);
-	pg_i64(p, tenant);
-	pg_text(p, slice_str(actor));
-	pg_text(p, slice_str(action));
-	pg_text(p, slice_str(object));
-	pg_jsonb(p, detail);
-	pg_submit(r, PG_ANY, 30000, on_audited, s);
-}
-
 /* ---- at start */
 
 struct pauses {

@@ -40,9 +40,6 @@ void control_redrive(struct sup *s, int64_t tenant, struct uuid run, const char 
 void control_expire(struct sup *s, struct lq_run *r);
 /* Ends a run as dead that took its worker down too often. */
 void control_bury(struct sup *s, int64_t tenant, struct uuid run, struct uuid session);
-/* For the record; not waited for. detail: a JSON object. tenant 0: the platform's. */
-void control_audit(struct sup *s, int64_t tenant, const char *actor, const char *action,
-		   const char *object, struct slice detail);
 /* What is paused, from the database: before the queue is loaded. done() then. */
 void control_load_pauses(struct sup *s, void (*done)(struct sup *s));
 

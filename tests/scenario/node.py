@@ -320,12 +320,15 @@ class Node:
         return subprocess.run(self.command("terabitsctl", *args), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                               env={**self.program_env(), **(env or {})}, input=input, timeout=timeout, cwd="/")
 
-    def admin(self, command):
+    def admin(self, command, args=None):
+        """The answer, also when it is an error."""
+        request = {"cmd": command} if args is None else {"cmd": command, "args": args}
         s = socket.socket(socket.AF_UNIX)
         try:
             s.connect(os.path.join(self.state, "admin.sock"))
-            s.sendall(json.dumps({"cmd": command}).encode() + b"\n")
-            return json.loads(s.makefile().readline())
+            s.sendall(json.dumps(request).encode() + b"\n")
+            with s.makefile() as lines:
+                return json.loads(lines.readline())
         finally:
             s.close()
 
