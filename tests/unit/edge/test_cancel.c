@@ -133,9 +133,8 @@ static void test_an_answer_nobody_waits_for(void **state)
 	bed_settle(NULL);
 	/* Only a wait makes the door look whether its client is still there. */
 	struct call *call = handle_get(edge.calls, req);
-	if (call)
-		cancel_answered(call,
-				&(struct wire_cancelled){.result = RESULT_CANCELLED});
+	assert_non_null(call);
+	cancel_answered(call, &(struct wire_cancelled){.result = RESULT_CANCELLED});
 	bed_settle(NULL);
 	assert_null(handle_get(edge.calls, req));
 	c = client_open();
