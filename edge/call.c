@@ -125,3 +125,17 @@ void call_cut(struct edge *e, const struct uuid *token)
 		if (c->cut && (!token || uuid_eq(*token, c->caller.token)))
 			c->cut(c);
 }
+
+void call_lost(struct edge *e)
+{
+	uint32_t it = 0;
+	struct call *c;
+	call_cut(e, NULL);
+	while ((c = handle_next(e->calls, &it)))
+		if (c->at_supervisor)
+			reply_err(
+				c->request, ERR_UNAVAILABLE, NULL,
+				"the queue stopped before it answered: whether this was "
+				"done is not known, ask again",
+				1);
+}

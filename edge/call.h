@@ -41,6 +41,7 @@ struct call {
 	bool authorised;
 	bool counted;          /* in edge->waiting */
 	bool asking;           /* Postgres has not answered yet */
+	bool at_supervisor;    /* the supervisor has not answered yet */
 	enum err asked;        /* what it answered */
 	int stage;             /* the handler's */
 	void *state;           /* the handler's */
@@ -61,6 +62,8 @@ bool call_may_wait(struct call *c);
 bool call_run_id(struct call *c, unsigned i, struct uuid *out);
 /* Ends the long answers of a revoked token. NULL: of everybody. */
 void call_cut(struct edge *e, const struct uuid *token);
+/* The supervisor is gone: ends everything it owes an answer to. */
+void call_lost(struct edge *e);
 
 /* ---- the handlers of routes.tbl */
 #define ROUTE(NAME, methods, pattern, scopes, handler) void handler(struct call *c);

@@ -429,8 +429,10 @@ void conn_kill(struct conn *c)
 		return;
 	c->state = CONN_DEAD;
 	list_remove(&c->dirty);
-	if (c->request)
+	if (c->request) {
+		c->request->gone = true;
 		end_request(c);
+	}
 	loop_unwake(server_loop(c->server), &c->task);
 	loop_fd_free(c->watch);
 	close(c->fd);

@@ -13,6 +13,7 @@ struct cache;
 struct chan;
 struct handles;
 struct map;
+struct opener;
 struct pg_pool;
 struct server;
 
@@ -22,7 +23,9 @@ struct edge {
 	struct chan *chan;
 	struct server *server;
 	struct cache *tokens, *agents, *sessions;
-	struct handles *calls; /* struct call: answers to ENQUEUE and of Postgres */
+	struct opener *opener; /* of new sessions */
+	struct handles
+		*calls; /* struct call: answers to ENQUEUE, CANCEL and of Postgres */
 	struct handles *subs;  /* struct sub */
 	struct map *waiting;   /* tenant, 8 bytes -> count of its long answers */
 	struct strbuf scratch; /* the event composed last, see stream.c */
@@ -31,10 +34,13 @@ struct edge {
 	bool away;                 /* the log says that the database is away */
 	bool role_ok;              /* the database role is one that policies bind */
 	bool impatient;            /* start without the database's word */
+	struct loop_task leaving;  /* the link is lost: last answers, then the end */
 	uint32_t beats;
 	bool linked;   /* the supervisor said WELCOME */
 	bool ready;    /* READY was sent */
 	bool draining; /* the supervisor said DRAIN */
+	bool refusing; /* NODE_STATE: an ENQUEUE would be refused now ... */
+	char why[129]; /* ... because of this */
 };
 
 /* Statements of sql.tbl. */

@@ -12,6 +12,7 @@
 #include "common/loop.h"
 #include "edge/auth.h"
 #include "edge/call.h"
+#include "edge/cancel.h"
 #include "edge/handles.h"
 #include "edge/lookup.h"
 #include "edge/post.h"
@@ -42,6 +43,11 @@ static bool send_message(struct edge *e, enum wire_id id, const void *m)
 bool link_enqueue(struct edge *e, const struct wire_enqueue *m)
 {
 	return send_message(e, WIRE_ENQUEUE, m);
+}
+
+bool link_cancel(struct edge *e, const struct wire_cancel *m)
+{
+	return send_message(e, WIRE_CANCEL, m);
 }
 
 void sub_number(struct sub *s, struct call *c)
@@ -146,18 +152,21 @@ void edge_on_invalidate(struct edge *e, const struct wire_invalidate *m)
 
 void edge_on_cancelled(struct edge *e, const struct wire_cancelled *m)
 {
-	(void)e, (void)m;
+	struct call *c = handle_get(e->calls, m->req);
+	if (c && c->match.route == ROUTE_RUN_CANCEL)
+		cancel_answered(c, m);
 }
 
 void edge_on_node_state(struct edge *e, const struct wire_node_state *m)
 {
-	(void)e, (void)m;
+	e->refusing = !m->accepting;
+	snprintf(e->why, sizeof e->why, "%.*s", SLICE_ARG(m->why));
 }
 
 void edge_on_enqueued(struct edge *e, const struct wire_enqueued *m)
 {
 	struct call *c = handle_get(e->calls, m->req);
-	if (c)
+	if (c && c->match.route == ROUTE_RUN_POST)
 		post_enqueued(c, m);
 }
 
@@ -202,14 +211,30 @@ static void on_message(void *arg, enum wire_id id, const union wire_any *m)
 	dispatch(arg, id, m);
 }
 
+static void leave(void *arg)
+{
+	(void)arg;
+	exit(0);
+}
+
+/* From the top of the loop: the link may have ended amid a call's own sending. The
+ * answers leave with this turn's flush, the process at the turn's end. */
+static void on_leaving(void *arg)
+{
+	struct edge *e = arg;
+	call_lost(e);
+	loop_reap(e->loop, leave, e);
+}
+
 /* The supervisor closes the link when this edge shall end; clients come back to the next.
  */
 static void on_down(void *arg, const char *why)
 {
-	const struct edge *e = arg;
+	struct edge *e = arg;
 	log_info("edge-stopped", "connections=%u why=\"%s\"",
 		 e->server ? server_connections(e->server) : 0, why);
-	exit(0);
+	loop_task_init(&e->leaving, on_leaving, e);
+	loop_wake(e->loop, &e->leaving);
 }
 
 void link_open(struct edge *e, const struct wire_boot *b)

@@ -3,7 +3,8 @@
  *
  * Handlers run in the receiving callback: they store, mark and wake, or append an event
  * to a connection's output, which leaves with the turn's flush. Fails: a link that ends
- * ends the process; its supervisor starts the next one. */
+ * ends the process, once those who wait for the supervisor have been told; its supervisor
+ * starts the next one. */
 #ifndef TB_EDGE_LINK_H
 #define TB_EDGE_LINK_H
 
@@ -34,6 +35,8 @@ void link_open(struct edge *e, const struct wire_boot *b);
 void link_ready(struct edge *e, const char *detail);
 /* false: the link is down or its outbox full. */
 bool link_enqueue(struct edge *e, const struct wire_enqueue *m);
+/* Likewise. req 0: nobody waits for the answer. */
+bool link_cancel(struct edge *e, const struct wire_cancel *m);
 /* Gives the subscription a number without asking: for ENQUEUE's `sub`. */
 void sub_number(struct sub *s, struct call *c);
 enum sub_want { SUB_EVERYTHING, SUB_ONLY_END };

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Agents and sessions, cached. A session's entry holds for ever: what it says never
- * changes, and a deleted session is found out by the supervisor's answer. */
+ * Agents and sessions, cached. A session's entry serves for ever: its id never changes,
+ * its queue mode seldom (the refresh learns of it, INVALIDATE sooner), and a deleted
+ * session is found out by the supervisor's answer. */
 #include "edge/lookup.h"
 
+#include "edge/opener.h"
 #include "edge/slot.h"
 
 #define AGENTS_MAX 16384
 #define SESSIONS_MAX 65536
+#define SESSION_REFRESH_US 60000000
 
 #define WORD_MAX LIMIT_NAME
 #define SESSION_KEY_BYTES (24 + LIMIT_SESSION_KEY)
@@ -23,9 +26,14 @@ static void load_agent(void *arg, struct cache_entry *e, struct slice key,
 static void load_session(void *arg, struct cache_entry *e, struct slice key,
 			 const void *hint)
 {
-	int64_t tenant;
-	memcpy(&tenant, key.p, 8);
-	store_open_session(arg, e, tenant, hint);
+	struct edge *edge = arg;
+	const struct slice *user = hint;
+	struct session_open open = {.key = slice_of(key.p + 24, key.n - 24),
+				    .user = user ? *user : SLICE_NONE};
+	memcpy(&open.tenant, key.p, 8);
+	memcpy(open.agent.b, key.p + 8, 16);
+	open.slot = slot_of(open.tenant, open.agent, open.key);
+	opener_add(edge->opener, e, &open);
 }
 
 struct cache *lookup_agents_new(struct edge *e)
@@ -45,6 +53,7 @@ struct cache *lookup_sessions_new(struct edge *e)
 	return cache_new(&(struct cache_config){.loop = e->loop,
 						.capacity = SESSIONS_MAX,
 						.value_size = sizeof(struct session_row),
+						.refresh_us = SESSION_REFRESH_US,
 						.absent_us = 1,
 						.load = load_session,
 						.arg = e});
@@ -76,9 +85,8 @@ enum cache_verdict lookup_session(struct call *c, struct uuid agent, struct slic
 {
 	char text[SESSION_KEY_BYTES];
 	*slot = slot_of(c->caller.tenant, agent, key);
-	struct session_open open = {agent, key, user, *slot};
 	return cache_look(c->edge->sessions, session_key(c, agent, key, text), &c->wait,
-			  &c->task, &open, out);
+			  &c->task, &user, out);
 }
 
 void lookup_forget_session(struct call *c, struct uuid agent, struct slice key)

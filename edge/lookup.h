@@ -10,7 +10,7 @@ struct cache *lookup_agents_new(struct edge *e);
 struct cache *lookup_sessions_new(struct edge *e);
 /* By c->wait, as cache_look. */
 enum cache_verdict lookup_agent(struct call *c, struct slice word, struct agent_row *out);
-/* getOrCreate. user: of a session that is made now. */
+/* getOrCreate. user: of a session that is made now. ABSENT: the agent is gone. */
 enum cache_verdict lookup_session(struct call *c, struct uuid agent, struct slice key,
 				  struct slice user, struct session_row *out,
 				  unsigned *slot);

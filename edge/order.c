@@ -9,6 +9,7 @@
 #include "common/crypto.h"
 #include "common/json.h"
 #include "common/strbuf.h"
+#include "edge/culprit.h"
 
 #define BODY_MAX (1u << 20)
 
@@ -29,10 +30,13 @@ static bool wrong(struct reading *r, const char *param, const char *fmt, ...)
 	return false;
 }
 
+/* C0, DEL, and C1 (U+0080..U+009F, in UTF-8 after 0xC2). */
 static bool has_control(struct slice s)
 {
+	const unsigned char *p = (const unsigned char *)s.p;
 	for (size_t i = 0; i < s.n; i++)
-		if ((unsigned char)s.p[i] < 0x20 || s.p[i] == 0x7f)
+		if (p[i] < 0x20 || p[i] == 0x7f ||
+		    (p[i] == 0xc2 && i + 1 < s.n && p[i + 1] < 0xa0))
 			return true;
 	return false;
 }
@@ -60,9 +64,32 @@ static bool take_number(struct reading *r, const char *name, json_t v, int64_t m
 
 /* ---- the members */
 
+/* Keys the runtime gives out itself: a caller who could name one would speak as a
+ * subagent, a schedule or a hook. */
+static const char *reserved_prefix(struct slice key)
+{
+	static const char *const words[] = {"subagent:", "cron:", "hook:", "acp:"};
+	struct slice rest = key;
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		if (slice_has_prefix(key, slice_str(words[i])))
+			return words[i];
+	if (!slice_is(slice_cut(&rest, ':'), "agent") || !rest.p)
+		return NULL;
+	slice_cut(&rest, ':');
+	return slice_has_prefix(rest, slice_str(words[0])) ? "agent:<agent>:subagent:"
+							   : NULL;
+}
+
 static bool take_session_key(struct reading *r, json_t v)
 {
-	return take_text(r, "sessionKey", v, LIMIT_SESSION_KEY, &r->out->session_key);
+	struct slice *key = &r->out->session_key;
+	if (!take_text(r, "sessionKey", v, LIMIT_SESSION_KEY, key))
+		return false;
+	const char *prefix = reserved_prefix(*key);
+	return !prefix || wrong(r, "sessionKey",
+				"sessionKey must not begin with \"%s\": such keys are "
+				"given out by the runtime",
+				prefix);
 }
 
 static bool take_user(struct reading *r, json_t v)
@@ -82,16 +109,32 @@ static bool take_delay(struct reading *r, json_t v)
 
 static bool take_deadline(struct reading *r, json_t v)
 {
+	int64_t ms;
+	if (json_i64(v, &ms) && ms <= 0)
+		return wrong(r, "deadlineMs",
+			     "deadlineMs is in the past: it must be an integer from 1 to "
+			     "%lld, counted from now",
+			     ORDER_DEADLINE_MAX_MS);
 	return take_number(r, "deadlineMs", v, 1, ORDER_DEADLINE_MAX_MS,
 			   &r->out->deadline_ms);
 }
 
-static bool take_stream(struct reading *r, json_t v)
+static bool take_bool(struct reading *r, const char *name, json_t v, bool *out)
 {
 	if (json_kind(v) != JSON_BOOL)
-		return wrong(r, "stream", "stream must be true or false");
-	r->out->stream = json_bool(v, false);
+		return wrong(r, name, "%s must be true or false", name);
+	*out = json_bool(v, false);
 	return true;
+}
+
+static bool take_stream(struct reading *r, json_t v)
+{
+	return take_bool(r, "stream", v, &r->out->stream);
+}
+
+static bool take_cancel(struct reading *r, json_t v)
+{
+	return take_bool(r, "cancelOnDisconnect", v, &r->out->cancel_on_disconnect);
 }
 
 static bool take_mode(struct reading *r, json_t v)
@@ -173,10 +216,15 @@ static bool take_message(struct reading *r, json_t v)
 static const struct {
 	const char *name;
 	bool (*take)(struct reading *r, json_t v);
-} members[] = {{"sessionKey", take_session_key}, {"message", take_message},
-	       {"stream", take_stream},          {"priority", take_priority},
-	       {"delayMs", take_delay},          {"deadlineMs", take_deadline},
-	       {"queueMode", take_mode},         {"user", take_user}};
+} members[] = {{"sessionKey", take_session_key},
+	       {"message", take_message},
+	       {"stream", take_stream},
+	       {"priority", take_priority},
+	       {"delayMs", take_delay},
+	       {"deadlineMs", take_deadline},
+	       {"queueMode", take_mode},
+	       {"user", take_user},
+	       {"cancelOnDisconnect", take_cancel}};
 
 static bool take_member(struct reading *r, struct slice key, json_t v)
 {
@@ -186,6 +234,17 @@ static bool take_member(struct reading *r, struct slice key, json_t v)
 			return members[i].take(r, v);
 	snprintf(name, sizeof name, "%.*s", (int)(key.n < 63 ? key.n : 63), key.p);
 	return wrong(r, name, "there is no member \"%s\" here", name);
+}
+
+/* A text that is none (a NUL, a lone surrogate, bytes that are no UTF-8) spoils the whole
+ * document; the member that holds it is named all the same. */
+static bool blame(struct reading *r, struct slice body, const char *why)
+{
+	char member[sizeof r->fault->param];
+	const char *problem = culprit_find(body, member, sizeof member);
+	if (!problem)
+		return wrong(r, "", "the body is no valid JSON: %s", why);
+	return wrong(r, member, "%s must be valid text: %s", member, problem);
 }
 
 bool order_parse(struct slice body, struct arena *a, struct order *out,
@@ -201,7 +260,7 @@ bool order_parse(struct slice body, struct arena *a, struct order *out,
 	AUTO(auto_json_free)
 	struct json_doc *doc = json_parse_unique(body, BODY_MAX, why, sizeof why);
 	if (!doc)
-		return wrong(&r, "", "the body is no valid JSON: %s", why);
+		return blame(&r, body, why);
 	if (json_kind(json_root(doc)) != JSON_OBJECT)
 		return wrong(&r, "", "the body must be a JSON object");
 	struct json_iter it = json_iter(json_root(doc));
@@ -210,6 +269,11 @@ bool order_parse(struct slice body, struct arena *a, struct order *out,
 			return false;
 	if (!out->content.p)
 		return wrong(&r, "message", "message is missing");
+	if (out->cancel_on_disconnect && !out->stream)
+		return wrong(
+			&r, "cancelOnDisconnect",
+			"cancelOnDisconnect needs \"stream\": true: without a stream "
+			"there is no connection that stands for the run");
 	return true;
 }
 

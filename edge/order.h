@@ -21,8 +21,9 @@ struct order {
 	struct slice content;     /* {"blocks":[...]}, JSON */
 	struct slice user;        /* SLICE_NONE: none */
 	int64_t priority, delay_ms, deadline_ms;
-	unsigned mode; /* enum run_mode; 0: the agent's */
+	unsigned mode; /* enum run_mode; 0: the session's or the agent's */
 	bool stream;
+	bool cancel_on_disconnect; /* only with stream */
 };
 struct order_fault {
 	char param[64]; /* the member, "" when the whole body is meant */
@@ -34,8 +35,9 @@ bool order_parse(struct slice body, struct arena *a, struct order *out,
 		 struct order_fault *fault);
 /* The Idempotency-Key field: 1..255 visible ASCII characters. */
 bool order_check_key(struct slice key, struct order_fault *fault);
-/* SHA-256 over what makes two orders the same: everything but `stream`. session_key is
- * the one in force. */
+/* SHA-256 over what makes two orders the same: everything but how
+ * the answer is followed (stream, cancelOnDisconnect). session_key is the one in force.
+ */
 void order_hash(const struct order *o, struct uuid agent, struct slice session_key,
 		uint8_t out[32]);
 

@@ -25,6 +25,7 @@ struct request {
 	 * client; nothing more may be answered. on_room, set for one call: a stream's
 	 * output has drained. Both may be NULL. */
 	void *owner;
+	bool gone;  /* in on_end: the client left before the answer was complete */
 	bool waits; /* the answer may take long: a client that shuts its side is gone */
 	void (*on_end)(struct request *r);
 	void (*on_room)(struct request *r);

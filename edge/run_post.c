@@ -20,7 +20,8 @@ struct post {
 	struct agent_row agent;
 	struct session_row session;
 	unsigned slot;
-	bool retried; /* the session was opened anew once */
+	unsigned mode; /* enum run_mode, the one in force */
+	bool retried;  /* the session was opened anew once */
 	struct uuid run;
 	struct post_answer {
 		bool known, repeated;
@@ -91,7 +92,7 @@ static bool find_session(struct call *c)
 	return found(c,
 		     lookup_session(c, p->agent.id, p->session_key, p->order.user,
 				    &p->session, &p->slot),
-		     "there is no such session");
+		     "there is no such agent");
 }
 
 /* ---- to the supervisor */
@@ -107,10 +108,27 @@ static void add_fields(struct call *c)
 		reply_field(c->request, "idempotent-replayed", SLICE("true"));
 }
 
+/* Message, session, agent: the first that says one. */
+static unsigned mode_in_force(const struct post *p)
+{
+	if (p->order.mode)
+		return p->order.mode;
+	if (p->session.mode)
+		return p->session.mode;
+	return p->agent.mode ? p->agent.mode : MODE_STEER;
+}
+
+/* A message to be collected waits for its like. */
+static int64_t delay_ms(const struct post *p)
+{
+	int64_t debounce = p->mode == MODE_COLLECT ? p->agent.debounce_ms : 0;
+	return p->order.delay_ms > debounce ? p->order.delay_ms : debounce;
+}
+
 static struct wire_enqueue compose(struct call *c, struct post *p)
 {
 	const struct order *o = &p->order;
-	int64_t now = clock_real_us();
+	int64_t now = clock_real_us(), delay = delay_ms(p);
 	return (struct wire_enqueue){
 		.req = c->handle,
 		.tenant = c->caller.tenant,
@@ -118,14 +136,17 @@ static struct wire_enqueue compose(struct call *c, struct post *p)
 		.session = p->session.id,
 		.agent = p->agent.id,
 		.slot = p->slot,
-		.mode = o->mode ? o->mode : p->agent.mode,
+		.mode = p->mode,
 		.priority = o->priority,
-		.run_at_us = o->delay_ms ? now + o->delay_ms * 1000 : 0,
+		.run_at_us = delay ? now + delay * 1000 : 0,
 		.deadline_us = o->deadline_ms ? now + o->deadline_ms * 1000 : 0,
 		.tenant_max_running = c->caller.max_running,
 		.tenant_max_queued = c->caller.max_queued,
 		.tenant_weight = c->caller.weight,
 		.agent_max_running = p->agent.max_running,
+		.lane_cap = p->agent.lane_cap,
+		.drop = p->agent.drop,
+		.debounce_ms = p->agent.debounce_ms,
 		.user = o->user,
 		.idem_key = p->idem_key,
 		.body_hash = p->idem_key.n ? slice_of(p->hash, 32) : SLICE_NONE,
@@ -138,6 +159,7 @@ static void send_order(struct call *c)
 	struct post *p = post_of(c);
 	p->run = uuid7_new();
 	p->answer = (struct post_answer){.run = p->run};
+	p->mode = mode_in_force(p);
 	if (p->idem_key.n)
 		order_hash(&p->order, p->agent.id, p->session_key, p->hash);
 	struct wire_enqueue m = compose(c, p);
@@ -149,8 +171,13 @@ static void send_order(struct call *c)
 		m.sub = stream_expect(c->stream);
 	}
 	c->stage = POST_SENT;
-	if (!link_enqueue(c->edge, &m))
+	if (!link_enqueue(c->edge, &m)) {
 		reply_err(c->request, ERR_UNAVAILABLE, NULL, NULL, 1);
+		return;
+	}
+	c->at_supervisor = true;
+	if (p->order.cancel_on_disconnect)
+		stream_cancels(c->stream);
 }
 
 void post_enqueued(struct call *c, const struct wire_enqueued *m)
@@ -158,6 +185,7 @@ void post_enqueued(struct call *c, const struct wire_enqueued *m)
 	struct post *p = post_of(c);
 	if (c->stage != POST_SENT)
 		return;
+	c->at_supervisor = false;
 	p->answer = (struct post_answer){
 		.known = true,
 		.repeated = m->repeated,
@@ -185,8 +213,9 @@ static void reply_accepted(struct call *c)
 	clock_format(p->answer.accepted_us, at);
 	strbuf_printf(&b,
 		      "{\"runId\":\"%s\",\"acceptedAt\":\"%s\",\"position\":%u,"
-		      "\"status\":\"%s\"}\n",
-		      run, at, p->answer.position, run_state_word(p->answer.state));
+		      "\"status\":\"%s\",\"queueMode\":\"%s\"}\n",
+		      run, at, p->answer.position, run_state_word(p->answer.state),
+		      mode_word(p->mode));
 	reply_head(c->request, 202);
 	add_fields(c);
 	reply_body(c->request, "application/json", strbuf_slice(&b));

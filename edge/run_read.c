@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * GET /v1/runs/{id}, its /wait and its /events. */
-#include "common/clock.h"
 #include "common/json.h"
 #include "edge/call.h"
 #include "edge/link.h"
 #include "edge/reply.h"
+#include "edge/run_json.h"
 #include "edge/store.h"
 #include "edge/stream.h"
 
@@ -31,79 +31,6 @@ struct reading {
 	bool timed_out;
 	bool unknown; /* the supervisor did not know the run */
 };
-
-/* ---- JSON */
-
-static void put_time(struct json_out *o, const char *key, int64_t us)
-{
-	char text[CLOCK_TEXT_LEN + 1];
-	if (!us)
-		return;
-	clock_format(us, text);
-	json_kv_cstr(o, key, text);
-}
-
-static void put_uuid(struct json_out *o, const char *key, struct uuid u)
-{
-	char text[UUID_TEXT_LEN + 1];
-	if (uuid_is_nil(u))
-		return;
-	uuid_format(u, text);
-	json_kv_cstr(o, key, text);
-}
-
-static void put_outcome(struct json_out *o, const struct run_row *row)
-{
-	if (row->error_code.p || row->error.p) {
-		json_key(o, "error");
-		json_obj(o);
-		json_kv_str(o, "code",
-			    row->error_code.p ? row->error_code : SLICE("internal"));
-		json_kv_str(o, "message", row->error.p ? row->error : SLICE(""));
-		json_obj_end(o);
-	}
-	if (row->text.p) {
-		json_key(o, "result");
-		json_obj(o);
-		json_kv_str(o, "text", row->text);
-		json_kv_i64(o, "messageSeq", row->output_seq);
-		json_obj_end(o);
-	}
-}
-
-static void put_usage(struct json_out *o, const struct run_row *row)
-{
-	json_kv_i64(o, "steps", row->steps);
-	json_kv_i64(o, "toolCalls", row->tool_calls);
-	json_key(o, "usage");
-	json_obj(o);
-	json_kv_i64(o, "inputTokens", row->tokens_in);
-	json_kv_i64(o, "outputTokens", row->tokens_out);
-	json_obj_end(o);
-}
-
-static void put_run(struct json_out *o, struct uuid run, const struct run_row *row)
-{
-	bool cancelling = row->cancelling && slice_is(row->state, "running");
-	put_uuid(o, "runId", run);
-	json_kv_str(o, "status", cancelling ? SLICE("cancelling") : row->state);
-	put_uuid(o, "agentId", row->agent);
-	if (row->agent_name.p)
-		json_kv_str(o, "agent", row->agent_name);
-	put_uuid(o, "sessionId", row->session);
-	if (row->session_key.p)
-		json_kv_str(o, "sessionKey", row->session_key);
-	put_time(o, "acceptedAt", row->accepted_us);
-	put_time(o, "startedAt", row->started_us);
-	put_time(o, "endedAt", row->ended_us);
-	json_kv_i64(o, "attempts", row->attempts);
-	if (!row->ended)
-		json_kv_i64(o, "position", row->position);
-	put_uuid(o, "mergedInto", row->merged_into);
-	put_outcome(o, row);
-	if (row->ended)
-		put_usage(o, row);
-}
 
 static void reply_json(struct call *c, struct strbuf *b)
 {
@@ -154,7 +81,7 @@ void run_get(struct call *c)
 	if (!have_row(c, r))
 		return;
 	json_obj(&o);
-	put_run(&o, r->run, &r->row);
+	run_put(&o, r->run, &r->row);
 	json_obj_end(&o);
 	reply_json(c, &b);
 }
@@ -174,14 +101,14 @@ static void reply_wait(struct call *c, const char *status, const struct run_row 
 	struct json_out o = json_out(&b);
 	const struct reading *r = c->state;
 	json_obj(&o);
-	put_uuid(&o, "runId", r->first);
+	run_put_id(&o, "runId", r->first);
 	json_kv_cstr(&o, "status", status);
 	if (r->merges)
-		put_uuid(&o, "mergedInto", r->run);
+		run_put_id(&o, "mergedInto", r->run);
 	if (row) {
-		put_time(&o, "startedAt", row->started_us);
-		put_time(&o, "endedAt", row->ended_us);
-		put_outcome(&o, row);
+		run_put_time(&o, "startedAt", row->started_us);
+		run_put_time(&o, "endedAt", row->ended_us);
+		run_put_outcome(&o, row);
 	}
 	json_obj_end(&o);
 	reply_json(c, &b);

@@ -18,6 +18,7 @@
 #include "edge/handles.h"
 #include "edge/link.h"
 #include "edge/lookup.h"
+#include "edge/opener.h"
 #include "edge/server.h"
 #include "edge/store.h"
 #include "proto/boot.h"
@@ -126,6 +127,7 @@ void edge_start(struct edge *e, struct loop *l, const struct wire_boot *b)
 	e->tokens = auth_cache_new(e);
 	e->agents = lookup_agents_new(e);
 	e->sessions = lookup_sessions_new(e);
+	e->opener = opener_new(e);
 	loop_task_init(&e->starting, try_start, e);
 	e->patience = loop_timer_new(l, on_patience, e);
 	loop_timer_start(e->patience, PATIENCE_US);

@@ -83,6 +83,28 @@ void store_load_token(struct edge *e, struct cache_entry *entry, int64_t tenant,
 	pg_submit(r, PG_ANY, QUEUE_MS, on_token, entry);
 }
 
+/* A number of an agent's configuration, within bounds. */
+static uint32_t setting(struct slice json, long long min, long long max,
+			uint32_t otherwise)
+{
+	long long v;
+	return slice_to_i64(json, &v) && v >= min && v <= max ? (uint32_t)v : otherwise;
+}
+
+static void take_lane_settings(const struct pg_result *r, struct agent_row *row)
+{
+	row->mode = mode_from_word(pg_get_text(r, 0, 3));
+	if (row->mode == MODE_ANNOUNCE)
+		row->mode = 0;
+	row->lane_cap =
+		setting(pg_get_text(r, 0, 4), 1, AGENT_LANE_CAP_MAX, LIMIT_LANE_WAITING);
+	row->drop = drop_from_word(pg_get_text(r, 0, 5));
+	if (!row->drop)
+		row->drop = DROP_REJECT;
+	row->debounce_ms = setting(pg_get_text(r, 0, 6), 0, AGENT_DEBOUNCE_MAX_MS,
+				   AGENT_DEBOUNCE_MS);
+}
+
 static void on_agent(void *arg, const struct pg_answer *a)
 {
 	struct cache_entry *e = arg;
@@ -100,9 +122,7 @@ static void on_agent(void *arg, const struct pg_answer *a)
 	row.id = pg_get_uuid(r, 0, 0);
 	snprintf(row.name, sizeof row.name, "%.*s", SLICE_ARG(pg_get_text(r, 0, 1)));
 	row.max_running = (uint32_t)pg_get_i64(r, 0, 2);
-	row.mode = mode_from_word(pg_get_text(r, 0, 3));
-	if (!row.mode || row.mode == MODE_ANNOUNCE)
-		row.mode = MODE_STEER;
+	take_lane_settings(r, &row);
 	cache_loaded(e, &row);
 }
 
@@ -121,30 +141,61 @@ void store_load_agent(struct edge *e, struct cache_entry *entry, int64_t tenant,
 	pg_submit(r, PG_ANY, QUEUE_MS, on_agent, entry);
 }
 
-static void on_session(void *arg, const struct pg_answer *a)
+/* ---- sessions */
+
+struct opening {
+	store_opened_fn *done;
+	void *arg;
+	unsigned count;
+};
+
+static void on_opened(void *arg, const struct pg_answer *a)
 {
-	struct session_row row;
+	struct opening o = *(struct opening *)arg;
+	struct session_row rows[LIMIT_BATCH_RUNS] = {0};
+	free(arg);
 	if (a->err) {
-		note_failure("session", a);
-		cache_failed(arg, ERR_DATABASE);
+		note_failure("sessions", a);
+		o.done(o.arg, a->fate == PG_ROLLED_BACK ? STORE_REFUSED : STORE_AWAY,
+		       NULL);
 		return;
 	}
-	row.id = pg_get_uuid(a->results[1], 0, 0);
-	cache_loaded(arg, &row);
+	const struct pg_result *r = a->results[0];
+	for (int i = 0; i < pg_rows(r); i++) {
+		int64_t n = pg_get_i64(r, i, 0);
+		unsigned mode = mode_from_word(pg_get_text(r, i, 2));
+		if (n < 1 || n > o.count)
+			continue;
+		rows[n - 1].id = pg_get_uuid(r, i, 1);
+		rows[n - 1].mode = mode == MODE_ANNOUNCE ? 0 : mode;
+	}
+	o.done(o.arg, STORE_DONE, rows);
 }
 
-void store_open_session(struct edge *e, struct cache_entry *entry, int64_t tenant,
-			const struct session_open *open)
+#define COLUMN(p, type, rows, count, put)                                                \
+	do {                                                                             \
+		pg_array(p, type);                                                       \
+		for (unsigned i = 0; i < (count); i++) {                                 \
+			const struct session_open *row = (rows)[i];                      \
+			put;                                                             \
+		}                                                                        \
+		pg_array_end(p);                                                         \
+	} while (0)
+
+void store_open_sessions(struct edge *e, const struct session_open *const *rows,
+			 unsigned count, store_opened_fn *done, void *arg)
 {
-	struct pg_request *r = begin(e, tenant);
-	struct pg_params *p = pg_add(r, SQL_OPEN_SESSION);
-	pg_i64(p, tenant);
-	pg_uuid(p, open->agent);
-	pg_text(p, open->key);
-	pg_uuid(p, uuid7_new());
-	pg_i16(p, (int16_t)open->slot);
-	pg_text(p, open->user.n ? open->user : SLICE_NONE);
-	pg_submit(r, PG_ANY, QUEUE_MS, on_session, entry);
+	struct opening *o = xmalloc(sizeof *o);
+	struct pg_request *r = pg_begin(e->pool);
+	struct pg_params *p = pg_add(r, SQL_OPEN_SESSIONS);
+	*o = (struct opening){done, arg, count};
+	COLUMN(p, PG_INT8, rows, count, pg_i64(p, row->tenant));
+	COLUMN(p, PG_UUID, rows, count, pg_uuid(p, row->agent));
+	COLUMN(p, PG_TEXT, rows, count, pg_text(p, row->key));
+	COLUMN(p, PG_UUID, rows, count, ((void)row, pg_uuid(p, uuid7_new())));
+	COLUMN(p, PG_INT2, rows, count, pg_i16(p, (int16_t)row->slot));
+	COLUMN(p, PG_TEXT, rows, count, pg_text(p, row->user.n ? row->user : SLICE_NONE));
+	pg_submit(r, PG_ANY, QUEUE_MS, on_opened, o);
 }
 
 /* ---- reads of a call */
@@ -257,6 +308,155 @@ void store_get_run(struct call *c, struct uuid run, struct run_row *out)
 	add_run_reads(r, c->caller.tenant, run);
 	submit(c, r, on_run, out);
 }
+
+/* ---- a page of runs */
+
+struct listing {
+	struct run_page *page;
+	unsigned limit;
+	int live, ended; /* which results of the answer, -1: not asked */
+};
+/* Where the merge stands in one of the two. */
+struct source {
+	const struct pg_result *rows; /* NULL: not asked */
+	int at;
+	bool ended;
+};
+
+enum { LIST_FITS = 9, LIST_LAST = 10, LIST_OWN = 11 };
+
+static void take_listed(struct arena *a, const struct pg_result *r, int i, bool ended,
+			struct run_row *out)
+{
+	*out = (struct run_row){.found = true, .ended = ended, .position = -1};
+	out->session = pg_get_uuid(r, i, 1);
+	out->agent = pg_get_uuid(r, i, 2);
+	out->agent_name = keep(a, r, i, 3);
+	out->session_key = keep(a, r, i, 4);
+	out->state = keep(a, r, i, 5);
+	out->attempts = pg_get_i64(r, i, 6);
+	out->accepted_us = pg_get_time(r, i, 7);
+	out->started_us = pg_get_time(r, i, 8);
+	if (!ended) {
+		out->cancelling = pg_get_bool(r, i, LIST_OWN);
+		return;
+	}
+	out->merged_into = pg_get_uuid(r, i, LIST_OWN);
+	out->ended_us = pg_get_time(r, i, LIST_OWN + 1);
+	out->error_code = keep(a, r, i, LIST_OWN + 2);
+	out->error = keep(a, r, i, LIST_OWN + 3);
+	out->steps = pg_get_i64(r, i, LIST_OWN + 4);
+	out->tool_calls = pg_get_i64(r, i, LIST_OWN + 5);
+	out->tokens_in = pg_get_i64(r, i, LIST_OWN + 6);
+	out->tokens_out = pg_get_i64(r, i, LIST_OWN + 7);
+}
+
+static bool has_more(const struct source *s)
+{
+	return s->rows && s->at < pg_rows(s->rows);
+}
+
+static struct uuid head_id(const struct source *s)
+{
+	return pg_get_uuid(s->rows, s->at, 0);
+}
+
+/* The source whose head is the newest; the archive's before the queue's. NULL: both are
+ * at their end. */
+static struct source *newest(struct source *live, struct source *ended)
+{
+	if (!has_more(live) || !has_more(ended))
+		return has_more(live) ? live : has_more(ended) ? ended : NULL;
+	struct uuid a = head_id(live), b = head_id(ended);
+	return memcmp(a.b, b.b, sizeof a.b) > 0 ? live : ended;
+}
+
+/* Goes on behind this run, if it stands here. *last: set at the window's end. */
+static void pass(struct source *s, struct uuid id, bool *last)
+{
+	if (has_more(s) && uuid_eq(head_id(s), id))
+		*last |= pg_get_bool(s->rows, s->at++, LIST_LAST);
+}
+
+/* Merges the two by id, the newest first. A run that ended between the two reads stands
+ * in both: the archive is right. What lies below the end of either window waits for the
+ * next page. */
+static void merge_page(struct arena *a, const struct listing *l,
+		       const struct pg_answer *answer)
+{
+	struct run_page *page = l->page;
+	struct source live = {l->live < 0 ? NULL : answer->results[l->live], 0, false};
+	struct source ended = {l->ended < 0 ? NULL : answer->results[l->ended], 0, true};
+	struct source *s;
+	bool last = false;
+	*page = (struct run_page){0};
+	while (!last && (s = newest(&live, &ended))) {
+		struct uuid id = head_id(s);
+		if (page->count == l->limit) {
+			page->next = page->rows[page->count - 1].id;
+			return;
+		}
+		if (pg_get_bool(s->rows, s->at, LIST_FITS)) {
+			page->rows[page->count].id = id;
+			take_listed(a, s->rows, s->at, s->ended,
+				    &page->rows[page->count++].run);
+		}
+		pass(&live, id, &last);
+		pass(&ended, id, &last);
+		if (last)
+			page->next = id;
+	}
+}
+
+static void on_list(void *arg, const struct pg_answer *a)
+{
+	void *out;
+	struct call *c = answered(arg, a, &out);
+	if (c)
+		merge_page(c->request->arena, out, a);
+}
+
+static void add_list(struct pg_request *r, int stmt, const struct call *c,
+		     const struct run_filter *f)
+{
+	struct pg_params *p = pg_add(r, stmt);
+	pg_i64(p, c->caller.tenant);
+	pg_uuid(p, f->before);
+	if (uuid_is_nil(f->agent))
+		pg_null(p, PG_UUID);
+	else
+		pg_uuid(p, f->agent);
+	if (uuid_is_nil(f->session))
+		pg_null(p, PG_UUID);
+	else
+		pg_uuid(p, f->session);
+	pg_text(p, f->status);
+	pg_i64(p, (int64_t)f->limit + 1);
+	pg_i64(p, RUN_PAGE_WINDOW);
+}
+
+/* The live ones are asked before the ended ones: a run that ends in between is found. */
+void store_list_runs(struct call *c, const struct run_filter *f, struct run_page *out)
+{
+	struct listing *l = arena_zalloc(c->request->arena, sizeof *l);
+	struct pg_request *r = begin(c->edge, c->caller.tenant);
+	int next = 1;
+	*l = (struct listing){out, f->limit, -1, -1};
+	if (!f->status.p || !result_from_word(f->status)) {
+		add_list(r, SQL_RUNS_LIVE, c, f);
+		l->live = next++;
+	}
+	if (!f->status.p || result_from_word(f->status)) {
+		add_list(r,
+			 uuid_is_nil(f->session) ? SQL_RUNS_ENDED
+						 : SQL_RUNS_ENDED_OF_SESSION,
+			 c, f);
+		l->ended = next;
+	}
+	submit(c, r, on_list, l);
+}
+
+/* ---- a page of events */
 
 static const char *type_word(struct slice type)
 {

@@ -34,14 +34,23 @@ struct agent_row {
 	struct uuid id;
 	char name[LIMIT_NAME + 1];
 	uint32_t max_running;
-	unsigned mode; /* enum run_mode */
+	/* Of its lanes, from its configuration; a value there that is out of bounds
+	 * counts as absent. A wrong value must not refuse every message of the agent. */
+	unsigned mode; /* enum run_mode, 0: none */
+	uint32_t lane_cap, debounce_ms;
+	unsigned drop; /* enum drop_policy */
 };
+#define AGENT_LANE_CAP_MAX 1000
+#define AGENT_DEBOUNCE_MS 500
+#define AGENT_DEBOUNCE_MAX_MS 60000
 struct session_row {
 	struct uuid id;
+	unsigned mode; /* enum run_mode, 0: the agent's */
 };
 struct session_open {
+	int64_t tenant;
 	struct uuid agent;
-	struct slice key, user;
+	struct slice key, user; /* user: of a session that is made now */
 	unsigned slot;
 };
 void store_load_token(struct edge *e, struct cache_entry *entry, int64_t tenant,
@@ -49,9 +58,15 @@ void store_load_token(struct edge *e, struct cache_entry *entry, int64_t tenant,
 /* word: the agent's name or id. */
 void store_load_agent(struct edge *e, struct cache_entry *entry, int64_t tenant,
 		      struct slice word);
-/* getOrCreate. */
-void store_open_session(struct edge *e, struct cache_entry *entry, int64_t tenant,
-			const struct session_open *open);
+/* The outcome of a write: rolled back, or not known because the database is away. */
+enum store_fate { STORE_DONE, STORE_REFUSED, STORE_AWAY };
+/* rows: one an opening, in order, a nil id where the agent is gone; DONE only. */
+typedef void store_opened_fn(void *arg, enum store_fate fate,
+			     const struct session_row *rows);
+/* getOrCreate of 1..LIMIT_BATCH_RUNS sessions of any tenants in one commit. `done` is
+ * called once, from the loop. The openings have to live until then. */
+void store_open_sessions(struct edge *e, const struct session_open *const *rows,
+			 unsigned count, store_opened_fn *done, void *arg);
 
 /* ---- reads of one call: asking is set until the answer is there, then the call is woken
  * with c->asked; texts live in the request's arena */
@@ -62,12 +77,34 @@ struct run_row {
 	struct slice agent_name, session_key;
 	struct slice state; /* run_state or run_result */
 	bool cancelling;
-	int64_t attempts, position;
+	int64_t attempts;
+	int64_t position; /* runs of its lane before it, -1: not asked */
 	int64_t accepted_us, started_us, ended_us;
 	struct slice error_code, error, text;
 	int64_t output_seq, steps, tool_calls, tokens_in, tokens_out;
 };
 void store_get_run(struct call *c, struct uuid run, struct run_row *out);
+
+/* A page of a tenant's runs, the newest first. */
+#define RUN_PAGE_MAX 200
+/* Rows one read looks at: a filter that fits few of them gets a short page and a cursor,
+ * never a long read. */
+#define RUN_PAGE_WINDOW 2000
+struct run_filter {
+	struct uuid session, agent; /* nil: any */
+	struct slice status;        /* as a run's "status" says it; SLICE_NONE: any */
+	struct uuid before; /* older than this run; all bits set: from the newest on */
+	unsigned limit;     /* 1..RUN_PAGE_MAX */
+};
+struct run_page {
+	unsigned count;
+	struct {
+		struct uuid id;
+		struct run_row run; /* without text and position */
+	} rows[RUN_PAGE_MAX];
+	struct uuid next; /* the cursor of the next page; nil: this is the last */
+};
+void store_list_runs(struct call *c, const struct run_filter *f, struct run_page *out);
 
 struct event_row {
 	uint32_t seq;

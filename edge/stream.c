@@ -30,15 +30,26 @@ struct stream {
 	bool open;      /* the answer's head is out */
 	bool hole;      /* bytes of the message being built were missed */
 	bool exhausted; /* the last page came, the run is live: ask again */
+	bool ended;     /* the last durable event shown ends the run */
+	bool cancels;   /* a client that leaves cancels the run */
 	void (*add_fields)(struct call *c);
 	struct loop_timer *retry;
 	struct event_page *page;
 };
 
+/* Nobody waits for the answer; a run that has ended stays as it is. */
+static void cancel_run(const struct stream *st)
+{
+	struct wire_cancel m = {.tenant = st->call->caller.tenant, .run = st->run};
+	link_cancel(st->call->edge, &m);
+}
+
 static void on_end(struct call *c)
 {
 	struct stream *st = c->stream;
 	st->stage = STREAM_DONE;
+	if (st->cancels && c->request->gone)
+		cancel_run(st);
 	sub_close(&st->sub);
 	loop_timer_free(st->retry);
 	if (st->page)
@@ -118,6 +129,18 @@ static void show_rest(struct stream *st, struct sse_item item)
 	show(st, &item);
 }
 
+/* Whether a durable event is a run's last. */
+static bool is_last(const char *type, struct slice body)
+{
+	if (strcmp(type, event_word(EVENT_LIFECYCLE)) != 0)
+		return false;
+	AUTO(auto_json_free)
+	struct json_doc *doc = json_parse(body, LIMIT_EVENT_BYTES, NULL, 0);
+	struct slice phase =
+		doc ? json_str(json_get(json_root(doc), "phase")) : SLICE_NONE;
+	return slice_is(phase, "end") || slice_is(phase, "error");
+}
+
 static void passed(struct stream *st, uint32_t seq)
 {
 	st->place = (struct sse_place){.seq = seq};
@@ -168,6 +191,17 @@ static void show_row(struct stream *st, const struct event_row *row)
 					.at_us = row->at_us,
 					.body = body});
 	passed(st, row->seq);
+	st->ended = is_last(row->type, body);
+}
+
+/* Into which run a superseded one went, as a further member; "" for another. */
+static const char *merged_member(struct arena *a, struct uuid into)
+{
+	char text[UUID_TEXT_LEN + 1];
+	if (uuid_is_nil(into))
+		return "";
+	uuid_format(into, text);
+	return arena_printf(a, ",\"mergedInto\":\"%s\"", text);
 }
 
 /* Past the events' retention the archive still knows how the run went. */
@@ -176,6 +210,7 @@ static void show_archive(struct stream *st)
 	const struct run_row *run = &st->page->run;
 	struct arena *a = st->page->arena;
 	bool completed = slice_is(run->state, "completed");
+	const char *merged = merged_member(a, run->merged_into);
 	struct event_row row = {1, "lifecycle", run->started_us,
 				SLICE("{\"phase\":\"start\"}"), SLICE_NONE};
 	if (run->started_us)
@@ -185,10 +220,11 @@ static void show_archive(struct stream *st)
 					 run->text};
 		show_row(st, &row);
 	}
-	const char *body = arena_printf(
-		a,
-		"{\"phase\":\"%s\",\"metadata\":{\"result\":\"%.*s\",\"rebuilt\":true}}",
-		completed ? "end" : "error", SLICE_ARG(run->state));
+	const char *phase = completed || merged[0] ? "end" : "error";
+	const char *body = arena_printf(a,
+					"{\"phase\":\"%s\",\"metadata\":"
+					"{\"result\":\"%.*s\"%s,\"rebuilt\":true}}",
+					phase, SLICE_ARG(run->state), merged);
 	row = (struct event_row){st->place.seq + 1, "lifecycle", run->ended_us,
 				 slice_str(body), SLICE_NONE};
 	show_row(st, &row);
@@ -294,6 +330,7 @@ static void deliver_durable(struct stream *st, const struct wire_sub_event *ev,
 	}
 	show(st, item);
 	passed(st, ev->seq);
+	st->ended = is_last(item->type, item->body);
 }
 
 static void on_event(struct sub *s, const struct wire_sub_event *ev)
@@ -325,11 +362,13 @@ static void on_state(struct sub *s, enum sub_state state)
 	replay(st);
 }
 
+/* Not every run's end comes as an event: one that never started, or whose worker died,
+ * got its last events from Postgres's own hand. */
 static void on_sub_end(struct sub *s, const struct wire_sub_end *end)
 {
 	struct stream *st = s->call->stream;
 	(void)end;
-	if (st->open && !st->hole)
+	if (st->open && !st->hole && st->ended)
 		finish(st);
 	else
 		replay(st);
@@ -378,12 +417,18 @@ struct stream *stream_new(struct call *c, struct uuid run, const struct sse_plac
 	st->run = run;
 	st->place = *place;
 	st->add_fields = add_fields;
+	st->ended = false;
 	st->sub.on_state = on_state;
 	st->sub.on_event = on_event;
 	st->sub.on_end = on_sub_end;
 	c->stream = st;
 	c->on_end = on_end;
 	return st;
+}
+
+void stream_cancels(struct stream *st)
+{
+	st->cancels = true;
 }
 
 void stream_ask(struct stream *st)
@@ -403,6 +448,8 @@ void stream_accept(struct stream *st)
 	open_answer(st);
 	if (st->stage == STREAM_ASKING)
 		st->stage = STREAM_LIVE;
+	else if (st->stage == STREAM_REPLAY) /* it ended before this was known */
+		call_wake(st->call);
 }
 
 void stream_follow(struct stream *st, struct uuid run)

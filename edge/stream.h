@@ -18,6 +18,9 @@ struct stream;
  * c->cut. add_fields: further fields of the answer's head; may be NULL. */
 struct stream *stream_new(struct call *c, struct uuid run, const struct sse_place *place,
 			  void (*add_fields)(struct call *c));
+/* The run shall be cancelled when the client leaves before its end. A stream that this
+ * side ends (shutdown, a revoked token) cancels nothing: its client may come back. */
+void stream_cancels(struct stream *st);
 /* Asks the supervisor. Answers 404 when there is no such run. */
 void stream_ask(struct stream *st);
 /* The number for ENQUEUE's `sub`: events may come before stream_is_accepted. */

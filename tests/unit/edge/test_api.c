@@ -1,325 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The API from bytes to bytes, with a supervisor and a Postgres that do as the test says:
- * this file stands in for edge/link.c and edge/store.c. */
-#include "tests/unit/edge/bed.h"
-
-#include "common/json.h"
-#include "common/map.h"
-#include "common/pg/pool.h"
-#include "edge/auth.h"
-#include "edge/call.h"
-#include "edge/handles.h"
-#include "edge/link.h"
-#include "edge/lookup.h"
-#include "edge/post.h"
-#include "edge/reply.h"
-#include "edge/store.h"
-
-#define TOKEN "0192f3a0-0000-7000-8000-000000000001"
-#define OTHER "0192f3a0-0000-7000-8000-000000000002"
-#define SECRET "abcdefghijklmnopqrstuvwxyz-_0123456789ABCDE"
-#define AGENT "0192f3a0-0000-7000-8000-0000000000aa"
-#define RUN "0192f3a0-0000-7000-8000-0000000000bb"
-#define BEARER "Authorization: Bearer tb1.1." TOKEN "." SECRET "\r\n"
-#define GET(path) "GET " path " HTTP/1.1\r\nHost: x\r\n" BEARER "\r\n"
-
-static struct edge edge;
-
-/* ---- a Postgres */
-
-static struct {
-	bool away, suspended;
-	unsigned scopes;
-	int tokens, agents, sessions, runs, pages; /* reads of each */
-	struct run_row run;
-	struct event_row events[100];
-	unsigned event_count;
-} db;
-
-static struct uuid id(const char *text)
-{
-	struct uuid u;
-	assert_true(uuid_parse(slice_str(text), &u));
-	return u;
-}
-
-void store_load_token(struct edge *e, struct cache_entry *entry, int64_t tenant,
-		      struct uuid token)
-{
-	struct token_row row = {.tenant = tenant,
-				.id = token,
-				.scopes = db.scopes,
-				.suspended = db.suspended,
-				.max_running = 50,
-				.max_queued = 1000,
-				.weight = 100};
-	(void)e;
-	db.tokens++;
-	crypto_sha256(SLICE(SECRET), row.secret_sha256);
-	if (db.away)
-		cache_failed(entry, ERR_DATABASE);
-	else
-		cache_loaded(entry,
-			     uuid_eq(token, id(TOKEN)) && tenant == 1 ? &row : NULL);
-}
-
-void store_load_agent(struct edge *e, struct cache_entry *entry, int64_t tenant,
-		      struct slice word)
-{
-	struct agent_row row = {.id = id(AGENT),
-				.name = "default",
-				.max_running = 10,
-				.mode = MODE_STEER};
-	(void)e, (void)tenant;
-	db.agents++;
-	cache_loaded(entry,
-		     slice_is(word, "default") || slice_is(word, AGENT) ? &row : NULL);
-}
-
-void store_open_session(struct edge *e, struct cache_entry *entry, int64_t tenant,
-			const struct session_open *open)
-{
-	struct session_row row = {.id = uuid7_new()};
-	(void)e, (void)tenant;
-	assert_true(open->key.n > 0);
-	db.sessions++;
-	cache_loaded(entry, &row);
-}
-
-static bool answer(struct call *c)
-{
-	c->asked = db.away ? ERR_DATABASE : ERR_OK;
-	call_wake(c);
-	return !db.away;
-}
-
-void store_get_run(struct call *c, struct uuid run, struct run_row *out)
-{
-	db.runs++;
-	if (!answer(c))
-		return;
-	*out = db.run;
-	out->found = db.run.found && uuid_eq(run, id(RUN));
-}
-
-void store_get_events(struct call *c, struct uuid run, uint32_t after,
-		      struct event_page *out)
-{
-	db.pages++;
-	if (!answer(c))
-		return;
-	arena_reset(out->arena);
-	out->run = db.run;
-	out->run.found = db.run.found && uuid_eq(run, id(RUN));
-	out->count = 0;
-	for (unsigned i = 0; i < db.event_count && out->count < EVENT_PAGE; i++)
-		if (db.events[i].seq > after)
-			out->rows[out->count++] = db.events[i];
-}
-
-bool pg_pool_is_up(const struct pg_pool *p)
-{
-	(void)p;
-	return !db.away;
-}
-
-/* ---- a supervisor */
-
-static struct {
-	int enqueues, subscribes, unsubscribes;
-	struct wire_enqueue last;
-	struct wire_subscribe asked;
-	char body[4096], key[300];
-	uint64_t sub;
-	struct call *waiting;
-} sup;
-
-bool link_enqueue(struct edge *e, const struct wire_enqueue *m)
-{
-	sup.enqueues++;
-	sup.last = *m;
-	sup.sub = m->sub;
-	snprintf(sup.body, sizeof sup.body, "%.*s", SLICE_ARG(m->body));
-	snprintf(sup.key, sizeof sup.key, "%.*s", SLICE_ARG(m->idem_key));
-	sup.waiting = handle_get(e->calls, m->req);
-	return true;
-}
-
-void sub_number(struct sub *s, struct call *c)
-{
-	s->call = c;
-	s->handle = handle_new(c->edge->subs, s);
-}
-
-void sub_open(struct sub *s, struct call *c, struct uuid run,
-	      const struct sse_place *place, enum sub_want want)
-{
-	sub_number(s, c);
-	sup.subscribes++;
-	sup.sub = s->handle;
-	sup.asked = (struct wire_subscribe){.run = run,
-					    .tenant = c->caller.tenant,
-					    .after_seq = place->seq,
-					    .part_seq = place->part_seq,
-					    .part_offset = place->part_offset,
-					    .end_only = want == SUB_ONLY_END};
-}
-
-static void forget(struct sub *s)
-{
-	handle_free(edge.subs, s->handle);
-	s->handle = 0;
-}
-
-void sub_close(struct sub *s)
-{
-	if (s->handle)
-		sup.unsubscribes++;
-	if (s->handle)
-		forget(s);
-}
-
-static void say_enqueued(const char *error, unsigned state)
-{
-	struct wire_enqueued m = {.error = slice_str(error),
-				  .run = sup.last.run,
-				  .retry_after_s = *error ? 7 : 0,
-				  .accepted_us = 1700000000000000,
-				  .state = state};
-	assert_non_null(sup.waiting);
-	post_enqueued(sup.waiting, &m);
-}
-
-static struct sub *subscribed(void)
-{
-	struct sub *s = handle_get(edge.subs, sup.sub);
-	assert_non_null(s);
-	return s;
-}
-
-static void say_state(enum sub_state state)
-{
-	struct sub *s = subscribed();
-	if (state != SUB_LIVE)
-		forget(s);
-	s->on_state(s, state);
-}
-
-static void say_event(unsigned type, uint32_t seq, const char *body)
-{
-	struct sub *s = subscribed();
-	s->on_event(s, &(struct wire_sub_event){.seq = seq,
-						.type = type,
-						.durable = true,
-						.at_us = 1700000000000000,
-						.body = slice_str(body)});
-}
-
-static void say_delta(uint32_t seq, uint32_t offset, const char *body)
-{
-	struct sub *s = subscribed();
-	s->on_event(s, &(struct wire_sub_event){.seq = seq,
-						.offset = offset,
-						.type = EVENT_ASSISTANT,
-						.at_us = 1700000000000000,
-						.body = slice_str(body)});
-}
-
-static void say_end(void)
-{
-	struct sub *s = subscribed();
-	forget(s);
-	s->on_end(s, &(struct wire_sub_end){.result = RESULT_COMPLETED});
-}
-
-/* ---- the bed */
-
-static struct client c;
-
-static void on_request(void *arg, struct request *r)
-{
-	call_begin(arg, r);
-}
-
-static int setup(void **state)
-{
-	(void)state;
-	memset(&db, 0, sizeof db);
-	memset(&sup, 0, sizeof sup);
-	memset(&edge, 0, sizeof edge);
-	db.scopes = SCOPE_RUN | SCOPE_READ;
-	bed_open((struct server_config){.on_request = on_request, .arg = &edge});
-	edge.loop = bed_loop;
-	edge.server = bed_server;
-	edge.pool = (struct pg_pool *)&db;
-	edge.calls = handles_new();
-	edge.subs = handles_new();
-	edge.waiting = map_new();
-	edge.tokens = auth_cache_new(&edge);
-	edge.agents = lookup_agents_new(&edge);
-	edge.sessions = lookup_sessions_new(&edge);
-	edge.linked = edge.ready = true;
-	c = client_open();
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	uint32_t it = 0;
-	client_close(&c);
-	memset(&c, 0, sizeof c);
-	bed_settle(NULL);
-	assert_null(handle_next(edge.calls, &it));
-	it = 0;
-	assert_null(handle_next(edge.subs, &it));
-	assert_int_equal(map_count(edge.waiting), 0);
-	bed_close();
-	handles_free(edge.calls);
-	handles_free(edge.subs);
-	map_free(edge.waiting);
-	cache_free(edge.tokens);
-	cache_free(edge.agents);
-	cache_free(edge.sessions);
-	strbuf_fini(&edge.scratch);
-	return 0;
-}
-
-static void say(const char *text)
-{
-	strbuf_reset(&c.got);
-	client_say(&c, text);
-}
-
-static void post(const char *path, const char *fields, const char *body)
-{
-	char text[4096];
-	snprintf(text, sizeof text,
-		 "POST %s HTTP/1.1\r\nHost: x\r\n%sContent-Length: %zu\r\n\r\n%s", path,
-		 fields, strlen(body), body);
-	say(text);
-}
-
-static void expect(const char *text)
-{
-	if (!has_text(&c, text))
-		fail_msg("no '%s' in: %s", text, c.got.p ? c.got.p : "");
-}
-
-static void expect_not(const char *text)
-{
-	if (has_text(&c, text))
-		fail_msg("'%s' in: %s", text, c.got.p);
-}
-
-/* Text that stands before other text. */
-static void expect_order(const char *first, const char *second)
-{
-	expect(first);
-	char *at = strstr(c.got.p, first);
-	if (!strstr(at + strlen(first), second))
-		fail_msg("no '%s' after '%s' in: %s", second, first, c.got.p);
-}
+ * The API from bytes to bytes: callers, orders, reads and streams of runs. */
+#include "tests/unit/edge/api_bed.h"
 
 /* ---- routes and callers */
 
@@ -377,9 +58,19 @@ static void test_health(void **state)
 	db.away = false;
 	say("GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n");
 	expect("HTTP/1.1 200 ");
+	edge.refusing = true;
+	snprintf(edge.why, sizeof edge.why, "the node is paused");
+	say("GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n");
+	expect("HTTP/1.1 503 ");
+	expect("\r\nretry-after: 1\r\n");
+	expect("{\"status\":\"not ready\",\"reason\":\"the node is paused\"");
+	edge.refusing = false;
+	say("GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n");
+	expect("{\"status\":\"ready\"");
 	edge.draining = true;
 	say("GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n");
 	expect("\"draining\":true");
+	expect("\"reason\":\"this node is shutting down\"");
 	assert_int_equal(db.tokens, 0);
 }
 
@@ -577,30 +268,6 @@ static void test_database_away(void **state)
 }
 
 /* ---- reading runs */
-
-static void completed(void)
-{
-	db.run = (struct run_row){.found = true,
-				  .ended = true,
-				  .state = SLICE("completed"),
-				  .agent = id(AGENT),
-				  .agent_name = SLICE("default"),
-				  .session_key = SLICE("web:1"),
-				  .accepted_us = 1700000000000000,
-				  .started_us = 1700000000000000,
-				  .ended_us = 1700000001000000,
-				  .text = SLICE("Hello"),
-				  .output_seq = 2};
-}
-
-static void running(void)
-{
-	completed();
-	db.run.ended = false;
-	db.run.state = SLICE("running");
-	db.run.text = SLICE_NONE;
-	db.run.ended_us = 0;
-}
 
 static void test_get(void **state)
 {
@@ -1002,7 +669,6 @@ static void test_cut_streams_may_come_back(void **state)
 
 int main(void)
 {
-#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_every_route_has_its_row),
 		T(test_unknown_routes_and_methods),

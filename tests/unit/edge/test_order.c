@@ -10,6 +10,7 @@
 
 #include "common/attr.h"
 #include "common/crypto.h"
+#include "common/json.h"
 #include "common/strbuf.h"
 #include "edge/order.h"
 
@@ -50,15 +51,50 @@ static const struct {
 	{"{\"message\":\"x\",\"stream\":\"true\"}", "stream", "true or false"},
 	{"{\"message\":\"x\",\"delayMs\":-1}", "delayMs", "from 0 to"},
 	{"{\"message\":\"x\",\"delayMs\":9999999999}", "delayMs", "from 0 to"},
-	{"{\"message\":\"x\",\"deadlineMs\":0}", "deadlineMs", "from 1 to"},
+	{"{\"message\":\"x\",\"deadlineMs\":0}", "deadlineMs", "in the past"},
+	{"{\"message\":\"x\",\"deadlineMs\":-1}", "deadlineMs", "in the past"},
+	{"{\"message\":\"x\",\"deadlineMs\":1.5}", "deadlineMs", "from 1 to"},
+	{"{\"message\":\"x\",\"deadlineMs\":2592000001}", "deadlineMs", "from 1 to"},
 	{"{\"message\":\"x\",\"queueMode\":\"later\"}", "queueMode", "steer, followup"},
 	{"{\"message\":\"x\",\"queueMode\":\"announce\"}", "queueMode",
 	 "steer, followup"},
 	{"{\"message\":\"x\",\"queueMode\":3}", "queueMode", "steer, followup"},
 	{"{\"message\":\"x\",\"sessionkey\":\"a\"}", "sessionkey", "no member"},
 	{"{\"message\":\"x\",\"tenant\":2}", "tenant", "no member \"tenant\""},
-	{"{\"message\":\"x\\u0000\"}", "", "no valid JSON"},
-	{"{\"message\":\"\xff\"}", "", "no valid JSON"},
+	{"{\"message\":\"x\\u0000\"}", "message", "U+0000 cannot be stored"},
+	{"{\"message\":\"\xff\"}", "message", "not UTF-8"},
+	{"{\"message\":\"x\",\"sessionKey\":\"a\\u0000b\"}", "sessionKey", "U+0000"},
+	{"{\"sessionKey\":\"\xc3\x28\",\"message\":\"x\"}", "sessionKey", "not UTF-8"},
+	{"{\"sessionKey\":\"\xed\xa0\x80\",\"message\":\"x\"}", "sessionKey",
+	 "not UTF-8"},
+	{"{\"message\":\"x\",\"sessionKey\":\"a\nb\"}", "sessionKey", "must be escaped"},
+	{"{\"message\":\"x\",\"sessionKey\":\"\\ud800\"}", "sessionKey", "surrogate"},
+	{"{\"message\":\"x\",\"sessionKey\":\"\\udc00a\"}", "sessionKey", "surrogate"},
+	{"{\"message\":\"x\",\"sessionKey\":\"\\ud800\\ud800\"}", "sessionKey",
+	 "surrogate"},
+	{"{\"message\":[{\"type\":\"text\",\"text\":\"\\ud800\"}]}", "message",
+	 "surrogate"},
+	{"{\"message\":\"\\\\ud800\",\"user\":\"\\ud800\"}", "user", "surrogate"},
+	{"{\"message\":\"\\ud83d\\ude00\",\"user\":\"\\ud800\"}", "user", "surrogate"},
+	{"{\"message\":\"a\\q\"}", "", "no valid JSON"},
+	{"{\"message\":\"x\",\"sessionKey\":\"a\\tb\"}", "sessionKey", "control"},
+	{"{\"message\":\"x\",\"sessionKey\":\"a\\u007fb\"}", "sessionKey", "control"},
+	{"{\"message\":\"x\",\"sessionKey\":\"a\\u0085b\"}", "sessionKey", "control"},
+	{"{\"message\":\"x\",\"sessionKey\":\"subagent:1\"}", "sessionKey",
+	 "\"subagent:\""},
+	{"{\"message\":\"x\",\"sessionKey\":\"cron:1\"}", "sessionKey", "\"cron:\""},
+	{"{\"message\":\"x\",\"sessionKey\":\"hook:1\"}", "sessionKey", "\"hook:\""},
+	{"{\"message\":\"x\",\"sessionKey\":\"acp:\"}", "sessionKey", "\"acp:\""},
+	{"{\"message\":\"x\",\"sessionKey\":\"agent:main:subagent:1\"}", "sessionKey",
+	 "subagent:"},
+	{"{\"message\":\"x\",\"sessionKey\":\"agent::subagent:\"}", "sessionKey",
+	 "subagent:"},
+	{"{\"message\":\"x\",\"cancelOnDisconnect\":1}", "cancelOnDisconnect",
+	 "true or false"},
+	{"{\"message\":\"x\",\"cancelOnDisconnect\":true}", "cancelOnDisconnect",
+	 "needs \"stream\": true"},
+	{"{\"cancelOnDisconnect\":true,\"message\":\"x\",\"stream\":false}",
+	 "cancelOnDisconnect", "needs \"stream\": true"},
 };
 
 static void test_refused(void **state)
@@ -107,6 +143,60 @@ static void test_taken(void **state)
 	assert_int_equal(o.deadline_ms, 20);
 	assert_int_equal(o.mode, MODE_COLLECT);
 	assert_true(o.stream);
+	arena_free(a);
+}
+
+/* Session keys of any characters, and near the reserved ones. */
+static void test_session_keys(void **state)
+{
+	(void)state;
+	static const char *const keys[] = {"agent:main:main",
+					   "agent:x:telegram:group:-1",
+					   "agent:subagent:main",
+					   "agent:a:b:subagent:c",
+					   "agent:",
+					   "agent",
+					   "subagent",
+					   "Cron:1",
+					   "xcron:1",
+					   "crontab",
+					   " ",
+					   "\"\\",
+					   "\xc3\xa4\xf0\x9f\x98\x80",
+					   "\xc2\xa0",
+					   "../../etc",
+					   "'; DROP TABLE x; --",
+					   "\xef\xbf\xbe"};
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+		AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
+		struct json_out out = json_out(&b);
+		struct arena *a = arena_new(1 << 20);
+		struct order o;
+		struct order_fault f;
+		json_obj(&out);
+		json_kv_cstr(&out, "sessionKey", keys[i]);
+		json_kv_cstr(&out, "message", "x");
+		json_obj_end(&out);
+		if (!order_parse(strbuf_slice(&b), a, &o, &f))
+			fail_msg("%s: [%s] %s", keys[i], f.param, f.message);
+		assert_string_equal(o.session_key.p, keys[i]);
+		arena_free(a);
+	}
+}
+
+static void test_cancel_on_disconnect(void **state)
+{
+	(void)state;
+	struct arena *a = arena_new(1 << 20);
+	struct order o;
+	struct order_fault f;
+	assert_true(order_parse(SLICE("{\"cancelOnDisconnect\":true,\"message\":\"x\","
+				      "\"stream\":true}"),
+				a, &o, &f));
+	assert_true(o.cancel_on_disconnect);
+	assert_true(order_parse(SLICE("{\"cancelOnDisconnect\":false,\"message\":\"x\"}"),
+				a, &o, &f));
+	assert_false(o.cancel_on_disconnect);
 	arena_free(a);
 }
 
@@ -180,6 +270,8 @@ static void test_hash(void **state)
 		{"{\"message\":\"x\"}", "{\"message\":\"x\",\"sessionKey\":\"main\"}",
 		 true},
 		{"{\"message\":\"x\"}",
+		 "{\"message\":\"x\",\"stream\":true,\"cancelOnDisconnect\":true}", true},
+		{"{\"message\":\"x\"}",
 		 "{\"message\":[{\"type\":\"text\",\"text\":\"x\"}]}", true},
 		{"{\"message\":\"x\",\"priority\":1,\"user\":\"u\"}",
 		 "{\"user\":\"u\",\"priority\":1,\"message\":\"x\"}", true},
@@ -207,9 +299,13 @@ int main(void)
 {
 	crypto_init();
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_refused), cmocka_unit_test(test_taken),
-		cmocka_unit_test(test_bounds),  cmocka_unit_test(test_keys),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_taken),
+		cmocka_unit_test(test_bounds),
+		cmocka_unit_test(test_keys),
 		cmocka_unit_test(test_hash),
+		cmocka_unit_test(test_session_keys),
+		cmocka_unit_test(test_cancel_on_disconnect),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

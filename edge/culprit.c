@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A walk over the tokens of a JSON object that looks at its strings only. */
+#include "edge/culprit.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* The raw inside of the string that begins at *at (its quote); *at moves behind it.
+ * SLICE_NONE when it does not end. */
+static struct slice take_string(struct slice s, size_t *at)
+{
+	size_t start = ++*at;
+	for (; *at < s.n; ++*at) {
+		if (s.p[*at] == '\\')
+			++*at;
+		else if (s.p[*at] == '"')
+			return slice_of(s.p + start, (*at)++ - start);
+	}
+	return SLICE_NONE;
+}
+
+/* The value of a \\uXXXX at p, -1 when there is none. */
+static int escaped_unit(struct slice s, size_t at)
+{
+	int unit = 0;
+	if (s.n < at + 6 || s.p[at] != '\\' || s.p[at + 1] != 'u')
+		return -1;
+	for (size_t i = at + 2; i < at + 6; i++) {
+		char c = s.p[i];
+		if (c >= '0' && c <= '9')
+			unit = unit * 16 + c - '0';
+		else if ((c | 32) >= 'a' && (c | 32) <= 'f')
+			unit = unit * 16 + (c | 32) - 'a' + 10;
+		else
+			return -1;
+	}
+	return unit;
+}
+
+static bool is_high(int unit)
+{
+	return unit >= 0xd800 && unit < 0xdc00;
+}
+
+static bool is_low(int unit)
+{
+	return unit >= 0xdc00 && unit < 0xe000;
+}
+
+static const char *problem_of(struct slice raw)
+{
+	if (!slice_is_utf8(raw))
+		return "it is not UTF-8";
+	for (size_t i = 0; i < raw.n; i++) {
+		int unit = escaped_unit(raw, i);
+		if ((unsigned char)raw.p[i] < 0x20)
+			return "control characters must be escaped";
+		if (unit == 0)
+			return "U+0000 cannot be stored";
+		if (is_low(unit) || (is_high(unit) && !is_low(escaped_unit(raw, i + 6))))
+			return "half of a surrogate pair stands alone";
+		if (is_high(unit))
+			i += 11;
+		else if (raw.p[i] == '\\')
+			i++;
+	}
+	return NULL;
+}
+
+static void copy_name(char *member, size_t size, struct slice name)
+{
+	int n = name.n < size ? (int)name.n : (int)size - 1;
+	snprintf(member, size, "%.*s", n, name.p);
+}
+
+const char *culprit_find(struct slice json, char *member, size_t size)
+{
+	struct slice name = SLICE_NONE;
+	bool in_value = false;
+	int depth = 0;
+	for (size_t at = 0; at < json.n;) {
+		char c = json.p[at];
+		if (c == '"') {
+			struct slice s = take_string(json, &at);
+			if (!s.p)
+				return NULL;
+			if (depth == 1 && !in_value) {
+				name = s;
+				continue;
+			}
+			const char *problem = problem_of(s);
+			if (!problem)
+				continue;
+			if (!name.p || problem_of(name))
+				return NULL;
+			copy_name(member, size, name);
+			return problem;
+		}
+		depth += (c == '{' || c == '[') - (c == '}' || c == ']');
+		if (depth == 1 && (c == ':' || c == ','))
+			in_value = c == ':';
+		at++;
+	}
+	return NULL;
+}

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * POST /v1/runs/{id}/cancel: one question to the supervisor, which knows where the run
+ * is. Once it says "cancelling" the request is durable. */
+#include "common/json.h"
+#include "edge/call.h"
+#include "edge/cancel.h"
+#include "edge/link.h"
+#include "edge/reply.h"
+
+/* The supervisor answers after its commit; one that is silent for so long is stuck. */
+#define ANSWER_US 15000000
+#define BODY_MAX 4096
+
+enum stage { CANCEL_START, CANCEL_SENT };
+
+struct cancelling {
+	struct uuid run;
+	struct loop_timer *patience;
+	bool known, silent;
+	enum err error;
+	const char *message;
+	unsigned result; /* enum run_result, 0: it goes on for a moment */
+};
+
+static bool wrong(struct call *c, const char *param, const char *message)
+{
+	reply_err(c->request, ERR_BAD_REQUEST, param, message, 0);
+	return false;
+}
+
+/* Nothing can be said in the body yet: a member that is ignored would lie. */
+static bool check_body(struct call *c)
+{
+	char why[160];
+	struct arena *a = c->request->arena;
+	struct slice body = slice_trim(strbuf_slice(&c->request->body));
+	struct slice key;
+	if (body.n == 0)
+		return true;
+	AUTO(auto_json_free)
+	struct json_doc *doc = json_parse(body, BODY_MAX, why, sizeof why);
+	if (!doc)
+		return wrong(c, NULL,
+			     arena_printf(a, "the body must be empty or {}: %s", why));
+	if (json_kind(json_root(doc)) != JSON_OBJECT)
+		return wrong(c, NULL, "the body must be empty or {}");
+	struct json_iter it = json_iter(json_root(doc));
+	if (!json_next(&it, &key))
+		return true;
+	const char *name = arena_strndup(a, key.p, key.n < 63 ? key.n : 63);
+	return wrong(c, name, arena_printf(a, "there is no member \"%s\" here", name));
+}
+
+static void on_end(struct call *c)
+{
+	struct cancelling *x = c->state;
+	loop_timer_free(x->patience);
+}
+
+static void on_patience(void *arg)
+{
+	struct call *c = arg;
+	struct cancelling *x = c->state;
+	x->silent = true;
+	call_wake(c);
+}
+
+static void send_cancel(struct call *c, struct cancelling *x)
+{
+	struct wire_cancel m = {
+		.req = c->handle, .tenant = c->caller.tenant, .run = x->run};
+	c->stage = CANCEL_SENT;
+	if (!link_cancel(c->edge, &m)) {
+		reply_err(c->request, ERR_UNAVAILABLE, NULL, NULL, 1);
+		return;
+	}
+	c->at_supervisor = true;
+	c->on_end = on_end;
+	x->patience = loop_timer_new(c->edge->loop, on_patience, c);
+	loop_timer_start(x->patience, ANSWER_US);
+}
+
+static void begin(struct call *c)
+{
+	struct cancelling *x = arena_zalloc(c->request->arena, sizeof *x);
+	c->state = x;
+	if (call_run_id(c, 0, &x->run) && check_body(c))
+		send_cancel(c, x);
+}
+
+void cancel_answered(struct call *c, const struct wire_cancelled *m)
+{
+	struct cancelling *x = c->state;
+	struct arena *a = c->request->arena;
+	if (c->stage != CANCEL_SENT || x->known)
+		return;
+	c->at_supervisor = false;
+	x->known = true;
+	x->error = m->error.n ? err_from_code(arena_slice(a, m->error).p) : ERR_OK;
+	x->message = m->message.n ? arena_slice(a, m->message).p : NULL;
+	x->result = m->result;
+	call_wake(c);
+}
+
+static void reply_status(struct call *c, const struct cancelling *x)
+{
+	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
+	struct json_out o = json_out(&b);
+	char run[UUID_TEXT_LEN + 1];
+	uuid_format(x->run, run);
+	json_obj(&o);
+	json_kv_cstr(&o, "runId", run);
+	json_kv_cstr(&o, "status", x->result ? result_word(x->result) : "cancelling");
+	json_obj_end(&o);
+	strbuf_add_char(&b, '\n');
+	reply_head(c->request, x->result ? 200 : 202);
+	reply_body(c->request, "application/json", strbuf_slice(&b));
+}
+
+static void take_answer(struct call *c, const struct cancelling *x)
+{
+	struct request *r = c->request;
+	if (x->error == ERR_OK)
+		reply_status(c, x);
+	else if (x->error == ERR_NOT_FOUND)
+		reply_err(r, x->error, NULL, "there is no such run", 0);
+	else if (x->error == ERR_CONFLICT && x->result)
+		reply_err(r, x->error, NULL,
+			  arena_printf(r->arena, "the run has ended already: %s",
+				       result_word(x->result)),
+			  0);
+	else
+		reply_err(r, x->error, NULL, x->message, 0);
+}
+
+void run_cancel(struct call *c)
+{
+	const struct cancelling *x = c->state;
+	if (c->stage == CANCEL_START)
+		begin(c);
+	else if (x->known)
+		take_answer(c, x);
+	else if (x->silent)
+		reply_err(c->request, ERR_UNAVAILABLE, NULL,
+			  "the queue does not answer: whether the run is being cancelled "
+			  "is "
+			  "not known, ask again",
+			  1);
+}
