@@ -9,9 +9,17 @@
 #include "edge/order.h"
 #include "edge/post.h"
 #include "edge/reply.h"
+#include "edge/store.h"
 #include "edge/stream.h"
 
-enum stage { POST_ORDER, POST_AGENT, POST_SESSION, POST_SENT, POST_STREAM };
+enum stage {
+	POST_ORDER,
+	POST_AGENT,
+	POST_SESSION,
+	POST_SENT,
+	POST_FIRST, /* a repeated key: how its run is doing */
+	POST_STREAM
+};
 
 struct post {
 	struct order order;
@@ -27,10 +35,12 @@ struct post {
 		bool known, repeated;
 		enum err error;
 		const char *message;
-		unsigned retry_after_s, position, state;
+		unsigned retry_after_s, position;
+		const char *status;
 		struct uuid run;
 		int64_t accepted_us;
 	} answer;
+	struct run_row first; /* of a repeated key: its run */
 };
 
 static struct post *post_of(struct call *c)
@@ -198,7 +208,7 @@ void post_enqueued(struct call *c, const struct wire_enqueued *m)
 		.run = m->run,
 		.accepted_us = m->accepted_us,
 		.position = m->position,
-		.state = m->state};
+		.status = run_state_word(m->state)};
 	call_wake(c);
 }
 
@@ -214,11 +224,36 @@ static void reply_accepted(struct call *c)
 	strbuf_printf(&b,
 		      "{\"runId\":\"%s\",\"acceptedAt\":\"%s\",\"position\":%u,"
 		      "\"status\":\"%s\",\"queueMode\":\"%s\"}\n",
-		      run, at, p->answer.position, run_state_word(p->answer.state),
-		      mode_word(p->mode));
+		      run, at, p->answer.position, p->answer.status, mode_word(p->mode));
 	reply_head(c->request, 202);
 	add_fields(c);
 	reply_body(c->request, "application/json", strbuf_slice(&b));
+}
+
+/* The supervisor knows a repeated key's run while it lives, Postgres always. */
+static void ask_first(struct call *c)
+{
+	struct post *p = post_of(c);
+	c->stage = POST_FIRST;
+	store_get_run(c, p->answer.run, &p->first);
+}
+
+static void take_first(struct call *c)
+{
+	struct post *p = post_of(c);
+	const struct run_row *row = &p->first;
+	if (c->asking)
+		return;
+	if (c->asked) {
+		reply_err(c->request, c->asked, NULL, NULL, 0);
+		return;
+	}
+	if (row->found) {
+		p->answer.status = row->cancelling ? "cancelling" : row->state.p;
+		p->answer.accepted_us = row->accepted_us;
+		p->answer.position = row->ended ? 0 : (unsigned)row->position;
+	}
+	reply_accepted(c);
 }
 
 /* The cached session was deleted meanwhile: its key may open a new one, once. */
@@ -245,7 +280,10 @@ static void take_answer(struct call *c)
 		return;
 	}
 	if (!p->order.stream) {
-		reply_accepted(c);
+		if (p->answer.repeated)
+			ask_first(c);
+		else
+			reply_accepted(c);
 		return;
 	}
 	c->stage = POST_STREAM;
@@ -272,6 +310,8 @@ void run_post(struct call *c)
 	}
 	if (c->stage == POST_SENT)
 		take_answer(c);
+	else if (c->stage == POST_FIRST)
+		take_first(c);
 	else if (c->stage == POST_STREAM)
 		stream_step(c->stream);
 }

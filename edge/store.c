@@ -432,7 +432,7 @@ static void add_list(struct pg_request *r, int stmt, const struct call *c,
 		pg_uuid(p, f->session);
 	pg_text(p, f->status);
 	pg_i64(p, (int64_t)f->limit + 1);
-	pg_i64(p, RUN_PAGE_WINDOW);
+	pg_i64(p, stmt == SQL_RUNS_LIVE ? RUN_PAGE_WINDOW_LIVE : RUN_PAGE_WINDOW);
 }
 
 /* The live ones are asked before the ended ones: a run that ends in between is found. */

@@ -90,6 +90,7 @@ void store_get_run(struct call *c, struct uuid run, struct run_row *out);
 /* Rows one read looks at: a filter that fits few of them gets a short page and a cursor,
  * never a long read. */
 #define RUN_PAGE_WINDOW 2000
+#define RUN_PAGE_WINDOW_LIVE 10000 /* a tenant's whole queue, as a rule */
 struct run_filter {
 	struct uuid session, agent; /* nil: any */
 	struct slice status;        /* as a run's "status" says it; SLICE_NONE: any */

@@ -163,6 +163,36 @@ static void test_a_database_that_opens_no_session(void **state)
 	order("{\"message\":\"x\",\"sessionKey\":\"new\"}");
 }
 
+/* A repeated key hears how its run is doing, not how a new one would. */
+static void test_a_repeated_order(void **state)
+{
+	(void)state;
+	struct wire_enqueued m = {
+		.run = id(RUN), .repeated = true, .accepted_us = 1, .state = RUN_QUEUED};
+	for (int i = 0; i < 2; i++) {
+		completed();
+		if (i)
+			running();
+		db.run.position = 3;
+		post("/v1/agents/default/runs", BEARER "Idempotency-Key: k\r\n",
+		     "{\"message\":\"hi\"}");
+		post_enqueued(sup.waiting, &m);
+		bed_settle(&c);
+		expect("HTTP/1.1 202 ");
+		expect("\r\nidempotent-replayed: true\r\n");
+		expect(i ? "\"status\":\"running\"" : "\"status\":\"completed\"");
+		expect(i ? "\"position\":3" : "\"position\":0");
+		expect("\"acceptedAt\":\"2023-11-14T22:13:20.000Z\"");
+	}
+	post("/v1/agents/default/runs", BEARER "Idempotency-Key: k\r\n",
+	     "{\"message\":\"hi\"}");
+	db.away = true;
+	post_enqueued(sup.waiting, &m);
+	bed_settle(&c);
+	expect("HTTP/1.1 503 ");
+	db.away = false;
+}
+
 /* ---- runs that end without having started */
 
 /* As Postgres keeps a run that was cancelled, timed out or dropped while it waited. */
@@ -446,6 +476,7 @@ int main(void)
 		T(test_bad_members_are_named),
 		T(test_refusals_say_what_and_when),
 		T(test_a_database_that_opens_no_session),
+		T(test_a_repeated_order),
 		T(test_a_subscriber_of_a_run_that_never_starts),
 		T(test_a_subscriber_of_a_superseded_run),
 		T(test_an_end_before_the_acknowledgement),
