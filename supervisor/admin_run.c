@@ -11,6 +11,7 @@
 #include "supervisor/admin_queue.h"
 #include "supervisor/admin_walk.h"
 #include "supervisor/control.h"
+#include "supervisor/live.h"
 #include "supervisor/sup.h"
 
 /* ---- one run */
@@ -48,7 +49,6 @@ struct run_walk {
 	uint32_t position;
 	int64_t total;
 	const char *state; /* NULL: any */
-	bool active_only;  /* runs of that state hold their lane */
 	bool goes_on;
 };
 
@@ -85,8 +85,6 @@ static bool on_lane(void *ctx, const struct lq_lane_info *l)
 	struct run_walk *w = ctx;
 	if (w->a->names.has_tenant && l->tenant != w->a->names.tenant)
 		return walk_step(&w->walk);
-	if (w->active_only)
-		return l->active ? list_run(w, l->active, 0) : walk_step(&w->walk);
 	w->position = 0;
 	w->goes_on = true;
 	lq_each_run(w->a->sup->lq, l->tenant, l->session, on_run, w);
@@ -102,14 +100,29 @@ static const char *state_word(struct slice text)
 	return NULL;
 }
 
-/* Whether every state of that word is that of a lane's active run. */
-static bool is_active_only(const char *word)
+/* Whether only running runs are called so. */
+static bool is_running_word(const char *word)
 {
 	for (int i = LQ_S_ENQUEUEING; i <= LQ_S_RETRY; i++)
-		if (!strcmp(word, lq_state_word((enum lq_state)i)) && i != LQ_S_RUNNING &&
-		    i != LQ_S_CLAIMING)
+		if (i != LQ_S_RUNNING && !strcmp(word, lq_state_word((enum lq_state)i)))
 			return false;
-	return true;
+	return !strcmp(word, lq_state_word(LQ_S_RUNNING));
+}
+
+/* What runs has a live record: found at once, however many lanes wait. */
+static void walk_running(struct run_walk *w)
+{
+	const struct sup *s = w->a->sup;
+	const struct names *n = &w->a->names;
+	bool goes_on = true;
+	void *live;
+	for (size_t it = 0; goes_on && map_next(s->lives, &it, NULL, &live);) {
+		struct lq_run *r = lq_find(s->lq, ((const struct live *)live)->run);
+		if (r && (!n->has_tenant || lq_run_tenant(r) == n->tenant))
+			goes_on = list_run(w, r, 0);
+		else
+			goes_on = walk_step(&w->walk);
+	}
 }
 
 static void list_runs(struct ask *a)
@@ -117,11 +130,13 @@ static void list_runs(struct ask *a)
 	struct run_walk w = {.a = a, .left = ask_limit(a)};
 	if (a->args[ARG_STATE].given)
 		w.state = state_word(a->args[ARG_STATE].text);
-	w.active_only = w.state && is_active_only(w.state);
 	w.o = ask_reply(a);
 	json_key(w.o, "runs");
 	json_arr(w.o);
-	lq_each_lane(a->sup->lq, on_lane, &w);
+	if (w.state && is_running_word(w.state))
+		walk_running(&w);
+	else
+		lq_each_lane(a->sup->lq, on_lane, &w);
 	json_arr_end(w.o);
 	if (!has_filter(&w))
 		json_kv_i64(w.o, "total", lq_stats(a->sup->lq).runs);
