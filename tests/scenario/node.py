@@ -363,8 +363,10 @@ class Node:
     def post(self, path, body=None, **kw):
         return self.request("POST", path, body, **kw)
 
-    def enqueue(self, message, session=None, agent="main", **kw):
+    def enqueue(self, message, session=None, agent="main", mode=None, **kw):
         body = {"message": message}
+        if mode:
+            body["queueMode"] = mode
         if session:
             body["sessionKey"] = session
         status, _, answer = self.post(f"/v1/agents/{agent}/runs", body, **kw)

@@ -70,7 +70,7 @@ class Crash(WithNode):
 
     def test_supervisor_killed(self):
         run = self.running("[pause 150] one two three four", "ks")
-        waiting = self.node.enqueue("after it", session="ks")
+        waiting = self.node.enqueue("after it", session="ks", mode="followup")
         self.node.daemon.kill()
         self.node.daemon.wait()
         wait_for(lambda: not self.node.all_pids(), 10)
@@ -113,7 +113,7 @@ class Crash(WithNode):
     def test_a_claim_the_database_refuses_for_a_while(self):
         n = self.node
         first = self.running("[delay 500] hold", "kq")
-        second = n.enqueue("second", session="kq")
+        second = n.enqueue("second", session="kq", mode="followup")
         n.sql("CREATE FUNCTION public.full() RETURNS trigger LANGUAGE plpgsql AS"
               " $$ BEGIN RAISE EXCEPTION 'disk full' USING ERRCODE = '53100'; END $$;"
               " CREATE TRIGGER t BEFORE UPDATE ON tb.agent_run_queue FOR EACH ROW EXECUTE FUNCTION public.full()")
@@ -143,7 +143,7 @@ class Crash(WithNode):
         self.node.wait_ready()
 
     def test_a_lane_keeps_its_order_through_kills(self):
-        runs = [self.node.enqueue(f"[delay 40] {i}", session="order") for i in range(12)]
+        runs = [self.node.enqueue(f"[delay 40] {i}", session="order", mode="followup") for i in range(12)]
         for _ in range(2):
             time.sleep(0.15)  # somewhere inside the sequence: which run is hit does not matter
             self.node.kill("worker")

@@ -168,7 +168,7 @@ class Fake(WithNode):
         self.assertEqual(len(text_of(events)), 200000)
 
     def test_a_lane_is_serial_and_in_order(self):
-        runs = [self.node.enqueue(f"[delay 5] message {i}", session="lane") for i in range(15)]
+        runs = [self.node.enqueue(f"[delay 5] message {i}", session="lane", mode="followup") for i in range(15)]
         for r in runs:
             self.assertEqual(self.node.wait(r)["status"], "ok")
         order = self.node.rows("SELECT m.run_id FROM tb.session_messages m JOIN tb.agent_sessions s USING (tenant_id, session_id)"
