@@ -166,9 +166,9 @@ BEGIN
   IF array_remove(p_key, NULL) <> '{}' THEN          -- expired keys: hourly DELETE
     INSERT INTO tb.idempotency_keys (tenant_id, scope, key, request_hash, run_id, expires_at)
     SELECT t, 'enqueue', k, h, r, now() + interval '24 hours'
-      FROM unnest(p_tenant, p_session, p_key, p_hash, p_run) u(t, s, k, h, r)
+      FROM unnest(p_tenant, p_session, p_key, p_hash, p_run) WITH ORDINALITY u(t, s, k, h, r, n)
      WHERE k IS NOT NULL AND EXISTS (SELECT FROM tb.lanes l WHERE l.tenant_id = t AND l.session_id = s AND NOT l.closed)
-     ORDER BY t, k
+     ORDER BY t, k, n
     ON CONFLICT DO NOTHING;
   END IF;
   IF array_remove(p_victim, NULL) <> '{}' OR p_mode && '{interrupt,delete}' THEN

@@ -1,58 +1,65 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What must hold in the database whenever nothing is under way: each query finds violations and must find none."""
+"""What must hold in the database at any moment, from cli/invariants.tbl, which terabitsctl reads too."""
+import os
+import re
 
-QUERIES = {
-    "every accepted run ended or waits": """
-        SELECT i.run_id FROM tb.run_inputs i LEFT JOIN tb.agent_run_queue q USING (tenant_id, run_id)
-         WHERE q.run_id IS NULL OR q.input_seq IS NOT NULL""",
-    "a waiting run has its input": """
-        SELECT q.run_id FROM tb.agent_run_queue q LEFT JOIN tb.run_inputs i USING (tenant_id, run_id)
-         WHERE q.input_seq IS NULL AND i.run_id IS NULL""",
-    "no run is both live and archived": """
-        SELECT q.run_id FROM tb.agent_run_queue q JOIN tb.agent_runs r USING (tenant_id, run_id)""",
-    "messages are numbered without gaps up to the lane's head": """
-        SELECT l.session_id, l.head_seq, count(m.seq), max(m.seq) FROM tb.lanes l
-          LEFT JOIN tb.session_messages m USING (tenant_id, session_id) GROUP BY l.tenant_id, l.session_id
-        HAVING count(m.seq) <> l.head_seq OR coalesce(max(m.seq), 0) <> l.head_seq""",
-    "lane_seq has no gaps": """
-        SELECT l.session_id FROM (SELECT tenant_id, session_id, lane_seq FROM tb.agent_runs UNION ALL
-                                SELECT tenant_id, session_id, lane_seq FROM tb.agent_run_queue) x
-          JOIN tb.lanes l USING (tenant_id, session_id) GROUP BY l.tenant_id, l.session_id
-        HAVING count(DISTINCT lane_seq) <> l.enq_seq OR count(*) <> l.enq_seq""",
-    "one lane starts its runs in order": """
-        SELECT a.run_id, b.run_id FROM tb.agent_runs a JOIN tb.agent_runs b USING (tenant_id, session_id)
-         WHERE a.lane_pos < b.lane_pos AND a.input_seq > b.input_seq""",
-    "a run's events are 1..n": """
-        SELECT run_id FROM tb.run_events GROUP BY tenant_id, run_id HAVING count(*) <> max(ev_seq) OR min(ev_seq) <> 1""",
-    "an ended run ends its stream once": """
-        SELECT r.run_id FROM tb.agent_runs r WHERE 1 <> (SELECT count(*) FROM tb.run_events e WHERE e.tenant_id = r.tenant_id
-          AND e.run_id = r.run_id AND e.type = 'lifecycle' AND e.body->>'phase' IN ('end', 'error'))""",
-    "an ended run has no open tool execution": """
-        SELECT t.run_id FROM tb.tool_executions t JOIN tb.agent_runs r USING (tenant_id, run_id)
-         WHERE t.state IN ('pending', 'running')""",
-    "a tool call has one result, before the next answer": """
-        WITH call AS (SELECT m.tenant_id, m.session_id, m.seq, b->>'callId' AS id FROM tb.session_messages m,
-                             jsonb_array_elements(m.content->'blocks') b WHERE b->>'type' = 'tool_call'),
-             result AS (SELECT m.tenant_id, m.session_id, m.seq, b->>'callId' AS id FROM tb.session_messages m,
-                               jsonb_array_elements(m.content->'blocks') b WHERE b->>'type' = 'tool_result')
-        SELECT c.session_id, c.id FROM call c WHERE 1 <> (SELECT count(*) FROM result r WHERE r.tenant_id = c.tenant_id
-          AND r.session_id = c.session_id AND r.id = c.id AND r.seq > c.seq AND r.seq < coalesce((SELECT min(m.seq)
-          FROM tb.session_messages m WHERE m.tenant_id = c.tenant_id AND m.session_id = c.session_id AND m.seq > c.seq
-          AND m.role = 'assistant'), 9223372036854775807))""",
-    "a completed run has one final answer": """
-        SELECT r.run_id FROM tb.agent_runs r LEFT JOIN tb.session_messages m ON m.tenant_id = r.tenant_id
-           AND m.session_id = r.session_id AND m.seq = r.output_seq
-         WHERE r.result = 'completed' AND (m.role IS DISTINCT FROM 'assistant' OR m.run_id <> r.run_id)""",
-    "a user message stands once": """
-        SELECT run_id FROM tb.session_messages WHERE role = 'user' GROUP BY tenant_id, run_id HAVING count(*) <> 1""",
-}
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+TOKEN = re.compile(r"""\s+|/\*.*?\*/|//[^\n]*|(?P<string>"(?:[^"\\\n]|\\.)*")|(?P<word>\w+)|(?P<sign>[(),])""", re.S)
+ESCAPES = {"n": "\n", "t": "\t", '"': '"', "\\": "\\", "'": "'"}
 
 
-def violations(node):
-    """{name: rows} of what does not hold."""
+def unquoted(token):
+    """The text of one C string literal."""
+    def char(m):
+        if m.group(1) not in ESCAPES:
+            raise ValueError(f"an escape this reader does not know: {m.group(0)}")
+        return ESCAPES[m.group(1)]
+    return re.sub(r"\\(.)", char, token[1:-1])
+
+
+def tokens(text):
+    """(kind, value) of each token; adjacent string literals are one, as in C."""
+    out, at = [], 0
+    while at < len(text):
+        m = TOKEN.match(text, at)
+        if not m:
+            raise ValueError(f"not a token: {text[at:at + 40]!r}")
+        at = m.end()
+        if m.lastgroup == "string" and out and out[-1][0] == "string":
+            out[-1] = ("string", out[-1][1] + unquoted(m.group()))
+        elif m.lastgroup:
+            out.append((m.lastgroup, unquoted(m.group()) if m.lastgroup == "string" else m.group()))
+    return out
+
+
+def read(text):
+    """{name: (sentence, query)} of INVARIANT(name, "sentence", "query") rows; ValueError for anything else."""
+    shape = [("word", "INVARIANT"), ("sign", "("), ("word", None), ("sign", ","), ("string", None), ("sign", ","), ("string", None), ("sign", ")")]
+    found, rest = {}, tokens(text)
+    while rest:
+        row, rest = rest[:len(shape)], rest[len(shape):]
+        if len(row) < len(shape) or any(k != kind or value not in (None, v) for (k, v), (kind, value) in zip(row, shape)):
+            raise ValueError(f"not a row INVARIANT(name, \"sentence\", \"query\"): {row}")
+        name, sentence, query = row[2][1], row[4][1], row[6][1]
+        if name in found:
+            raise ValueError(f"{name} stands twice")
+        found[name] = (sentence, query)
+    if not found:
+        raise ValueError("no invariants")
+    return found
+
+
+with open(os.path.join(ROOT, "cli", "invariants.tbl"), encoding="utf-8") as file:
+    INVARIANTS = read(file.read())
+SENTENCES = {name: sentence for name, (sentence, _) in INVARIANTS.items()}
+QUERIES = {name: query for name, (_, query) in INVARIANTS.items()}
+
+
+def violations(source):
+    """{name: rows} of what does not hold; source.rows(query) asks as a role that sees every table."""
     found = {}
     for name, query in QUERIES.items():
-        rows = node.rows(query)
+        rows = source.rows(query)
         if rows:
-            found[name] = rows[:5]
+            found[f"{name}: {SENTENCES[name]}"] = rows[:5]
     return found

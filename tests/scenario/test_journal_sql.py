@@ -1,0 +1,1136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The functions of the journal and the queue, asked directly as the roles that own them: outcomes, batches, races, rights."""
+import hashlib
+import json
+import os
+import random
+import subprocess
+import threading
+import time
+import unittest
+import uuid
+
+from invariants import violations
+from node import Node, wait_for
+
+AGENT = "0192f3a0-0000-7000-8000-0000000000a1"
+GONE_AGENT = "0192f3a0-0000-7000-8000-0000000000a2"
+NODE = "0192f3a0-0000-7000-8000-0000000000f1"
+CAP = "the-capability"
+DONE = "--done--"
+
+
+def uuid7():
+    n = (time.time_ns() // 1000000 << 80) | random.getrandbits(80)
+    return str(uuid.UUID(int=n & ~(0xF << 76) & ~(0x3 << 62) | 7 << 76 | 2 << 62))
+
+
+def literal(v):
+    if v is None:
+        return "NULL"
+    if isinstance(v, bool):
+        return "true" if v else "false"
+    if isinstance(v, int):
+        return str(v)
+    if isinstance(v, bytes):
+        return f"'\\x{v.hex()}'"
+    text = v if isinstance(v, str) else json.dumps(v)
+    return "'" + text.replace("'", "''") + "'"
+
+
+def array(values, kind):
+    return f"ARRAY[{', '.join(map(literal, values))}]::{kind}[]"
+
+
+def text_body(*texts):
+    return {"blocks": [{"type": "text", "text": t} for t in texts]}
+
+
+class Refused(Exception):
+    """An SQLSTATE."""
+
+
+class Session:
+    """One connection: psql behind two pipes."""
+
+    def __init__(self, cluster, conninfo):
+        self.p = subprocess.Popen([os.path.join(cluster.bin, "psql"), "-XAtq", "-d", conninfo], stdin=subprocess.PIPE,
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.ask("\\set VERBOSITY sqlstate")
+
+    def send(self, sql):
+        self.p.stdin.write(f"{sql}\n\\echo {DONE}\n")
+        self.p.stdin.flush()
+
+    def result(self):
+        lines = []
+        for line in self.p.stdout:
+            if line == DONE + "\n":
+                break
+            lines.append(line.rstrip("\n"))
+        else:
+            raise AssertionError(f"the session ended: {lines}")
+        for line in lines:
+            if line.startswith("ERROR:"):
+                raise Refused(line.split()[1])
+        return "\n".join(lines)
+
+    def ask(self, sql):
+        self.send(sql)
+        return self.result()
+
+    def send_rows(self, query):
+        self.send(f"SELECT coalesce(json_agg(q), '[]') FROM ({query}) q;")
+
+    def rows(self, query):
+        self.send_rows(query)
+        return json.loads(self.result())
+
+    def close(self):
+        self.p.stdin.close()
+        self.p.wait(20)
+        self.p.stdout.close()
+
+
+# ---- calls as text
+
+ENQUEUE = (("tenant", "bigint"), ("run", "uuid"), ("session", "uuid"), ("agent", "uuid"), ("slot", "smallint"), ("kind", "text"),
+           ("mode", "text"), ("priority", "smallint"), ("order_us", "bigint"), ("run_at", "timestamptz"), ("deadline", "timestamptz"),
+           ("body", "jsonb"), ("parent", "uuid"), ("user", "text"), ("key", "text"), ("hash", "bytea"), ("worker", "smallint"),
+           ("cap", "bytea"), ("victim", "uuid"), ("fold", "boolean"))
+
+
+def arrays(items, columns):
+    return ", ".join(array([i[name] for i in items], kind) for name, kind in columns)
+
+
+def enqueue_sql(items, resend=False):
+    return f"SELECT * FROM tb.enqueue('{NODE}', {literal(resend)}, {arrays(items, ENQUEUE)})"
+
+
+def claim_sql(items):
+    columns = (("tenant", "bigint"), ("run", "uuid"), ("session", "uuid"), ("worker", "smallint"), ("cap", "bytea"), ("crashed", "boolean"))
+    full = [{"tenant": 1, "worker": 3, "cap": hashlib.sha256(CAP.encode()).digest(), "crashed": False, **i} for i in items]
+    return f"SELECT * FROM tb.claim('{NODE}', {arrays(full, columns)})"
+
+
+GROUPS = (
+    ("messages", (("step", "smallint"), ("role", "text"), ("content", "jsonb"), ("tokens", "integer"))),
+    ("tools", (("step", "smallint"), ("call", "smallint"), ("call_id", "text"), ("tool", "text"), ("effect", "text"), ("state", "text"),
+               ("attempt", "smallint"), ("input", "jsonb"), ("output", "jsonb"), ("error", "text"))),
+    ("events", (("seq", "integer"), ("type", "text"), ("at", "timestamptz"), ("body", "jsonb"))),
+    ("usage", (("step", "smallint"), ("call", "smallint"), ("provider", "text"), ("model", "text"), ("in", "bigint"), ("out", "bigint"),
+               ("cached", "bigint"))),
+    ("end", (("result", "text"), ("code", "text"), ("error", "text"), ("steps", "smallint"), ("calls", "smallint"), ("in", "bigint"),
+             ("out", "bigint"))))
+RETRY = (("run_at", "timestamptz"), ("code", "text"), ("error", "text"), ("active_ms", "integer"))
+
+
+def journal_sql(items):
+    """An item: run, session, fence, commit, and lists by group; end and retry hold one at most."""
+    head = (("tenant", "bigint"), ("run", "uuid"), ("session", "uuid"), ("fence", "bigint"), ("commit", "bigint"), ("cap", "text"))
+    full = [{"tenant": 1, "cap": CAP, **i} for i in items]
+    parts = [arrays(full, head)]
+
+    def group(name, columns):
+        of = [(n, row) for n, i in enumerate(full, 1) for row in i.get(name, ())]
+        parts.append(array([n for n, _ in of], "integer"))
+        parts.append(arrays([row for _, row in of], columns))
+    for name, columns in GROUPS:
+        group(name, columns)
+    parts.append(array([i.get("take", 0) for i in full], "smallint"))
+    parts.append(array([i.get("clear", False) for i in full], "boolean"))
+    group("retry", RETRY)
+    return f"SELECT * FROM tb.journal({', '.join(parts)})"
+
+
+def said(text, step=1):
+    return {"step": step, "role": "assistant", "content": text_body(text), "tokens": 2}
+
+
+def event(seq, type="lifecycle", **body):
+    return {"seq": seq, "type": type, "at": "2026-01-01T00:00:00Z", "body": body}
+
+
+def ended(result="completed", code=None, error=None):
+    return {"result": result, "code": code, "error": error, "steps": 1, "calls": 0, "in": 3, "out": 2}
+
+
+def retry(at="2099-01-01T00:00:00Z", code="llm_error", error="the model is away", active_ms=250):
+    return {"run_at": at, "code": code, "error": error, "active_ms": active_ms}
+
+
+class WithDatabase(unittest.TestCase):
+    """A private cluster with the migrations, no node, one for all tests of a module. sup, worker, edge: sessions as these roles; root:
+    past all rights."""
+    node = None
+
+    @classmethod
+    def setUpClass(cls):
+        if WithDatabase.node is None:
+            WithDatabase.begin()
+
+    @staticmethod
+    def begin():
+        node = WithDatabase.node = Node()
+        unittest.addModuleCleanup(WithDatabase.finish)
+        p = node.ctl("migrate")
+        assert p.returncode == 0, p.stderr
+        WithDatabase.cluster, WithDatabase.sessions = node.cluster, []
+        node.sql(f"INSERT INTO tb.agents (tenant_id, agent_id, name) VALUES (1, '{AGENT}', 'sql');"
+                 f"INSERT INTO tb.agents (tenant_id, agent_id, name, deleted_at) VALUES (1, '{GONE_AGENT}', 'gone', now());"
+                 "INSERT INTO tb.tenants (tenant_id, slug) VALUES (2, 'second');"
+                 f"INSERT INTO tb.agents (tenant_id, agent_id, name) VALUES (2, '{AGENT}', 'sql')")
+        WithDatabase.sup, WithDatabase.worker, WithDatabase.edge = (
+            WithDatabase.connect(r) for r in ("tb_supervisor", "tb_worker", "tb_edge"))
+        WithDatabase.root = WithDatabase.connect(None)
+
+    @staticmethod
+    def finish():
+        for s in WithDatabase.sessions:
+            s.close()
+        WithDatabase.node.close()
+        WithDatabase.node = None
+
+    @staticmethod
+    def connect(role):
+        node = WithDatabase.node
+        conninfo = f"host={node.cluster.socket} dbname=terabits user=postgres"
+        if role:
+            with open(os.path.join(node.state, "secrets", role)) as f:
+                conninfo = f.read().strip()
+        s = Session(node.cluster, conninfo)
+        WithDatabase.sessions.append(s)
+        return s
+
+    def tearDown(self):
+        self.assertEqual(violations(self.root), {})
+
+    # ---- making things
+
+    def session(self, tenant=1):
+        s = uuid7()
+        (row,) = self.edge.rows("SELECT * FROM tb.open_sessions(" + arrays(
+            [{"t": tenant, "a": AGENT, "k": s, "s": s, "slot": 7, "u": None}],
+            (("t", "bigint"), ("a", "uuid"), ("k", "text"), ("s", "uuid"), ("slot", "smallint"), ("u", "text"))) + ")")
+        self.assertEqual(row["session_id"], s)
+        return s
+
+    @staticmethod
+    def item(session, text="hello", **kw):
+        item = {"tenant": 1, "run": uuid7(), "session": session, "agent": AGENT, "slot": 7, "kind": "turn", "mode": "followup",
+                "priority": 0, "order_us": 1, "run_at": None, "deadline": None, "body": text_body(text), "parent": None, "user": None,
+                "key": None, "hash": None, "worker": None, "cap": None, "victim": None, "fold": None, **kw}
+        if item["worker"] is not None:
+            item["cap"] = hashlib.sha256(CAP.encode()).digest()
+        return item
+
+    def enqueue(self, *items, resend=False):
+        rows = self.sup.rows(enqueue_sql(items, resend))
+        self.assertEqual([r["n"] for r in rows], list(range(1, len(items) + 1)))
+        return rows
+
+    def queued(self, session, text="hello", **kw):
+        """The run of an accepted message."""
+        item = self.item(session, text, **kw)
+        (row,) = self.enqueue(item)
+        self.assertEqual(row["outcome"], "accepted")
+        return item["run"]
+
+    def claim(self, *items):
+        return self.sup.rows(claim_sql(items))
+
+    def running(self, session, text="hello"):
+        """An item for journal() of a run that was claimed."""
+        run = self.queued(session, text)
+        (row,) = self.claim({"run": run, "session": session})
+        return {"run": run, "session": session, "fence": row["fence"], "commit": row["commit_no"]}
+
+    def journal(self, *items):
+        rows = self.worker.rows(journal_sql(items))
+        self.assertEqual([r["n"] for r in rows], list(range(1, len(items) + 1)))
+        for item, row in zip(items, rows):
+            if row["outcome"] == "ok":
+                item["commit"] = row["commit_no"]
+        return rows
+
+    def end(self, item, events=2, **kw):
+        (row,) = self.journal({**item, "messages": [said("done")], "events": [event(events, phase="end")], "end": [ended(**kw)]})
+        self.assertEqual(row["outcome"], "ok")
+
+    def cancel(self, *runs, code="cancelled", by="ann"):
+        return self.sup.rows("SELECT * FROM tb.cancel(" + arrays([{"t": 1, "r": r, "c": code, "b": by} for r in runs],
+                             (("t", "bigint"), ("r", "uuid"), ("c", "text"), ("b", "text"))) + ")")
+
+    def expire(self, *runs):
+        return self.sup.rows("SELECT * FROM tb.expire(" + arrays([{"t": 1, "r": r} for r in runs], (("t", "bigint"), ("r", "uuid"))) + ")")
+
+    def redrive(self, run, new, by="ann"):
+        (row,) = self.sup.rows(f"SELECT * FROM tb.redrive(1, '{run}', '{new}', 77, '{by}')")
+        return row
+
+    # ---- looking
+
+    def one(self, query):
+        rows = self.root.rows(query)
+        self.assertLessEqual(len(rows), 1, query)
+        return rows[0] if rows else None
+
+    def live(self, run):
+        return self.one(f"SELECT * FROM tb.agent_run_queue WHERE run_id = '{run}'")
+
+    def archived(self, run):
+        return self.one(f"SELECT * FROM tb.agent_runs WHERE run_id = '{run}'")
+
+    def events(self, run):
+        return self.root.rows(f"SELECT ev_seq, type, body FROM tb.run_events WHERE run_id = '{run}' ORDER BY ev_seq")
+
+    def messages(self, session):
+        return self.root.rows(f"SELECT seq, run_id, step, role, content FROM tb.session_messages WHERE session_id = '{session}' ORDER BY seq")
+
+    def lane(self, session):
+        return self.one(f"SELECT * FROM tb.lanes WHERE session_id = '{session}'")
+
+    def dead(self, run):
+        return self.one(f"SELECT * FROM tb.dead_runs WHERE run_id = '{run}'")
+
+    def close_lane(self, session):
+        self.root.ask(f"UPDATE tb.lanes SET closed = true WHERE session_id = '{session}';")
+
+    def check_unstarted_end(self, run, result, code, sentence):
+        a = self.archived(run)
+        self.assertEqual((a["result"], a["error_code"], a["error"]), (result, code, sentence))
+        self.assertIsNone(a["started_at"])
+        self.assertIsNone(self.live(run))
+        self.assertIsNone(self.one(f"SELECT * FROM tb.run_inputs WHERE run_id = '{run}'"))
+        self.assertEqual(self.events(run), [
+            {"ev_seq": 1, "type": "error", "body": {"error": sentence, "metadata": {"code": code}}},
+            {"ev_seq": 2, "type": "lifecycle", "body": {"phase": "error", "metadata": {"result": result, "code": code}}}])
+
+    def check_superseded(self, run, into, seq):
+        a = self.archived(run)
+        self.assertEqual((a["result"], a["merged_into"], a["input_seq"], a["input"]), ("superseded", into, seq, None))
+        self.assertIsNone(self.live(run))
+        self.assertIsNone(self.one(f"SELECT * FROM tb.run_inputs WHERE run_id = '{run}'"))
+        self.assertEqual(self.events(run), [
+            {"ev_seq": 1, "type": "lifecycle", "body": {"phase": "end", "metadata": {"result": "superseded", "mergedInto": into}}}])
+
+
+FULL = "newer messages took its place in the session's full queue"
+
+
+class Enqueue(WithDatabase):
+    def test_a_victim_is_dropped(self):
+        s = self.session()
+        victim = self.queued(s, "old news")
+        (row,) = self.enqueue(self.item(s, victim=victim, fold=False))
+        self.assertEqual((row["outcome"], row["victim"]), ("accepted", "dropped"))
+        self.check_unstarted_end(victim, "dropped", "lane_full", FULL)
+        self.assertEqual(self.archived(victim)["input"], text_body("old news"))
+
+    def test_a_victim_is_folded(self):
+        s = self.session()
+        victim = self.queued(s)
+        (row,) = self.enqueue(self.item(s, victim=victim, fold=True))
+        self.assertEqual(row["victim"], "folded")
+        self.assertTrue(self.live(victim)["folded"])
+        self.assertIsNone(self.archived(victim))
+
+    def test_a_victim_that_no_longer_waits_is_kept(self):
+        s, other = self.session(), self.session()
+        started = self.running(s)["run"]
+        job = self.queued(s, kind="job", mode="compact")
+        elsewhere = self.queued(other)
+        for victim in (started, job, elsewhere, uuid7()):
+            (row,) = self.enqueue(self.item(s, victim=victim, fold=False))
+            self.assertEqual((row["outcome"], row["victim"]), ("accepted", "kept"))
+        self.assertIsNotNone(self.live(started))
+        self.assertIsNotNone(self.live(job))
+        self.assertIsNotNone(self.live(elsewhere))
+
+    def test_an_item_that_was_not_accepted_has_no_victim(self):
+        s, closed = self.session(), self.session()
+        victim, in_closed = self.queued(s), self.queued(closed)
+        first = self.queued(s, key=s, hash=b"1")
+        self.close_lane(closed)
+        items = [self.item(s, key=s, hash=b"1", victim=victim, fold=False), self.item(s, key=s, hash=b"2", victim=victim, fold=False),
+                 self.item(closed, victim=in_closed, fold=False)]
+        for rows in (self.enqueue(*items), [self.enqueue(i)[0] for i in items]):
+            self.assertEqual([(r["outcome"], r["victim"]) for r in rows], [("same", None), ("mismatch", None), ("closed", None)])
+            self.assertEqual([r["run_id"] for r in rows], [first, first, items[2]["run"]])
+        self.assertIsNotNone(self.live(victim))
+        self.assertIsNotNone(self.live(in_closed))
+
+    def test_a_resend_tells_what_became_of_the_victim(self):
+        s = self.session()
+        for fold, word in ((False, "dropped"), (True, "folded")):
+            item = self.item(s, victim=self.queued(s), fold=fold)
+            (first,) = self.enqueue(item)
+            (again,) = self.enqueue(item, resend=True)
+            self.assertEqual((first["victim"], again["victim"], again["outcome"]), (word, word, "landed"))
+            self.assertEqual((again["lane_seq"], again["lane_pos"]), (first["lane_seq"], first["lane_pos"]))
+        item = self.item(s, victim=self.running(self.session())["run"], fold=False)
+        self.enqueue(item)
+        self.assertEqual(self.enqueue(item, resend=True)[0]["victim"], "kept")
+        new = self.item(s)
+        rows = self.enqueue(item, new, resend=True)
+        self.assertEqual([(r["outcome"], r["victim"]) for r in rows], [("landed", "kept"), ("accepted", None)])
+
+    def test_interrupt_cancels_the_active_run_and_goes_first(self):
+        for state in ("running", "retry_wait"):
+            s = self.session()
+            active = self.running(s)
+            if state == "retry_wait":
+                self.journal({**active, "retry": [retry()]})
+            waits = self.queued(s)
+            (row,) = self.enqueue(self.item(s, mode="interrupt"))
+            self.assertTrue(self.live(active["run"])["cancel_requested"])
+            self.assertEqual(self.live(active["run"])["state"], state)
+            self.assertFalse(self.live(waits)["cancel_requested"])
+            self.assertLess(row["lane_pos"], self.live(active["run"])["lane_pos"])
+            self.assertFalse(self.live(row["run_id"])["cancel_requested"])
+
+    def test_an_interrupt_that_starts_at_once_is_not_its_own_victim(self):
+        s = self.session()
+        (row,) = self.enqueue(self.item(s, mode="interrupt", worker=3))
+        self.assertEqual(row["fence"], 1)
+        self.assertEqual((self.live(row["run_id"])["state"], self.live(row["run_id"])["cancel_requested"]), ("running", False))
+
+    def test_no_fused_start_beside_live_rows(self):
+        s = self.session()
+        victim = self.queued(s)
+        (row,) = self.enqueue(self.item(s, worker=3, victim=victim, fold=False))
+        self.assertEqual((row["victim"], row["fence"], self.live(row["run_id"])["state"]), ("dropped", None, "queued"))
+
+
+class Together(WithDatabase):
+    """A batch of one goes by other statements than a batch of many: they must leave the same."""
+
+    def normal(self, value, names):
+        """Ids by their names, times by whether they are."""
+        text = json.dumps(value, sort_keys=True)
+        for id, name in names.items():
+            text = text.replace(id, name)
+        out = json.loads(text)
+
+        def times(v):
+            if isinstance(v, dict):
+                return {k: (bool(x) if k.endswith("_at") or k == "at" else times(x)) for k, x in v.items() if k != "expires_at"}
+            return [times(x) for x in v] if isinstance(v, list) else v
+        return times(out)
+
+    def tables(self, sessions):
+        among = ", ".join(literal(s) for s in sessions)
+        runs = f"(SELECT run_id FROM tb.agent_run_queue WHERE session_id IN ({among}) UNION SELECT run_id FROM tb.agent_runs WHERE session_id IN ({among}))"
+        out = {}
+        for table, where in (("lanes", f"session_id IN ({among})"), ("agent_run_queue", f"session_id IN ({among})"),
+                             ("agent_runs", f"session_id IN ({among})"), ("session_messages", f"session_id IN ({among})"),
+                             ("run_inputs", f"run_id IN {runs}"), ("run_events", f"run_id IN {runs}"), ("dead_runs", f"run_id IN {runs}"),
+                             ("tool_executions", f"run_id IN {runs}"), ("usage_ledger", f"run_id IN {runs}")):
+            out[table] = self.root.rows(f"SELECT * FROM tb.{table} WHERE {where}")
+        return out
+
+    def same_alone_and_together(self, scene, call):
+        """scene() -> (items, names by id, sessions); call(items) -> rows. The items one by one and in one batch leave the same."""
+        seen = []
+        for together in (False, True):
+            items, names, sessions = scene()
+            if together:
+                rows = call(*items)
+            else:
+                rows = [{**r, "n": n} for n, i in enumerate(items, 1) for r in call(i)]
+            tables = self.normal(self.tables(sessions), names)
+            for rows_of in tables.values():
+                rows_of.sort(key=lambda r: json.dumps(r, sort_keys=True))
+            seen.append((self.normal(rows, names), tables))
+        self.maxDiff = 4000
+        self.assertEqual(seen[0][0], seen[1][0])
+        for table, rows in seen[0][1].items():
+            self.assertEqual(rows, seen[1][1][table], table)
+        return seen[0]
+
+    def named(self, items, names):
+        for n, i in enumerate(items):
+            names.setdefault(i["run"], f"run{n}")
+        return items
+
+    def test_one_by_one_and_together_all_outcomes(self):
+        for rare in (False, True):
+            def scene():
+                s = [self.session() for _ in range(6)]
+                names = {id: f"session{n}" for n, id in enumerate(s)}
+                key = uuid7()
+                names[key] = "key"
+                victims = [self.queued(s[2]) for _ in range(2)]
+                active = self.running(s[3])["run"]
+                landed = self.item(s[4])
+                self.enqueue(landed)
+                names.update({victims[0]: "victim0", victims[1]: "victim1", active: "active", landed["run"]: "landed"})
+                self.close_lane(s[5])
+                items = [self.item(s[0], "a", worker=3), self.item(s[0], "b"), self.item(s[1], "c", key=key, hash=b"1"),
+                         self.item(s[1], "d", key=key, hash=b"1"), self.item(s[1], "e", key=key, hash=b"2"), landed,
+                         self.item(s[5], "f"), self.item(s[1], "g", run_at="2099-01-01T00:00:00Z", mode="collect"),
+                         self.item(s[3], "h", mode="steer", worker=3, user="u", deadline="2099-01-01T00:00:00Z", priority=5)]
+                if rare:
+                    items += [self.item(s[2], "i", victim=victims[0], fold=False), self.item(s[2], "j", victim=victims[1], fold=True),
+                              self.item(s[3], "k", mode="interrupt"), self.item(s[3], "l", mode="interrupt"),
+                              self.item(s[3], "m", kind="job", mode="delete"), self.item(s[4], "n", victim=active, fold=True)]
+                return self.named(items, names), names, s
+            for resend in (False, True):
+                if not resend:
+                    def scene_of(scene=scene):
+                        items, names, s = scene()
+                        return [i for i in items if names[i["run"]] != "landed"], names, s
+                else:
+                    scene_of = scene
+                rows, _ = self.same_alone_and_together(scene_of, lambda *i, resend=resend: self.enqueue(*i, resend=resend))
+                outcomes = {r["outcome"] for r in rows}
+                self.assertEqual(outcomes, {"accepted", "same", "mismatch", "closed"} | ({"landed"} if resend else set()))
+                self.assertEqual({r["victim"] for r in rows}, {None, "dropped", "folded", "kept"} if rare else {None})
+
+    def test_claims_one_by_one_and_together(self):
+        def scene():
+            s = [self.session() for _ in range(9)]
+            names = {id: f"session{n}" for n, id in enumerate(s)}
+            fresh = self.queued(s[0])
+            crashed, tired, stopped = self.running(s[1]), self.running(s[2]), self.running(s[3])
+            self.journal({**tired, "retry": [retry()]})
+            self.cancel(stopped["run"])
+            folded = self.queued(s[4])
+            self.queued(s[4], victim=folded, fold=True)
+            waiting = self.running(s[5])
+            self.root.ask(f"UPDATE tb.agent_run_queue SET state = 'waiting' WHERE run_id = '{waiting['run']}';")
+            job = self.queued(s[6], kind="job", mode="compact")
+            gone = self.queued(s[7])
+            self.cancel(gone)
+            other = uuid7()
+            items = [{"run": r, "session": x} for r, x in zip(
+                (fresh, crashed["run"], tired["run"], stopped["run"], folded, waiting["run"], job, gone, other), s)]
+            items[1]["crashed"] = True
+            for run in [r["run_id"] for r in self.root.rows(f"SELECT run_id FROM tb.agent_run_queue WHERE session_id = '{s[4]}'")]:
+                names[run] = "behind the folded"
+            for n, i in enumerate(items):
+                names[i["run"]] = f"run{n}"
+            return items, names, s
+        rows, tables = self.same_alone_and_together(scene, self.claim)
+        self.assertEqual([r["n"] for r in rows], [1, 2, 3, 4, 5, 7])
+        by = {r["n"]: r for r in rows}
+        self.assertEqual([(r["attempt"], r["crashes"], r["resumed"], r["appended"]) for r in rows],
+                         [(1, 0, False, 1), (1, 1, True, 0), (2, 0, True, 0), (1, 0, True, 0), (1, 0, False, 1), (1, 0, False, 0)])
+        self.assertEqual([r["n"] for r in rows if r["cancel_requested"]], [4])
+        self.assertEqual((by[3]["active_ms"], by[3]["max_attempts"], by[3]["mode"], by[7]["mode"]), (250, 5, "followup", "compact"))
+        self.assertEqual(by[1]["body"], text_body("hello"))
+        self.assertEqual([r["folded"] for r in tables["agent_run_queue"]], [False] * len(tables["agent_run_queue"]))
+
+    def test_journal_one_by_one_and_together(self):
+        def scene():
+            s = [self.session() for _ in range(10)]
+            names = {id: f"session{n}" for n, id in enumerate(s)}
+            items = [self.running(x) for x in s]
+            ok, done, dead, tired, takes, clears, stale, foreign, both, job = items
+            for n, i in enumerate(items):
+                names[i["run"]] = f"run{n}"
+            call = {"step": 1, "call": 0, "call_id": "c1", "tool": "t", "effect": "pure", "state": "completed", "attempt": 1, "input": {},
+                    "output": {}, "error": None}
+            ok.update(messages=[said("x"), said("y")], events=[event(2, "assistant")], tools=[call],
+                      usage=[{"step": 1, "call": 0, "provider": "p", "model": "m", "in": 1, "out": 2, "cached": 0}])
+            done.update(messages=[said("z")], events=[event(2, phase="end")], end=[ended()])
+            dead.update(events=[event(2, phase="error")], end=[ended("dead", "llm_error", "five times in vain")])
+            tired.update(events=[event(2, "retry")], retry=[retry()])
+            for n, m in enumerate(("steer", "collect", "announce", "followup")):
+                names[self.queued(takes["session"], m, mode=m)] = f"waits{n}"
+            takes.update(messages=[said("w")], take=3)
+            self.claim({"run": clears["run"], "session": clears["session"], "crashed": True})
+            lane = self.lane(clears["session"])
+            clears.update(fence=lane["fence"], commit=lane["commit_no"], clear=True)
+            stale.update(commit=stale["commit"] - 1, messages=[said("never")], end=[ended()])
+            foreign.update(cap="another", messages=[said("never")], take=7)
+            folded = self.queued(both["session"], "folded")
+            names[folded] = "folded"
+            names[self.queued(both["session"], victim=folded, fold=True, mode="collect")] = "collect"
+            both.update(take=6, messages=[said("v")])
+            self.end(job)
+            j = self.queued(job["session"], kind="job", mode="compact")
+            names[j] = "job"
+            (row,) = self.claim({"run": j, "session": job["session"]})
+            items[9] = {"run": j, "session": job["session"], "fence": row["fence"], "commit": row["commit_no"],
+                        "events": [event(2, phase="end")], "end": [ended()]}
+            return items, names, s
+        rows, tables = self.same_alone_and_together(scene, self.journal)
+        self.assertEqual([r["outcome"] for r in rows], ["ok"] * 6 + ["stale"] * 2 + ["ok"] * 2)
+        self.assertEqual([bool(r["taken"]) for r in rows], [n in (4, 8) for n in range(10)])
+        self.assertEqual([t["run"] for t in rows[4]["taken"]], ["waits0", "waits1", "waits2"])
+        self.assertEqual([t["run"] for t in rows[8]["taken"]], ["folded", "collect"])
+        self.assertEqual({r["run_id"]: r["reason"] for r in tables["dead_runs"]}, {"run2": "attempts"})
+
+
+class Claim(WithDatabase):
+    def test_a_folded_run_claimed_last_is_no_longer_folded(self):
+        s = self.session()
+        folded = self.queued(s)
+        other = self.queued(s, victim=folded, fold=True)
+        self.cancel(other)
+        (row,) = self.claim({"run": folded, "session": s})
+        self.assertEqual((row["run_id"], row["body"]), (folded, text_body("hello")))
+        self.assertFalse(self.live(folded)["folded"])
+
+    def test_nothing_of_a_claim_that_found_no_row_stays(self):
+        s = self.session()
+        run = self.queued(s)
+        self.cancel(run)
+        before = self.lane(s)
+        self.assertEqual(self.claim({"run": run, "session": s}), [])
+        self.assertEqual(self.claim({"run": run, "session": s}, {"run": uuid7(), "session": uuid7()}), [])
+        self.assertEqual(self.lane(s), before)
+
+    def test_attempts_and_crashes(self):
+        s = self.session()
+        item = self.running(s)
+        me = {"run": item["run"], "session": s}
+        self.assertEqual([(r["attempt"], r["crashes"]) for r in self.claim({**me, "crashed": True})], [(1, 1)])
+        self.assertEqual([(r["attempt"], r["crashes"]) for r in self.claim(me)], [(1, 1)])
+        lane = self.lane(s)
+        item.update(fence=lane["fence"], commit=lane["commit_no"])
+        self.journal({**item, "retry": [retry(active_ms=9000)]})
+        (row,) = self.claim(me)
+        self.assertEqual((row["attempt"], row["crashes"], row["active_ms"], row["resumed"]), (2, 1, 9000, True))
+
+    def test_a_pause_does_not_concern_it(self):
+        s = self.session()
+        run = self.queued(s)
+        self.sup.ask(f"SELECT tb.pause('lane', 1, '{s}', true, 'ann');")
+        self.assertEqual(len(self.claim({"run": run, "session": s})), 1)
+        self.sup.ask(f"SELECT tb.pause('lane', 1, '{s}', false, 'ann');")
+
+
+class Journal(WithDatabase):
+    def test_a_take_with_nothing_waiting(self):
+        s = self.session()
+        item = self.running(s)
+        later = self.queued(s, mode="steer", run_at="2099-01-01T00:00:00Z")
+        plain = self.queued(s)
+        (row,) = self.journal({**item, "messages": [said("x")], "take": 7})
+        self.assertEqual((row["outcome"], row["taken"], row["head_seq"]), ("ok", None, 2))
+        self.assertIsNotNone(self.live(later))
+        self.assertIsNotNone(self.live(plain))
+
+    def test_steers_and_announcements_in_their_order(self):
+        s = self.session()
+        item = self.running(s)
+        runs = [self.queued(s, m, mode=m) for m in ("steer", "followup", "announce", "collect", "steer")]
+        (row,) = self.journal({**item, "messages": [said("x")], "take": 1})
+        taken = [runs[0], runs[2], runs[4]]
+        self.assertEqual(row["taken"], [{"run": r, "seq": n, "body": text_body(m)} for r, n, m in
+                                        zip(taken, (3, 4, 5), ("steer", "announce", "steer"))])
+        self.assertEqual((row["head_seq"], self.lane(s)["head_seq"]), (5, 5))
+        for run, seq in zip(taken, (3, 4, 5)):
+            self.check_superseded(run, item["run"], seq)
+        self.assertEqual([(m["seq"], m["run_id"], m["role"], m["step"]) for m in self.messages(s)[2:]],
+                         [(n, r, "user", 0) for r, n in zip(taken, (3, 4, 5))])
+        (row,) = self.journal({**item, "commit": item["commit"] + 1, "messages": [said("y")], "take": 3})
+        self.assertEqual([t["run"] for t in row["taken"]], [runs[3]])
+        self.assertEqual(row["head_seq"], 7)
+        self.assertIsNotNone(self.live(runs[1]))
+
+    def test_a_collect_that_is_not_due_is_taken_by_its_sibling(self):
+        s = self.session()
+        item = self.running(s)
+        later = self.queued(s, mode="collect", run_at="2099-01-01T00:00:00Z")
+        (row,) = self.journal({**item, "take": 2})
+        self.assertEqual([t["run"] for t in row["taken"]], [later])
+
+    def test_a_steer_that_became_due_is_taken(self):
+        s = self.session()
+        item = self.running(s)
+        (at,) = self.root.rows("SELECT clock_timestamp() + interval '300 ms' AS at")
+        run = self.queued(s, mode="steer", run_at=at["at"])
+        self.assertEqual(self.live(run)["state"], "scheduled")
+        wait_for(lambda: self.root.rows(f"SELECT 1 FROM tb.agent_run_queue WHERE run_id = '{run}' AND run_at < clock_timestamp()"))
+        (row,) = self.journal({**item, "take": 1})
+        self.assertEqual([t["run"] for t in row["taken"]], [run])
+
+    def test_folded_runs_become_one_message(self):
+        s = self.session()
+        item = self.running(s)
+        texts = (text_body("one\ntwo\r\nthree", "four"), text_body("x" * 3000), {"blocks": [{"type": "image"}]}, text_body("last"))
+        runs = [self.queued(s, body=b) for b in texts]
+        steer = self.queued(s, "steer", mode="steer")
+        for victim in runs:
+            self.queued(s, victim=victim, fold=True)
+        (row,) = self.journal({**item, "messages": [said("x")], "take": 5})
+        body = text_body("Messages that arrived while this session's queue was full:\n- one two three four\n- " + "x" * 2000
+                         + "\n- \n- last")
+        self.assertEqual(row["taken"], [{"run": runs[0], "seq": 3, "body": body}]
+                         + [{"run": r, "seq": 3, "body": None} for r in runs[1:]] + [{"run": steer, "seq": 4, "body": text_body("steer")}])
+        for run in runs:
+            self.check_superseded(run, item["run"], 3)
+        message = self.messages(s)[2]
+        self.assertEqual((message["run_id"], message["role"], message["content"]), (runs[0], "user", body))
+
+    def test_a_take_has_no_end_and_an_end_no_retry(self):
+        s = self.session()
+        item = self.running(s)
+        before = self.lane(s)
+        for more in ({"take": 1, "end": [ended()]}, {"retry": [retry()], "end": [ended()]}):
+            with self.assertRaisesRegex(Refused, "22023"):
+                self.journal({**item, **more})
+        self.assertEqual(self.lane(s), before)
+
+    def test_a_stale_item_takes_nothing(self):
+        s = self.session()
+        item = self.running(s)
+        steer = self.queued(s, mode="steer")
+        (row,) = self.journal({**item, "fence": item["fence"] + 1, "take": 7, "clear": True, "retry": [retry()]})
+        self.assertEqual((row["outcome"], row["taken"], row["head_seq"]), ("stale", None, None))
+        self.assertIsNotNone(self.live(steer))
+        self.assertEqual(self.live(item["run"])["state"], "running")
+
+    def test_a_retry_lets_go(self):
+        s = self.session()
+        item = self.running(s)
+        (row,) = self.journal({**item, "messages": [said("half")], "retry": [retry()]})
+        self.assertEqual((row["outcome"], row["head_seq"]), ("ok", 2))
+        q = self.live(item["run"])
+        self.assertEqual((q["state"], q["last_code"], q["last_error"], q["active_ms"], q["cap_sha256"]),
+                         ("retry_wait", "llm_error", "the model is away", 250, None))
+        self.assertTrue(q["run_at"].startswith("2099-01-01"))
+        self.assertEqual(self.journal(item)[0]["outcome"], "stale")
+
+    def test_a_dead_end_is_listed(self):
+        for code, reason in (("llm_error", "attempts"), ("policy", "policy"), ("deadline", "deadline"), (None, "attempts")):
+            s = self.session()
+            item = self.running(s, "what it was asked")
+            self.journal({**item, "events": [event(2, phase="error")], "end": [ended("dead", code, "no more")]})
+            d = self.dead(item["run"])
+            self.assertEqual((d["reason"], d["error"], d["input"], d["redriven_as"]), (reason, "no more", text_body("what it was asked"), None))
+            self.assertEqual(self.archived(item["run"])["result"], "dead")
+
+    def test_a_dead_job_keeps_its_parameters(self):
+        s = self.session()
+        run = self.queued(s, kind="job", mode="compact", body={"keep": 3})
+        (row,) = self.claim({"run": run, "session": s})
+        self.journal({"run": run, "session": s, "fence": row["fence"], "commit": row["commit_no"], "events": [event(2, phase="error")],
+                      "end": [ended("dead", "attempts", "no")]})
+        self.assertEqual(self.dead(run)["input"], {"keep": 3})
+        self.assertIsNone(self.one(f"SELECT * FROM tb.run_inputs WHERE run_id = '{run}'"))
+
+    def test_crashes_are_cleared_only_on_demand(self):
+        s = self.session()
+        run = self.queued(s)
+        for _ in range(2):
+            (row,) = self.claim({"run": run, "session": s, "crashed": True})
+        item = {"run": run, "session": s, "fence": row["fence"], "commit": row["commit_no"]}
+        self.journal(item)
+        self.assertEqual(self.live(run)["crashes"], 2)
+        self.journal({**item, "clear": True})
+        self.assertEqual(self.live(run)["crashes"], 0)
+
+
+class Hands(WithDatabase):
+    """Cancel, expire, bury, redrive, pauses, audit, sessions."""
+
+    def test_cancel(self):
+        s = self.session()
+        item = self.running(s)
+        waits = self.queued(s, "never mind")
+        later = self.queued(s, run_at="2099-01-01T00:00:00Z")
+        finished = self.running(self.session())
+        self.end(finished)
+        tired = self.running(self.session())
+        self.journal({**tired, "retry": [retry()]})
+        rows = self.cancel(waits, item["run"], finished["run"], uuid7(), later, tired["run"])
+        self.assertEqual([(r["n"], r["outcome"], r["result"]) for r in rows],
+                         [(1, "cancelled", "cancelled"), (2, "requested", None), (3, "ended", "completed"), (4, "absent", None),
+                          (5, "cancelled", "cancelled"), (6, "requested", None)])
+        self.assertEqual([r["session"] for r in rows], [s, s, finished["session"], None, s, tired["session"]])
+        self.check_unstarted_end(waits, "cancelled", "cancelled", "cancelled by ann before it started")
+        self.assertEqual(self.archived(waits)["input"], text_body("never mind"))
+        self.assertEqual([r["outcome"] for r in self.cancel(waits, item["run"])], ["ended", "requested"])
+        self.assertTrue(self.live(item["run"])["cancel_requested"])
+
+    def test_cancel_by_nobody_in_particular_with_a_code(self):
+        run = self.queued(self.session())
+        self.cancel(run, code="shutdown", by=None)
+        self.check_unstarted_end(run, "cancelled", "shutdown", "cancelled before it started")
+
+    def test_the_same_run_twice_in_a_batch(self):
+        run = self.queued(self.session())
+        self.assertEqual([r["outcome"] for r in self.cancel(run, run)], ["cancelled", "ended"])
+
+    def test_expire(self):
+        s = self.session()
+        past, future = "2020-01-01T00:00:00Z", "2099-01-01T00:00:00Z"
+        item = self.running(s)
+        self.root.ask(f"UPDATE tb.agent_run_queue SET deadline_at = '{past}' WHERE run_id = '{item['run']}';")
+        over, early, without = self.queued(s, deadline=past), self.queued(s, deadline=future), self.queued(s)
+        folded = self.queued(s, deadline=past)
+        self.queued(s, victim=folded, fold=True)
+        rows = self.expire(over, early, without, item["run"], folded, uuid7())
+        self.assertEqual([r["outcome"] for r in rows], ["expired", "kept", "kept", "kept", "expired", "absent"])
+        for run in (over, folded):
+            self.check_unstarted_end(run, "timed_out", "deadline", "it waited past its deadline")
+        self.assertEqual([r["outcome"] for r in self.expire(over)], ["absent"])
+
+    def test_bury_as_before(self):
+        item = self.running(self.session(), "poisonous")
+        waits = self.queued(self.session())
+        rows = self.sup.rows("SELECT * FROM tb.bury(" + arrays(
+            [{"t": 1, "r": item["run"], "s": item["session"]}, {"t": 1, "r": uuid7(), "s": uuid7()}],
+            (("t", "bigint"), ("r", "uuid"), ("s", "uuid"))) + ", 'poison', 'three workers')")
+        self.assertEqual([(r["n"], r["ev_seq"]) for r in rows], [(1, 3)])
+        self.assertEqual((self.dead(item["run"])["reason"], self.dead(item["run"])["input"]), ("poison", text_body("poisonous")))
+        self.cancel(waits)
+
+    def check_redriven(self, run, session, body):
+        new = uuid7()
+        row = self.redrive(run, new)
+        self.assertEqual((row["outcome"], row["session_id"], row["agent_id"], row["slot"], row["priority"]), ("queued", session, AGENT, 7, 0))
+        q = self.live(new)
+        self.assertEqual((q["retry_of"], q["mode"], q["state"], q["lane_pos"], q["order_us"]), (run, "followup", "queued", row["lane_seq"], 77))
+        self.assertEqual(self.one(f"SELECT body FROM tb.run_inputs WHERE run_id = '{new}'")["body"], body)
+        return new, row
+
+    def test_redrive_what_never_started(self):
+        s = self.session()
+        dropped, cancelled, expired = (self.queued(s, t, mode="steer", deadline="2020-01-01T00:00:00Z") for t in ("a", "b", "c"))
+        self.queued(s, victim=dropped, fold=False)
+        self.cancel(cancelled)
+        self.expire(expired)
+        for run, text in ((dropped, "a"), (cancelled, "b"), (expired, "c")):
+            self.check_redriven(run, s, text_body(text))
+
+    def test_redrive_what_failed_or_was_taken(self):
+        s = self.session()
+        item = self.running(s, "do it")
+        steer = self.queued(s, "and this", mode="steer")
+        self.journal({**item, "take": 1})
+        item["commit"] += 1
+        self.end(item, result="failed", code="llm_error", error="no")
+        self.check_redriven(item["run"], s, text_body("do it"))
+        self.check_redriven(steer, s, text_body("and this"))
+
+    def test_redrive_the_dead_once(self):
+        s = self.session()
+        item = self.running(s, "again")
+        self.journal({**item, "events": [event(2, phase="error")], "end": [ended("dead", "llm_error", "no more")]})
+        new, row = self.check_redriven(item["run"], s, text_body("again"))
+        d = self.dead(item["run"])
+        self.assertEqual((d["redriven_as"], d["redriven_by"]), (new, "ann"))
+        self.assertEqual(self.redrive(item["run"], new), row)
+        (claimed,) = self.claim({"run": new, "session": s})
+        self.end({"run": new, "session": s, "fence": claimed["fence"], "commit": claimed["commit_no"]})
+        self.assertEqual(self.redrive(item["run"], new), row)
+        other = self.redrive(item["run"], uuid7())
+        self.assertEqual((other["outcome"], other["session_id"], other["lane_seq"]), ("redriven", None, None))
+
+    def test_redrive_a_job_of_its_kind(self):
+        s = self.session()
+        run = self.queued(s, kind="job", mode="compact", body={"keep": 3})
+        self.cancel(run)
+        new = uuid7()
+        self.assertEqual(self.redrive(run, new)["outcome"], "queued")
+        self.assertEqual((self.live(new)["kind"], self.live(new)["mode"]), ("job", "compact"))
+
+    def test_redrive_refusals(self):
+        s, closed = self.session(), self.session()
+        self.assertEqual(self.redrive(uuid7(), uuid7())["outcome"], "absent")
+        run = self.queued(s)
+        self.assertEqual(self.redrive(run, uuid7())["outcome"], "live")
+        gone = self.queued(closed)
+        self.cancel(gone)
+        self.close_lane(closed)
+        self.assertEqual(self.redrive(gone, uuid7())["outcome"], "closed")
+        self.cancel(run)
+        self.root.ask(f"UPDATE tb.agent_runs SET input = NULL WHERE run_id = '{run}';")
+        before = self.lane(s)
+        self.assertEqual(self.redrive(run, uuid7())["outcome"], "no_input")
+        self.assertEqual(self.lane(s), before)
+        self.root.ask(f"UPDATE tb.agent_runs SET input = '{{}}' WHERE run_id = '{run}';")
+
+    def test_pauses(self):
+        def pause(scope, tenant, object, paused=True):
+            return self.sup.ask(f"SELECT tb.pause('{scope}', {literal(tenant)}, {literal(object)}, {literal(paused)}, 'ann');") == "t"
+        s = self.session()
+        what = (("node", 0, None), ("tenant", 1, None), ("agent", 1, AGENT), ("lane", 1, s))
+        for w in what:
+            self.assertEqual([pause(*w), pause(*w)], [True, False])
+        nil = str(uuid.UUID(int=0))
+        rows = self.sup.rows("SELECT scope, tenant_id, object, paused_by FROM tb.queue_pauses ORDER BY scope")
+        self.assertEqual(rows, [{"scope": c, "tenant_id": t, "object": o or nil, "paused_by": "ann"} for c, t, o in sorted(what)])
+        for w in what:
+            self.assertEqual([pause(*w, False), pause(*w, False)], [True, False])
+        for w in (("world", 0, None), ("node", 1, None), ("tenant", 1, s), ("agent", 1, None), ("lane", 0, s)):
+            with self.assertRaisesRegex(Refused, "23514"):
+                pause(*w)
+
+    def test_audit(self):
+        for detail in ('\'{"n":1}\'', "NULL"):
+            self.sup.ask(f"SELECT tb.audit(1, 'uid:0', 'queue.pause', 'node', {detail});")
+        rows = self.root.rows("SELECT actor, object, detail FROM tb.audit_log WHERE tenant_id = 1 AND action = 'queue.pause'")
+        self.assertEqual(sorted(rows, key=str), [{"actor": "uid:0", "object": "node", "detail": d} for d in ({"n": 1}, {})])
+
+    OPEN = (("t", "bigint"), ("a", "uuid"), ("k", "text"), ("s", "uuid"), ("slot", "smallint"), ("u", "text"))
+
+    def open(self, *wants):
+        return self.edge.rows("SELECT * FROM tb.open_sessions(" + arrays(
+            [dict(zip(("t", "a", "k", "s", "slot", "u"), (t, a, k, s, 9, "user"))) for t, a, k, s in wants], self.OPEN) + ")")
+
+    def test_open_sessions(self):
+        a, b, c, d = (uuid7() for _ in range(4))
+        key = uuid7()
+        rows = self.open((1, AGENT, key, a), (2, AGENT, key, b), (1, AGENT, key, c), (1, GONE_AGENT, key, d), (0, AGENT, key, d),
+                         (-1, AGENT, key, d), (1, uuid7(), key, d), (1, AGENT, key + "x", d))
+        made = rows[0]["session_id"]
+        self.assertIn(made, (a, c))
+        self.assertEqual([r["session_id"] for r in rows], [made, b, made, None, None, None, None, d])
+        self.assertEqual(rows, self.open((1, AGENT, key, uuid7()), (2, AGENT, key, uuid7()), (1, AGENT, key, uuid7()), (1, GONE_AGENT, key, d),
+                                         (0, AGENT, key, d), (-1, AGENT, key, d), (1, uuid7(), key, d), (1, AGENT, key + "x", uuid7())))
+        self.assertEqual(len(self.root.rows(f"SELECT 1 FROM tb.lanes WHERE session_id IN ('{a}', '{b}', '{c}', '{d}')")), 3)
+        self.assertEqual(self.one(f"SELECT slot, user_id, mode FROM tb.agent_sessions WHERE session_id = '{made}'"),
+                         {"slot": 9, "user_id": "user", "mode": "runtime"})
+        self.root.ask(f"UPDATE tb.agent_sessions SET queue_mode = 'collect', status = 'deleted' WHERE session_id = '{made}';")
+        self.assertEqual(self.open((1, AGENT, key, uuid7())), [{"n": 1, "session_id": made, "queue_mode": "collect"}])
+
+    def test_a_session_id_that_is_taken_opens_nothing(self):
+        s = self.session()
+        self.assertEqual(self.open((1, AGENT, uuid7(), s))[0]["session_id"], None)
+
+
+class Races(WithDatabase):
+    """Two sessions on one lane: its row lock decides, and each order leaves a whole."""
+    ROUNDS = 120
+
+    def waiting_for_locks(self):
+        return self.root.rows("SELECT count(*) AS n FROM pg_stat_activity WHERE wait_event_type = 'Lock'")[0]["n"]
+
+    def ordered(self, session, first, second):
+        """Both statements wait for the lane, first before second; then the lane is let go. Their rows."""
+        self.root.ask(f"BEGIN; SELECT 1 FROM tb.lanes WHERE session_id = '{session}' FOR UPDATE;")
+        for n, (connection, sql) in enumerate((first, second), 1):
+            connection.send_rows(sql)
+            wait_for(lambda n=n: self.waiting_for_locks() == n, every=0.001)
+        self.root.ask("COMMIT;")
+        return [json.loads(connection.result()) for connection, _ in (first, second)]
+
+    def free(self, one, other):
+        """Both at once, in either order of sending."""
+        pair = [one, other] if random.random() < 0.5 else [other, one]
+        for connection, sql in pair:
+            connection.send_rows(sql)
+        rows = {id(sql): json.loads(connection.result()) for connection, sql in pair}
+        return [rows[id(sql)] for _, sql in (one, other)]
+
+    def both_ways(self, make, check):
+        """make() -> (session, statement a, statement b); check(a's rows, b's rows) -> "a" or "b": who came first."""
+        for order in (0, 1):
+            session, a, b = make()
+            rows = self.ordered(session, *([a, b] if order == 0 else [b, a]))
+            self.assertEqual(check(*(rows if order == 0 else rows[::-1])), "ab"[order])
+        seen = set()
+        for _ in range(self.ROUNDS):
+            _, a, b = make()
+            seen.add(check(*self.free(a, b)))
+        self.assertLessEqual(seen, {"a", "b"})
+
+    def test_a_take_and_a_steer(self):
+        def make():
+            s = self.session()
+            self.active, self.steer = self.running(s), self.item(s, "steer", mode="steer")
+            return s, (self.worker, journal_sql([{**self.active, "messages": [said("x")], "take": 1}])), (self.sup, enqueue_sql([self.steer]))
+
+        def check(journal, enqueue):
+            self.assertEqual((journal[0]["outcome"], enqueue[0]["outcome"]), ("ok", "accepted"))
+            run = self.steer["run"]
+            if journal[0]["taken"]:
+                self.assertEqual([t["run"] for t in journal[0]["taken"]], [run])
+                self.check_superseded(run, self.active["run"], 3)
+                self.assertEqual([m["run_id"] for m in self.messages(self.active["session"])][2:], [run])
+                return "b"
+            self.assertEqual(self.live(run)["state"], "queued")
+            self.assertIsNone(self.archived(run))
+            self.assertEqual(len(self.messages(self.active["session"])), 2)
+            return "a"
+        self.both_ways(make, check)
+
+    def test_an_end_and_a_steer(self):
+        """Whoever comes first: the run ends, and the steer is a run of its own."""
+        def make():
+            s = self.session()
+            self.active, self.steer = self.running(s), self.item(s, "steer", mode="steer")
+            end = {**self.active, "messages": [said("x")], "events": [event(2, phase="end")], "end": [ended()]}
+            return s, (self.worker, journal_sql([end])), (self.sup, enqueue_sql([self.steer]))
+
+        def check(journal, enqueue):
+            self.assertEqual((journal[0]["outcome"], enqueue[0]["outcome"]), ("ok", "accepted"))
+            self.assertIsNone(self.archived(self.steer["run"]))
+            self.assertEqual(self.live(self.steer["run"])["state"], "queued")
+            self.assertEqual(self.archived(self.active["run"])["result"], "completed")
+            (row,) = self.claim({"run": self.steer["run"], "session": self.steer["session"]})
+            self.assertEqual((row["head_seq"], row["appended"]), (3, 1))
+            return turns.pop()
+        turns = ["a"] * self.ROUNDS + ["b", "a"]
+        self.both_ways(make, check)
+
+    def test_a_cancel_and_a_claim(self):
+        def make():
+            s = self.session()
+            self.run_ = self.queued(s)
+            cancel = f"SELECT * FROM tb.cancel('{{1}}', '{{{self.run_}}}', '{{cancelled}}', '{{ann}}')"
+            return s, (self.other, cancel), (self.sup, claim_sql([{"run": self.run_, "session": s}]))
+
+        def check(cancel, claim):
+            if claim:
+                self.assertEqual(cancel[0]["outcome"], "requested")
+                self.assertEqual((self.live(self.run_)["state"], self.live(self.run_)["cancel_requested"]), ("running", True))
+                return "b"
+            self.assertEqual(cancel[0]["outcome"], "cancelled")
+            self.assertEqual(self.archived(self.run_)["result"], "cancelled")
+            return "a"
+        self.other = self.connect("tb_supervisor")
+        self.both_ways(make, check)
+
+    def test_a_claim_that_saw_its_run_before_the_cancel(self):
+        """The claim waits for the lane with an old view of the queue; nothing of it may stay."""
+        s = self.session()
+        run = self.queued(s)
+        before = self.lane(s)
+        other = self.connect("tb_supervisor")
+        cancel = f"SELECT * FROM tb.cancel('{{1}}', '{{{run}}}', '{{cancelled}}', '{{ann}}')"
+        rows = self.ordered(s, (other, cancel), (self.sup, claim_sql([{"run": run, "session": s}])))
+        self.assertEqual((rows[0][0]["outcome"], rows[1]), ("cancelled", []))
+        self.assertEqual(self.lane(s), before)
+
+    def test_an_interrupt_and_an_end(self):
+        def make():
+            s = self.session()
+            self.active, self.new = self.running(s), self.item(s, mode="interrupt")
+            end = {**self.active, "messages": [said("x")], "events": [event(2, phase="end")], "end": [ended()]}
+            return s, (self.worker, journal_sql([end])), (self.sup, enqueue_sql([self.new]))
+
+        def check(journal, enqueue):
+            self.assertEqual((journal[0]["outcome"], enqueue[0]["outcome"]), ("ok", "accepted"))
+            self.assertFalse(self.live(self.new["run"])["cancel_requested"])
+            return "a" if enqueue[0]["lane_pos"] == enqueue[0]["lane_seq"] - 1 and enqueue[0]["lane_pos"] == 1 else "b"
+        self.both_ways(make, check)
+
+    def test_batches_over_the_same_lanes_never_wait_for_each_other(self):
+        sessions = [self.session() for _ in range(12)]
+        log = os.path.join(self.cluster.dir, "pg.log")
+        ids, guard, failures = [], threading.Lock(), []
+        rounds = 60
+
+        def known(n):
+            with guard:
+                return random.sample(ids, min(n, len(ids)))
+
+        def enqueues(c):
+            batch = [self.item(s, mode=random.choice(("followup", "steer", "collect", "followup")), key=f"k{random.randrange(40)}", hash=b"1",
+                               worker=random.choice((None, None, 3))) for s in random.choices(sessions, k=16)]
+            if random.random() < 0.5:
+                for item in batch[:5]:
+                    item["mode"] = "interrupt"
+                for item, victim in zip(batch[5:], known(6)):
+                    item.update(victim=victim[0], session=victim[1], fold=random.random() < 0.5)
+            for item, row in zip(batch, c.rows(enqueue_sql(batch))):
+                if row["outcome"] == "accepted":
+                    with guard:
+                        ids.append((item["run"], item["session"]))
+
+        def cancels(c):
+            runs = known(8)
+            c.rows("SELECT * FROM tb.cancel(" + arrays([{"t": 1, "r": r, "x": "y"} for r, _ in runs],
+                   (("t", "bigint"), ("r", "uuid"), ("x", "text"), ("x", "text"))) + ")")
+
+        def claims(c):
+            by_lane = {s: r for r, s in known(20)}
+            rows = c.rows(claim_sql([{"run": r, "session": s} for s, r in by_lane.items()]))
+            sessions_of = {r: s for s, r in by_lane.items()}
+            self.worker_of(c).rows(journal_sql([{"run": r["run_id"], "session": sessions_of[r["run_id"]], "fence": r["fence"],
+                                                 "commit": r["commit_no"], "messages": [said("x")], "take": 7} for r in rows]))
+
+        def work(what):
+            try:
+                c = self.connect("tb_supervisor")
+                for _ in range(rounds):
+                    what(c)
+            except Exception as e:
+                failures.append(e)
+        threads = [threading.Thread(target=work, args=(w,)) for w in (enqueues, enqueues, cancels, claims, claims, cancels)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        self.assertEqual(failures, [])
+        with open(log) as f:
+            self.assertNotIn("deadlock", f.read())
+        self.assertGreater(self.root.rows("SELECT count(*) AS n FROM tb.agent_runs WHERE result = 'superseded'")[0]["n"], 0)
+        # Claims here look at no lane queue, so a lane may run several at once, in any order: end them before the invariants are asked.
+        self.root.ask("TRUNCATE tb.agent_run_queue, tb.run_inputs, tb.agent_runs, tb.run_events, tb.session_messages, tb.lanes;"
+                      "DELETE FROM tb.agent_sessions;")
+
+    def worker_of(self, c):
+        with self.guard:
+            if c not in self.workers:
+                self.workers[c] = self.connect("tb_worker")
+            return self.workers[c]
+
+    def setUp(self):
+        self.workers, self.guard = {}, threading.Lock()
+
+
+class Rights(WithDatabase):
+    OWN = {"tb_supervisor": {"enqueue", "claim", "cancel", "expire", "bury", "redrive", "pause", "audit"}, "tb_worker": {"journal"},
+           "tb_edge": {"open_sessions"}}
+    INTERNAL = {"archive_waiting", "displace", "displaced", "take_waiting", "bullet", "lock_lanes", "lock_runs"}
+    ROLES = ("tb_supervisor", "tb_worker", "tb_edge", "tb_search", "public")
+
+    def test_each_function_is_its_roles_alone(self):
+        names = set.union(self.INTERNAL, *self.OWN.values())
+        rows = self.root.rows("SELECT p.proname AS name, r.role, p.prosecdef AS definer, p.proconfig::text AS config,"
+                              " has_function_privilege(r.role, p.oid, 'EXECUTE') AS may FROM pg_proc p,"
+                              f" unnest({array(self.ROLES, 'text')}) r(role) WHERE p.pronamespace = 'tb'::regnamespace"
+                              f" AND p.proname = ANY ({array(sorted(names), 'text')})")
+        self.assertEqual({r["name"] for r in rows}, names)
+        self.assertEqual(len(rows), len(names) * len(self.ROLES))  # no overload
+        for r in rows:
+            self.assertEqual(r["may"], r["name"] in self.OWN.get(r["role"], ()), f"{r['role']} {r['name']}")
+            self.assertIn("search_path=pg_catalog, tb, pg_temp", r["config"])
+            if r["name"] not in ("bullet", "lock_lanes", "lock_runs"):
+                self.assertTrue(r["definer"], r["name"])
+
+    def refused(self, session, sql):
+        with self.assertRaisesRegex(Refused, "42501"):
+            session.rows(sql)
+
+    def test_calls_that_are_not_theirs(self):
+        s = self.session()
+        item, live = self.item(s), self.running(s)
+        calls = {"tb_supervisor": (enqueue_sql([item]), claim_sql([{"run": live["run"], "session": s}]),
+                                   f"SELECT * FROM tb.cancel('{{1}}', '{{{live['run']}}}', '{{x}}', '{{y}}')",
+                                   f"SELECT * FROM tb.expire('{{1}}', '{{{live['run']}}}')",
+                                   f"SELECT * FROM tb.bury('{{1}}', '{{{live['run']}}}', '{{{s}}}', 'poison', 'x')",
+                                   f"SELECT * FROM tb.redrive(1, '{live['run']}', '{uuid7()}', 1, 'x')",
+                                   "SELECT tb.pause('node', 0, NULL, true, 'x')", "SELECT tb.audit(1, 'a', 'b', 'c', '{}')",
+                                   "SELECT * FROM tb.queue_pauses"),
+                 "tb_worker": (journal_sql([live]),),
+                 "tb_edge": (f"SELECT * FROM tb.open_sessions('{{1}}', '{{{AGENT}}}', '{{k}}', '{{{uuid7()}}}', '{{1}}', '{{NULL}}')",)}
+        sessions = {"tb_supervisor": self.sup, "tb_worker": self.worker, "tb_edge": self.edge}
+        before = self.live(live["run"])
+        for owner, of in calls.items():
+            for role, session in sessions.items():
+                if role != owner:
+                    for sql in of:
+                        self.refused(session, sql)
+        self.assertEqual(self.live(live["run"]), before)
+        for sql in ("SELECT tb.archive_waiting(q, 'dropped', NULL, 'x', 'y', NULL) FROM tb.agent_run_queue q",
+                    f"SELECT tb.displace(1, '{s}', '{live['run']}', true)", f"SELECT * FROM tb.take_waiting(1, '{s}', '{live['run']}', 7::smallint, 0)"):
+            for session in sessions.values():
+                self.refused(session, sql)
+        for session in sessions.values():
+            with self.assertRaisesRegex(Refused, "42501"):
+                session.ask("INSERT INTO tb.queue_pauses VALUES ('node', 0, '00000000-0000-0000-0000-000000000000', 'x');")
+
+    def test_a_capability_of_another_journals_nothing(self):
+        item = self.running(self.session())
+        (row,) = self.journal({**item, "cap": "guessed", "messages": [said("x")], "take": 7})
+        self.assertEqual(row["outcome"], "stale")
