@@ -95,7 +95,7 @@ class Cluster:
             return bin
         copy = "/var/tmp/terabits-test-pg"
         stamp = os.path.join(copy, ".from")
-        tree = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(bin))))  # .../usr
+        tree = os.path.realpath(os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(bin)))))  # .../usr
         mark = f"{tree} {os.stat(bin).st_mtime}"
         have = None
         if os.path.exists(stamp):
