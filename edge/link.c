@@ -33,6 +33,8 @@
 
 static bool send_message(struct edge *e, enum wire_id id, const void *m)
 {
+	if (!e->linked)
+		return false;
 	enum err err = chan_send(e->chan, id, m);
 	if (err)
 		log_warn("link-send-failed", "message=%s error=%s", wire_desc(id)->name,
@@ -233,6 +235,7 @@ static void on_down(void *arg, const char *why)
 	struct edge *e = arg;
 	log_info("edge-stopped", "connections=%u why=\"%s\"",
 		 e->server ? server_connections(e->server) : 0, why);
+	e->linked = false;
 	loop_task_init(&e->leaving, on_leaving, e);
 	loop_wake(e->loop, &e->leaving);
 }
