@@ -148,8 +148,7 @@ void ask_print(const struct args *a, struct slice line, json_t answer)
 /* The queue's states of a run that has not started. */
 int ask_is_waiting(const struct args *a, json_t run)
 {
-	static const char *const states[] = {"waiting", "delayed", "folded", "queued",
-					     "scheduled"};
+	static const char *const states[] = {"queued", "scheduled", "folded"};
 	(void)a;
 	for (size_t i = 0; i < ARRAY_LEN(states); i++)
 		if (slice_is(json_str(json_get(run, "state")), states[i]))

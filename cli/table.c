@@ -242,6 +242,8 @@ static void put_section(struct strbuf *out, json_t answer, size_t i, size_t n,
 	    total > (int64_t)json_len(v))
 		strbuf_printf(out, "%zu of %lld; --limit shows more\n", json_len(v),
 			      (long long)total);
+	else if (!view->keep && json_bool(json_get(answer, "more"), false))
+		strbuf_add_str(out, "there are more; --limit shows more\n");
 }
 
 void table_print(struct strbuf *out, json_t answer, const struct table_view *view)
