@@ -16,8 +16,10 @@
 #include "common/alloc.h"
 #include "common/attr.h"
 
-#define ANSWER_MOST ((size_t)1 << 20)
-#define ANSWER_SECONDS 5
+#define ANSWER_MOST ((size_t)16 << 20)
+#define ANSWER_SECONDS 15
+
+/* ---- the socket */
 
 /* The directory by its descriptor: a socket's path has 107 bytes, a state directory may
  * be deeper. */
@@ -42,6 +44,12 @@ static int open_socket(const char *state)
 	return -1;
 }
 
+int admin_is_there(const char *state)
+{
+	AUTO(auto_close) int fd = open_socket(state);
+	return fd >= 0 || errno == EACCES || errno == EPERM;
+}
+
 static int refuse(const char *state)
 {
 	if (errno == EACCES || errno == EPERM)
@@ -55,12 +63,28 @@ static int refuse(const char *state)
 	return EXIT_AWAY;
 }
 
+static int send_all(int fd, struct slice text)
+{
+	while (text.n) {
+		ssize_t n = send(fd, text.p, text.n, MSG_NOSIGNAL);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return -1;
+		text.p += n;
+		text.n -= (size_t)n;
+	}
+	return 0;
+}
+
 static int read_line(int fd, struct strbuf *out)
 {
 	for (;;) {
-		ssize_t n = recv(fd, strbuf_reserve(out, 4096), 4096, 0);
+		ssize_t n = recv(fd, strbuf_reserve(out, 65536), 65536, 0);
 		if (n < 0 && errno == EINTR)
 			continue;
+		if (n == 0)
+			errno = ECONNRESET;
 		if (n <= 0 || out->n + (size_t)n > ANSWER_MOST)
 			return -1;
 		char *end = memchr(out->p + out->n, '\n', (size_t)n);
@@ -73,17 +97,75 @@ static int read_line(int fd, struct strbuf *out)
 	}
 }
 
-int admin_ask(const char *state, const char *command, struct strbuf *out)
+static int exchange(const char *state, struct slice request, struct strbuf *line)
 {
-	char line[64];
-	int n = snprintf(line, sizeof line, "{\"cmd\":\"%s\"}\n", command);
 	AUTO(auto_close) int fd = open_socket(state);
 	if (fd < 0)
 		return refuse(state);
-	if (send(fd, line, (size_t)n, MSG_NOSIGNAL) == n && read_line(fd, out) == 0)
+	strbuf_reset(line);
+	if (send_all(fd, request) == 0 && read_line(fd, line) == 0)
 		return 0;
+	if (errno == EAGAIN || errno == EWOULDBLOCK) {
+		report("the node did not answer on %s/admin.sock in %d s; what was asked "
+		       "for may still happen. Its log says what it is busy with",
+		       state, ANSWER_SECONDS);
+		return EXIT_TIMEOUT;
+	}
 	report("the node did not answer on %s/admin.sock: either it is stopping, or this "
 	       "user (uid %u) is neither its own nor root",
 	       state, (unsigned)geteuid());
 	return EXIT_AWAY;
+}
+
+/* ---- requests and answers */
+
+struct json_out admin_begin(struct strbuf *request, const char *cmd)
+{
+	struct json_out o = json_out(request);
+	json_obj(&o);
+	json_kv_cstr(&o, "cmd", cmd);
+	json_key(&o, "args");
+	json_obj(&o);
+	return o;
+}
+
+void admin_end(struct json_out *o)
+{
+	json_obj_end(o);
+	json_obj_end(o);
+	strbuf_add_char(o->b, '\n');
+}
+
+static int status_of(const char *code)
+{
+	return !strcmp(code, "not_found")     ? EXIT_ABSENT
+	       : !strcmp(code, "bad_request") ? EXIT_USAGE
+					      : EXIT_FAILED;
+}
+
+struct json_doc *admin_ask(const char *state, struct slice request, struct strbuf *line,
+			   int *status)
+{
+	char why[160];
+	*status = exchange(state, request, line);
+	if (*status)
+		return NULL;
+	struct json_doc *d = json_parse(strbuf_slice(line), ANSWER_MOST, why, sizeof why);
+	json_t root = json_root(d);
+	const char *error = json_cstr(json_get(root, "error"), NULL);
+	*status = EXIT_FAILED;
+	/* An archived run has an "error" too, among other things but never with a code.
+	 */
+	if (d && (!error || (!json_get(root, "code") && json_len(root) > 1))) {
+		*status = EXIT_FINE;
+		return d;
+	}
+	if (error) {
+		*status = status_of(json_cstr(json_get(root, "code"), ""));
+		report("the node answered: %s", error);
+	} else {
+		report("the node's answer is no JSON: %s", why);
+	}
+	json_free(d);
+	return NULL;
 }

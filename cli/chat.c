@@ -4,13 +4,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "cli/args.h"
 #include "cli/command.h"
 #include "cli/follow.h"
 #include "common/alloc.h"
 #include "common/attr.h"
-
-#define WAIT_MOST 86400
 
 /* 0: there is a line. */
 static int read_line(char **line, size_t *cap, struct slice *text)
@@ -45,19 +42,16 @@ static void talk(struct node *node, struct message *m)
 	}
 }
 
-int chat_command(int argc, char **argv)
+int chat_command(const struct args *a)
 {
 	static struct config config;
 	char fresh[5 + UUID_TEXT_LEN + 1] = "chat-";
-	struct message m = {.agent = "main", .session = fresh};
+	struct message m = {0};
 	struct node node;
-	const struct args_option options[] = {
-		{"--session", ARGS_TEXT, &m.session, 0, 0},
-		{"--agent", ARGS_TEXT, &m.agent, 0, 0},
-		{"--wait", ARGS_NUMBER, &m.wait_s, 0, WAIT_MOST}};
-	if (args_take(options, ARRAY_LEN(options), argc, argv, ARGS_NO_WORDS) < 0)
-		return EXIT_USAGE;
 	uuid_format(uuid7_new(), fresh + 5);
+	m.agent = args_text(a, PARAM_agent, "main");
+	m.session = args_text(a, PARAM_session, fresh);
+	m.wait_s = args_number(a, PARAM_wait, 0);
 	config_load(&config);
 	int status = EXIT_FAILED;
 	if (node_open(&node, &config, NODE_TOKEN) == 0) {

@@ -1,53 +1,112 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Finding a command, the list of them, and the two that need nothing else. */
+ * Finding and running a command. */
 #include "cli/command.h"
 
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/confirm.h"
+#include "cli/help.h"
 #include "cli/report.h"
+#include "cli/suggest.h"
 #include "common/attr.h"
-#include "common/config.h"
 
-static const struct command {
-	const char *name;
-	int (*function)(int argc, char **argv);
-	const char *arguments, *help;
-} commands[] = {
-#define COMMAND(name, function, arguments, help) {#name, function, arguments, help},
+/* clang-format off */
+#define WORDLESS {0, 0, {0, 0}}
+#define NEED1(a) {1, 1, {PARAM_##a, 0}}
+#define MAY1(a) {1, 0, {PARAM_##a, 0}}
+#define MAY2(a, b) {2, 0, {PARAM_##a, PARAM_##b}}
+/* clang-format on */
+
+static const struct command commands[] = {
+#define SINGLE(name, function, words, options, risk, help)                               \
+	{#name, "", function, words, options, risk, help},
+#define COMMAND(noun, verb, function, words, options, risk, help)                        \
+	{#noun, #verb, function, words, options, risk, help},
 #include "cli/commands.tbl"
+#undef SINGLE
 #undef COMMAND
 };
 
-static void list_commands(FILE *out)
+const struct command *command_at(enum command_id id)
 {
-	fputs("usage: terabitsctl COMMAND [ARGUMENTS]\n\n", out);
+	return &commands[id];
+}
+
+enum command_id command_id(const struct command *c)
+{
+	return (enum command_id)(c - commands);
+}
+
+const struct command *command_find(const char *noun, const char *verb)
+{
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-		fprintf(out, "  %s%s%s\n        %s\n", commands[i].name,
-			*commands[i].arguments ? " " : "", commands[i].arguments,
-			commands[i].help);
+		if (!strcmp(commands[i].noun, noun) && !strcmp(commands[i].verb, verb))
+			return &commands[i];
+	return NULL;
 }
 
-int help_command(int argc, char **argv)
+int command_is_noun(const char *noun)
 {
-	(void)argc, (void)argv;
-	list_commands(stdout);
-	fputs("\nEnvironment, beside the node's own settings below:\n"
-	      "  TERABITS_DATABASE_URL    migrate: the owner's connection string; else "
-	      "the file secrets/owner of the state directory\n"
-	      "  TERABITS_MIGRATIONS      migrate: directory of the migrations\n"
-	      "  TERABITS_TOKEN           send, chat: the token; else the file token of "
-	      "the state directory\n\n",
-	      stdout);
-	config_help(stdout);
-	return EXIT_FINE;
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		if (!strcmp(commands[i].noun, noun))
+			return 1;
+	return 0;
 }
 
-int version_command(int argc, char **argv)
+/* ---- what is no command */
+
+static int no_such_noun(const char *word)
 {
-	(void)argc, (void)argv;
-	puts("terabitsctl " TB_VERSION);
-	return EXIT_FINE;
+	const char *names[COMMAND__COUNT];
+	for (size_t i = 0; i < COMMAND__COUNT; i++)
+		names[i] = commands[i].noun;
+	const char *near = suggest(word, names, COMMAND__COUNT);
+	if (near)
+		report("there is no command '%s'. Did you mean '%s'?", word, near);
+	else
+		report("there is no command '%s'; 'terabitsctl help' lists them", word);
+	return EXIT_USAGE;
+}
+
+/* A noun without a verb, or with one that it does not have. */
+static int no_such_verb(const char *noun, const char *word)
+{
+	const char *names[COMMAND__COUNT];
+	size_t n = 0;
+	for (size_t i = 0; i < COMMAND__COUNT; i++)
+		if (!strcmp(commands[i].noun, noun))
+			names[n++] = commands[i].verb;
+	const char *near = word ? suggest(word, names, n) : NULL;
+	if (!word)
+		report("%s what?", noun);
+	else if (near)
+		report("there is no command '%s %s'. Did you mean '%s %s'?", noun, word,
+		       noun, near);
+	else
+		report("there is no command '%s %s'", noun, word);
+	help_noun(stderr, noun);
+	return EXIT_USAGE;
+}
+
+/* ---- running */
+
+static int run(const struct command *c, int argc, char **argv)
+{
+	struct args a;
+	char err[400];
+	if (args_parse(&a, c, argc, argv, err, sizeof err)) {
+		report("%s%s%s: %s. 'terabitsctl help %s%s%s' says what it takes",
+		       c->noun, *c->verb ? " " : "", c->verb, err, c->noun,
+		       *c->verb ? " " : "", c->verb);
+		return EXIT_USAGE;
+	}
+	if (args_has(&a, O(help))) {
+		help_of(stdout, c);
+		return EXIT_FINE;
+	}
+	int refused = confirm(&a);
+	return refused ? refused : c->function(&a);
 }
 
 static const char *without_dashes(const char *word)
@@ -60,14 +119,19 @@ static const char *without_dashes(const char *word)
 int command_run(int argc, char **argv)
 {
 	if (argc < 2) {
-		list_commands(stderr);
+		help_list(stderr);
 		return EXIT_USAGE;
 	}
-	const char *name = without_dashes(argv[1]);
-	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-		if (!strcmp(commands[i].name, name))
-			return commands[i].function(argc - 1, argv + 1);
-	report("there is no command '%s'", argv[1]);
-	list_commands(stderr);
-	return EXIT_USAGE;
+	const char *noun = without_dashes(argv[1]), *verb = argc > 2 ? argv[2] : NULL;
+	const struct command *c = command_find(noun, "");
+	if (c)
+		return run(c, argc - 2, argv + 2);
+	if (!command_is_noun(noun))
+		return no_such_noun(argv[1]);
+	if (verb && !strcmp(without_dashes(verb), "help")) {
+		help_noun(stdout, noun);
+		return EXIT_FINE;
+	}
+	c = verb && *verb ? command_find(noun, verb) : NULL;
+	return c ? run(c, argc - 3, argv + 3) : no_such_verb(noun, verb);
 }

@@ -228,7 +228,7 @@ static int course(struct follow *f)
 			status = conclude(f);
 		} else if (!is_temporary(&a)) {
 			node_report(f->node, &a);
-			status = EXIT_FAILED;
+			status = a.status == 404 ? EXIT_ABSENT : EXIT_FAILED;
 		} else if (pause_before_retry(f, &a)) {
 			status = give_up(f, &a);
 		}
@@ -236,6 +236,15 @@ static int course(struct follow *f)
 		if (status >= 0)
 			return status;
 	}
+}
+
+int follow_run(struct node *n, struct render *out, struct uuid run)
+{
+	struct follow f = {.node = n, .out = out};
+	uuid_format(run, f.run);
+	int status = course(&f);
+	render_break(out);
+	return status;
 }
 
 int follow_message(struct node *n, struct render *out, const struct message *m)

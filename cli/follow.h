@@ -16,6 +16,8 @@ struct message {
 /* Shows the events as they come. The value is an exit status of command.h; failures are
  * reported. */
 int follow_message(struct node *n, struct render *out, const struct message *m);
+/* As follow_message, of a run that is there; from its first event on. */
+int follow_run(struct node *n, struct render *out, struct uuid run);
 /* The body of the POST. */
 void follow_compose(struct strbuf *out, const struct message *m);
 /* A path segment, percent-encoded. */

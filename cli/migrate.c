@@ -3,7 +3,6 @@
  * killed and run again. */
 #include <stdio.h>
 
-#include "cli/args.h"
 #include "cli/command.h"
 #include "cli/migrations.h"
 #include "cli/owner.h"
@@ -36,23 +35,19 @@ static int migrate(struct owner *o, const char *state, const struct migrations *
 		       : EXIT_FINE;
 }
 
-int migrate_command(int argc, char **argv)
+int migrate_command(const struct args *a)
 {
 	static struct config config;
 	struct migrations m = {0};
 	struct owner o = {0};
 	char err[512];
-	const char *dir = NULL;
-	int check_only = 0, status = EXIT_FAILED;
-	const struct args_option options[] = {{"--check", ARGS_FLAG, &check_only, 0, 0},
-					      {"--dir", ARGS_TEXT, &dir, 0, 0}};
-	if (args_take(options, ARRAY_LEN(options), argc, argv, ARGS_NO_WORDS) < 0)
-		return EXIT_USAGE;
+	const char *dir = args_text(a, PARAM_dir, NULL);
+	int status = EXIT_FAILED;
 	config_load(&config);
 	AUTO(auto_free) char *directory = migrations_directory(dir, err, sizeof err);
 	if (!directory || migrations_load(&m, directory, err, sizeof err))
 		report("%s", err);
-	else if (check_only)
+	else if (args_has(a, O(check)))
 		status = only_check(&o, config.state_dir, &m);
 	else
 		status = migrate(&o, config.state_dir, &m);

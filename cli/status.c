@@ -5,13 +5,9 @@
 #include <stdio.h>
 
 #include "cli/admin.h"
-#include "cli/args.h"
 #include "cli/command.h"
-#include "cli/report.h"
 #include "common/attr.h"
 #include "common/config.h"
-
-#define ANSWER_MOST ((size_t)1 << 20)
 
 /* ---- the table */
 
@@ -52,6 +48,36 @@ static void put_child(struct strbuf *out, json_t c)
 		      (double)number(c, "worstTurnUs") / 1000.0);
 }
 
+/* What a node may say beside: the queue's rarer states, rates, how long starts waited. */
+static void put_more(struct strbuf *out, json_t s)
+{
+	static const char *const counts[] = {"claiming", "retrying", "folded", "held",
+					     "paused"};
+	json_t rates = json_get(s, "rates"), waits = json_get(s, "waits");
+	size_t before = out->n;
+	for (size_t i = 0; i < ARRAY_LEN(counts); i++) {
+		json_t v = json_get(s, counts[i]);
+		if (json_kind(v) == JSON_BOOL && json_bool(v, false))
+			strbuf_printf(out, "%s%s", out->n == before ? "queue     " : ", ",
+				      counts[i]);
+		else if (number(s, counts[i]))
+			strbuf_printf(out, "%s%lld %s",
+				      out->n == before ? "queue     " : ", ",
+				      number(s, counts[i]), counts[i]);
+	}
+	if (out->n > before)
+		strbuf_add_char(out, '\n');
+	if (rates)
+		strbuf_printf(out, "rates     %.1f accepted, %.1f ended a second\n",
+			      json_double(json_get(rates, "acceptedPerS"), 0),
+			      json_double(json_get(rates, "endedPerS"), 0));
+	if (waits)
+		strbuf_printf(
+			out,
+			"waits     half at most %lld ms, 99 of 100 at most %lld ms\n",
+			number(waits, "p50Ms"), number(waits, "p99Ms"));
+}
+
 void status_print(struct strbuf *out, json_t s)
 {
 	struct json_iter it = json_iter(json_get(s, "children"));
@@ -64,9 +90,11 @@ void status_print(struct strbuf *out, json_t s)
 		      json_bool(json_get(s, "database"), false) ? "up" : "away");
 	strbuf_printf(out,
 		      "runs      %lld running, %lld waiting, %lld delayed in %lld lanes; "
-		      "%lld accepted, %lld ended\n\n",
+		      "%lld accepted, %lld ended\n",
 		      number(s, "running"), number(s, "waiting"), number(s, "delayed"),
 		      number(s, "lanes"), number(s, "accepted"), number(s, "ended"));
+	put_more(out, s);
+	strbuf_add_char(out, '\n');
 	strbuf_printf(out, "%-7s %2s  %-8s %8s %18s %10s %7s %12s\n", "CHILD", "NO",
 		      "STATE", "PID", "LOAD", "MEMORY", "DEATHS", "WORST TURN");
 	for (json_t c; (c = json_next(&it, NULL));)
@@ -75,49 +103,35 @@ void status_print(struct strbuf *out, json_t s)
 
 /* ---- commands */
 
-/* Asks and parses. NULL: reported, *status is the exit status. */
-static struct json_doc *ask(const char *command, struct strbuf *line, int *status)
+static struct json_doc *ask(const char *cmd, struct strbuf *line, int *status)
 {
 	static struct config config;
-	char why[160];
+	AUTO(strbuf_fini) struct strbuf request = STRBUF_INIT;
 	config_load(&config);
-	*status = admin_ask(config.state_dir, command, line);
-	if (*status)
-		return NULL;
-	struct json_doc *d = json_parse(strbuf_slice(line), ANSWER_MOST, why, sizeof why);
-	const char *error = d ? json_cstr(json_get(json_root(d), "error"), NULL) : why;
-	if (!error)
-		return d;
-	report("the node answered: %s", error);
-	json_free(d);
-	*status = EXIT_FAILED;
-	return NULL;
+	strbuf_printf(&request, "{\"cmd\":\"%s\"}\n", cmd);
+	return admin_ask(config.state_dir, strbuf_slice(&request), line, status);
 }
 
-int status_command(int argc, char **argv)
+int status_command(const struct args *a)
 {
 	AUTO(strbuf_fini) struct strbuf line = STRBUF_INIT, table = STRBUF_INIT;
-	int as_json = 0, status;
-	const struct args_option options[] = {{"--json", ARGS_FLAG, &as_json, 0, 0}};
-	if (args_take(options, ARRAY_LEN(options), argc, argv, ARGS_NO_WORDS) < 0)
-		return EXIT_USAGE;
+	int status;
 	AUTO(auto_json_free) struct json_doc *d = ask("status", &line, &status);
 	if (!d)
 		return status;
-	if (!as_json)
+	if (!args_wants_json(a))
 		status_print(&table, json_root(d));
-	fputs(as_json ? line.p : table.p, stdout);
-	if (as_json)
+	fputs(args_wants_json(a) ? line.p : table.p, stdout);
+	if (args_wants_json(a))
 		putchar('\n');
 	return EXIT_FINE;
 }
 
-int drain_command(int argc, char **argv)
+int drain_command(const struct args *a)
 {
 	AUTO(strbuf_fini) struct strbuf line = STRBUF_INIT;
 	int status;
-	if (args_take(NULL, 0, argc, argv, ARGS_NO_WORDS) < 0)
-		return EXIT_USAGE;
+	(void)a;
 	AUTO(auto_json_free) struct json_doc *d = ask("drain", &line, &status);
 	if (!d)
 		return status;

@@ -92,14 +92,27 @@ static enum found look_up(struct owner *o, const struct tenant_token *t)
 	return f;
 }
 
-static int insert(struct owner *o, struct uuid id, struct slice secret)
+void tenant_token_new(int64_t tenant, struct tenant_new_token *out)
+{
+	char secret[48], id[UUID_TEXT_LEN + 1];
+	uint8_t bytes[32];
+	out->id = uuid7_new();
+	crypto_random(bytes, sizeof bytes);
+	crypto_base64url(bytes, sizeof bytes, secret, sizeof secret);
+	crypto_sha256(slice_str(secret), out->sha256);
+	uuid_format(out->id, id);
+	snprintf(out->text, sizeof out->text, "tb1.%lld.%s.%s", (long long)tenant, id,
+		 secret);
+	crypto_wipe(bytes, sizeof bytes);
+	crypto_wipe(secret, sizeof secret);
+}
+
+static int insert(struct owner *o, const struct tenant_new_token *t)
 {
 	struct pg_params p;
-	uint8_t hash[32];
-	crypto_sha256(secret, hash);
 	pg_params_init(&p);
-	pg_uuid(&p, id);
-	pg_bytea(&p, slice_of(hash, sizeof hash));
+	pg_uuid(&p, t->id);
+	pg_bytea(&p, slice_of(t->sha256, sizeof t->sha256));
 	int rv = owner_query(o,
 			     "INSERT INTO tb.api_tokens (tenant_id, token_id, "
 			     "secret_sha256, scopes) VALUES (1, $1, $2, "
@@ -111,18 +124,13 @@ static int insert(struct owner *o, struct uuid id, struct slice secret)
 
 static int make_token(struct owner *o)
 {
-	char secret[48], id_text[UUID_TEXT_LEN + 1], text[160];
-	uint8_t bytes[32];
-	struct uuid id = uuid7_new();
-	crypto_random(bytes, sizeof bytes);
-	crypto_base64url(bytes, sizeof bytes, secret, sizeof secret);
-	uuid_format(id, id_text);
-	snprintf(text, sizeof text, "tb1.1.%s.%s\n", id_text, secret);
-	int rv = insert(o, id, slice_str(secret)) ||
-		 state_write(o->state, TOKEN_FILE, slice_str(text));
-	crypto_wipe(bytes, sizeof bytes);
-	crypto_wipe(secret, sizeof secret);
-	crypto_wipe(text, sizeof text);
+	struct tenant_new_token t;
+	char line[sizeof t.text + 1];
+	tenant_token_new(1, &t);
+	snprintf(line, sizeof line, "%s\n", t.text);
+	int rv = insert(o, &t) || state_write(o->state, TOKEN_FILE, slice_str(line));
+	crypto_wipe(&t, sizeof t);
+	crypto_wipe(line, sizeof line);
 	if (!rv)
 		printf("new token in %s/" TOKEN_FILE "\n", o->state);
 	return rv ? -1 : 0;

@@ -18,6 +18,14 @@ struct tenant_token {
 };
 int tenant_token_parse(struct slice text, struct tenant_token *out);
 
+/* A token yet to be written to the database. The caller wipes it. */
+struct tenant_new_token {
+	struct uuid id;
+	uint8_t sha256[32]; /* of the secret's text */
+	char text[160];
+};
+void tenant_token_new(int64_t tenant, struct tenant_new_token *out);
+
 /* Makes tenant 1 with its agent unless there is a tenant. -1: reported. */
 int tenant_first(struct owner *o);
 /* Makes a token of tenant 1 and the file `token` unless that file holds one of this

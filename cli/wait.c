@@ -1,23 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
  * terabitsctl wait: until the node takes work. */
-#include "cli/args.h"
 #include "cli/command.h"
 #include "cli/node.h"
 #include "cli/report.h"
 #include "common/attr.h"
 
-#define SECONDS_MOST 86400
+#define SECONDS_DEFAULT 30
 
-int wait_command(int argc, char **argv)
+int wait_command(const struct args *a)
 {
 	static struct config config;
 	struct node node;
 	char why[256] = "";
-	long seconds = 30;
-	const struct args_option options[] = {
-		{"--seconds", ARGS_NUMBER, &seconds, 0, SECONDS_MOST}};
-	if (args_take(options, ARRAY_LEN(options), argc, argv, ARGS_NO_WORDS) < 0)
-		return EXIT_USAGE;
+	long seconds = args_number(a, PARAM_seconds, SECONDS_DEFAULT);
 	config_load(&config);
 	node_open(&node, &config, NODE_OPEN);
 	int ready = node_await(&node, seconds, why, sizeof why);
@@ -30,5 +25,5 @@ int wait_command(int argc, char **argv)
 		report("the node at %s was not ready in %ld s (%s). Its log says why",
 		       node.url, seconds, why);
 	node_close(&node);
-	return ready == 1 ? EXIT_FINE : EXIT_FAILED;
+	return ready == 1 ? EXIT_FINE : ready == 0 ? EXIT_TIMEOUT : EXIT_AWAY;
 }

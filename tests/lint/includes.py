@@ -28,6 +28,7 @@ HOMES = {  # foreign headers, and the files that may name them
     r"sodium": r"common/crypto\.c$",
     r"event2?[/.]": r"common/loop\.c$",
     r"llhttp\.h": r"edge/",
+    r"(n?curses|term)\.h|ncursesw?/": r"cli/top[^/]*\.c$",
     r"confuse\.h": r"common/config\.c$",
 }
 INCLUDE = re.compile(r'\s*#\s*include\s*([<"])([^>"]+)[>"]')

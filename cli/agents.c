@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * terabitsctl agent: create (or a new revision), list. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/catalogue.h"
+#include "cli/report.h"
+#include "common/attr.h"
+#include "common/json.h"
+
+#define PROMPT_MOST ((size_t)1000000)
+#define FILE_SIZE_CHECK (PROMPT_MOST + 1)
+
+/* ---- the configuration */
+
+static int read_prompt(struct strbuf *out, const char *given)
+{
+	if (*given != '@') {
+		strbuf_add_str(out, given);
+		return 0;
+	}
+	FILE *f = fopen(given + 1, "re");
+	if (f) {
+		out->n += fread(strbuf_reserve(out, FILE_SIZE_CHECK), 1, FILE_SIZE_CHECK,
+				f);
+		int failed = ferror(f);
+		fclose(f);
+		if (!failed)
+			return 0;
+	}
+	report("the system prompt's file %s cannot be read: %s", given + 1,
+	       strerror(errno));
+	return -1;
+}
+
+static int check_prompt(const struct strbuf *prompt)
+{
+	if (prompt->n > PROMPT_MOST)
+		report("the system prompt is longer than %zu bytes", PROMPT_MOST);
+	else if (!slice_is_utf8(strbuf_slice(prompt)) ||
+		 (prompt->n && memchr(prompt->p, 0, prompt->n)))
+		report("the system prompt is no UTF-8 text");
+	else if (!slice_trim(strbuf_slice(prompt)).n)
+		report("the system prompt is empty");
+	else
+		return 0;
+	return -1;
+}
+
+static int check_model(const char *model)
+{
+	const char *slash = strchr(model, '/');
+	if (slash && slash > model && slash[1])
+		return 0;
+	report("--model must be PROVIDER/NAME, like openai/gpt-4o-mini, not '%s'", model);
+	return -1;
+}
+
+/* The members that were given. */
+static int compose(struct strbuf *out, const struct args *a)
+{
+	static const struct {
+		enum param_id id;
+		const char *key;
+	} members[] = {{PARAM_model, "model"},
+		       {PARAM_queue_mode, "queueMode"},
+		       {PARAM_queue_cap, "queueCap"},
+		       {PARAM_queue_drop, "queueDrop"},
+		       {PARAM_queue_debounce, "queueDebounceMs"}};
+	AUTO(strbuf_fini) struct strbuf prompt = STRBUF_INIT;
+	struct json_out o = json_out(out);
+	json_obj(&o);
+	if (args_has(a, O(model)) && check_model(a->text[PARAM_model]))
+		return EXIT_USAGE;
+	for (size_t i = 0; i < ARRAY_LEN(members); i++) {
+		if (!(a->given >> members[i].id & 1))
+			continue;
+		if (param_of(members[i].id)->kind == PARAM_IS_NUMBER)
+			json_kv_i64(&o, members[i].key, a->number[members[i].id]);
+		else
+			json_kv_cstr(&o, members[i].key, a->text[members[i].id]);
+	}
+	if (args_has(a, O(system_prompt))) {
+		if (read_prompt(&prompt, a->text[PARAM_system_prompt]) ||
+		    check_prompt(&prompt))
+			return EXIT_USAGE;
+		json_kv_str(&o, "systemPrompt", strbuf_slice(&prompt));
+	}
+	json_obj_end(&o);
+	return 0;
+}
+
+/* ---- create */
+
+static void put_params(struct pg_params *p, const struct catalogue *c,
+		       const struct strbuf *config)
+{
+	const struct args *a = c->args;
+	catalogue_put_actor(p);
+	pg_i64(p, c->tenant);
+	pg_text(p, slice_str(a->text[PARAM_name]));
+	pg_uuid(p, uuid7_new());
+	pg_jsonb(p, strbuf_slice(config));
+	if (args_has(a, O(max_running)))
+		pg_i32(p, (int32_t)a->number[PARAM_max_running]);
+	else
+		pg_null(p, PG_INT4);
+	pg_bool(p, args_has(a, O(replace)));
+	pg_text(p, slice_str(c->slug));
+}
+
+/* $3 tenant, $4 name, $5 a new agent's id, $6 config, $7 max_running, $8 replace, $9
+ * slug.
+ */
+static const char create_sql[] =
+	"WITH old AS (SELECT agent_id FROM tb.agents WHERE tenant_id = $3 AND name = $4 "
+	"  AND deleted_at IS NULL FOR UPDATE), "
+	"fresh AS (INSERT INTO tb.agents (tenant_id, agent_id, name, revision, "
+	"  max_running) SELECT $3, $5, $4, 1, coalesce($7, 10) WHERE NOT EXISTS "
+	"  (SELECT FROM old) RETURNING agent_id, revision), "
+	"next AS (UPDATE tb.agents a SET revision = a.revision + 1, max_running = "
+	"  coalesce($7, a.max_running) FROM old WHERE $8 AND a.tenant_id = $3 AND "
+	"  a.agent_id = old.agent_id RETURNING a.agent_id, a.revision), "
+	"made AS (SELECT * FROM fresh UNION ALL SELECT * FROM next), "
+	"wrote AS (INSERT INTO tb.agent_revisions (tenant_id, agent_id, revision, "
+	"  config, created_by) SELECT $3, m.agent_id, m.revision, coalesce((SELECT "
+	"  r.config FROM tb.agent_revisions r WHERE r.tenant_id = $3 AND r.agent_id = "
+	"  m.agent_id AND r.revision = m.revision - 1), '{}') || $6, $2 FROM made m "
+	"  RETURNING config), "
+	"policy AS (INSERT INTO tb.agent_tool_policies (tenant_id, agent_id, profile) "
+	"  SELECT $3, agent_id, 'full' FROM fresh), " CATALOGUE_AUDIT(
+		"$3",
+		"CASE revision WHEN 1 THEN 'agent.create' ELSE 'agent.replace' "
+		"END",
+		"$4",
+		"jsonb_build_object('revision', revision)") "SELECT "
+							    "json_build_object('id', "
+							    "agent_id, 'name', $4, "
+							    "'tenant', $9, 'revision', "
+							    "revision, 'config', (SELECT "
+							    "config FROM wrote))::text "
+							    "FROM made";
+
+static struct uuid id_of(const struct strbuf *json)
+{
+	struct uuid id = {{0}};
+	AUTO(auto_json_free)
+	struct json_doc *d = json_parse(strbuf_slice(json), json->n, NULL, 0);
+	uuid_parse(json_str(json_get(json_root(d), "id")), &id);
+	return id;
+}
+
+static int create(struct catalogue *c, const struct strbuf *config)
+{
+	AUTO(strbuf_fini) struct strbuf json = STRBUF_INIT;
+	struct pg_params p;
+	pg_params_init(&p);
+	put_params(&p, c, config);
+	int found = catalogue_query(c, create_sql, &p, &json, "the agent cannot be made");
+	pg_params_fini(&p);
+	if (found < 0)
+		return EXIT_FAILED;
+	if (!found) {
+		report("tenant '%s' has an agent '%s' already: add --replace to give it "
+		       "a "
+		       "new revision",
+		       c->slug, c->args->text[PARAM_name]);
+		return EXIT_FAILED;
+	}
+	struct uuid id = id_of(&json);
+	catalogue_print(c, &json);
+	catalogue_invalidate(c, "agent", &id);
+	return EXIT_FINE;
+}
+
+int agent_create_command(const struct args *a)
+{
+	static struct catalogue c;
+	AUTO(strbuf_fini) struct strbuf config = STRBUF_INIT;
+	int status = compose(&config, a);
+	if (status)
+		return status;
+	status = catalogue_open(&c, a);
+	if (!status)
+		status = catalogue_tenant(&c);
+	if (!status)
+		status = create(&c, &config);
+	catalogue_close(&c);
+	return status;
+}
+
+/* ---- list */
+
+static int list(struct catalogue *c)
+{
+	struct pg_params p;
+	pg_params_init(&p);
+	pg_i64(&p, c->tenant);
+	int status = catalogue_list(
+		c,
+		"SELECT json_build_object('agents', coalesce(json_agg(json_build_object("
+		"'id', a.agent_id, 'tenant', t.slug, 'name', a.name, 'revision', "
+		"a.revision, 'maxRunning', a.max_running, 'model', r.config->'model', "
+		"'queueMode', r.config->'queueMode', 'config', r.config) ORDER BY "
+		"t.slug, "
+		"a.name), '[]'))::text FROM tb.agents a JOIN tb.tenants t USING "
+		"(tenant_id) JOIN tb.agent_revisions r USING (tenant_id, agent_id, "
+		"revision) WHERE a.deleted_at IS NULL AND ($1 = 0 OR a.tenant_id = $1)",
+		&p, "reading the agents");
+	pg_params_fini(&p);
+	return status;
+}
+
+int agent_list_command(const struct args *a)
+{
+	static struct catalogue c;
+	int status = catalogue_open(&c, a);
+	if (!status && args_has(a, O(tenant)))
+		status = catalogue_tenant(&c);
+	if (!status)
+		status = list(&c);
+	catalogue_close(&c);
+	return status;
+}

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * terabitsctl token: create, list, revoke. The database keeps a hash, so a token's text
+ * is printed once. */
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/catalogue.h"
+#include "cli/report.h"
+#include "cli/tenant.h"
+#include "common/attr.h"
+#include "common/crypto.h"
+#include "common/json.h"
+
+/* ---- create */
+
+static const char *const scopes[] = {"run", "read", "write", "admin"};
+
+/* The comma-separated words as an array parameter. -1: reported. */
+static int put_scopes(struct pg_params *p, const char *text)
+{
+	struct slice rest = slice_str(text);
+	unsigned seen = 0;
+	pg_array(p, PG_TEXT);
+	while (rest.p) {
+		struct slice word = slice_trim(slice_cut(&rest, ','));
+		size_t i = 0;
+		while (i < ARRAY_LEN(scopes) && !slice_is(word, scopes[i]))
+			i++;
+		if (i == ARRAY_LEN(scopes) || (seen >> i & 1)) {
+			report("token create: --scopes must be some of run, read, write "
+			       "and admin, each once, with commas between; not '%s'",
+			       text);
+			return -1;
+		}
+		seen |= 1u << i;
+		pg_text(p, word);
+	}
+	pg_array_end(p);
+	return 0;
+}
+
+static int insert(struct catalogue *c, const struct tenant_new_token *t,
+		  struct strbuf *json)
+{
+	struct pg_params p;
+	const struct args *a = c->args;
+	pg_params_init(&p);
+	catalogue_put_actor(&p);
+	pg_i64(&p, c->tenant);
+	pg_uuid(&p, t->id);
+	pg_bytea(&p, slice_of(t->sha256, sizeof t->sha256));
+	if (args_has(a, O(expires)))
+		pg_i32(&p, (int32_t)a->number[PARAM_expires]);
+	else
+		pg_null(&p, PG_INT4);
+	pg_text(&p, slice_str(c->slug));
+	int found =
+		put_scopes(&p, a->text[PARAM_scopes])
+			? -2
+			: catalogue_query(
+				  c,
+				  "WITH made AS (INSERT INTO tb.api_tokens (tenant_id, "
+				  "token_id, secret_sha256, expires_at, scopes) VALUES "
+				  "($3, $4, $5, now() + make_interval(days => $6), $8) "
+				  "RETURNING *), " CATALOGUE_AUDIT(
+					  "tenant_id", "'token.create'", "token_id::text",
+					  "jsonb_build_object('scopes', scopes, "
+					  "'expiresAt', expires_at)") "SELECT "
+								      "json_build_object("
+								      "'id', token_id, "
+								      "'tenant', "
+								      "$7, 'scopes', "
+								      "scopes, "
+								      "'expiresAt',"
+								      " " CATALOGUE_TIME(
+									      "expires_"
+									      "at") ")::"
+										    "text"
+										    " FRO"
+										    "M "
+										    "mad"
+										    "e",
+				  &p, json, "the token cannot be made");
+	pg_params_fini(&p);
+	return found > 0 ? EXIT_FINE : found == -2 ? EXIT_USAGE : EXIT_FAILED;
+}
+
+/* The answer with the token as its first member. */
+static void print_token(const struct catalogue *c, const struct tenant_new_token *t,
+			const struct strbuf *json)
+{
+	struct strbuf whole = STRBUF_INIT;
+	strbuf_printf(&whole, "{\"token\":\"%s\",%s", t->text, json->p + 1);
+	catalogue_print(c, &whole);
+	crypto_wipe(whole.p, whole.n);
+	strbuf_fini(&whole);
+	fflush(stdout);
+	if (!args_wants_json(c->args))
+		report("the token above is shown this once: the database keeps only a "
+		       "hash "
+		       "of it");
+}
+
+int token_create_command(const struct args *a)
+{
+	static struct catalogue c;
+	AUTO(strbuf_fini) struct strbuf json = STRBUF_INIT;
+	struct tenant_new_token t;
+	int status = catalogue_open(&c, a);
+	if (!status)
+		status = catalogue_tenant(&c);
+	if (!status) {
+		tenant_token_new(c.tenant, &t);
+		status = insert(&c, &t, &json);
+		if (!status)
+			print_token(&c, &t, &json);
+		crypto_wipe(&t, sizeof t);
+	}
+	catalogue_close(&c);
+	return status;
+}
+
+/* ---- list */
+
+static int list(struct catalogue *c)
+{
+	struct pg_params p;
+	pg_params_init(&p);
+	pg_i64(&p, c->tenant);
+	int status = catalogue_list(c,
+				    "SELECT json_build_object('tokens', "
+				    "coalesce(json_agg(json_build_object("
+				    "'id', k.token_id, 'tenant', t.slug, 'scopes', "
+				    "array_to_string(k.scopes, "
+				    "','), 'state', CASE WHEN k.revoked_at IS NOT NULL "
+				    "THEN 'revoked' WHEN "
+				    "k.expires_at <= now() THEN 'expired' ELSE 'active' "
+				    "END, 'createdAt', " CATALOGUE_TIME("k.created_at") ", 'expiresAt', " CATALOGUE_TIME(
+					    "k.expires_at") ", "
+							    "'revokedAt',"
+							    " " CATALOGUE_TIME("k."
+									       "revoked_"
+									       "at") ") "
+										     "ORD"
+										     "ER "
+										     "BY "
+										     "t."
+										     "slu"
+										     "g, "
+										     "k."
+										     "tok"
+										     "en_"
+										     "id)"
+										     ", "
+										     "'[]"
+										     "'))"
+										     "::"
+										     "tex"
+										     "t "
+										     "FRO"
+										     "M "
+										     "tb."
+										     "api"
+										     "_to"
+										     "ken"
+										     "s "
+										     "k "
+										     "JOI"
+										     "N "
+										     "tb."
+										     "ten"
+										     "ant"
+										     "s "
+										     "t "
+										     "USI"
+										     "NG "
+										     "(te"
+										     "nan"
+										     "t_"
+										     "id)"
+										     " WH"
+										     "ERE"
+										     " $"
+										     "1 "
+										     "= "
+										     "0 "
+										     "OR "
+										     "k."
+										     "ten"
+										     "ant"
+										     "_id"
+										     " = "
+										     "$1",
+				    &p, "reading the tokens");
+	pg_params_fini(&p);
+	return status;
+}
+
+int token_list_command(const struct args *a)
+{
+	static struct catalogue c;
+	int status = catalogue_open(&c, a);
+	if (!status && args_has(a, O(tenant)))
+		status = catalogue_tenant(&c);
+	if (!status)
+		status = list(&c);
+	catalogue_close(&c);
+	return status;
+}
+
+/* ---- revoke */
+
+static int64_t tenant_of(const struct strbuf *json)
+{
+	int64_t tenant = 0;
+	AUTO(auto_json_free)
+	struct json_doc *d = json_parse(strbuf_slice(json), json->n, NULL, 0);
+	json_i64(json_get(json_root(d), "tenantId"), &tenant);
+	return tenant;
+}
+
+static int revoke(struct catalogue *c, struct uuid id)
+{
+	AUTO(strbuf_fini) struct strbuf json = STRBUF_INIT;
+	struct pg_params p;
+	pg_params_init(&p);
+	catalogue_put_actor(&p);
+	pg_uuid(&p, id);
+	int found = catalogue_query(
+		c,
+		"WITH old AS (SELECT tenant_id, token_id, revoked_at FROM tb.api_tokens "
+		"WHERE token_id = $3 FOR UPDATE), "
+		"made AS (UPDATE tb.api_tokens k SET revoked_at = now() FROM old WHERE "
+		"k.tenant_id = old.tenant_id AND k.token_id = old.token_id AND "
+		"old.revoked_at IS NULL RETURNING k.*), " CATALOGUE_AUDIT(
+			"tenant_id", "'token.revoke'", "token_id::text",
+			"'{}'::jsonb") "SELECT json_build_object('id', token_id, "
+				       "'tenantId', tenant_id, "
+				       "'changed', revoked_at IS NULL)::text FROM old",
+		&p, &json, "the token cannot be revoked");
+	pg_params_fini(&p);
+	if (found < 0)
+		return EXIT_FAILED;
+	if (!found) {
+		report("there is no token %s; 'terabitsctl token list' shows them",
+		       c->args->text[PARAM_token]);
+		return EXIT_ABSENT;
+	}
+	catalogue_print(c, &json);
+	c->tenant = tenant_of(&json);
+	catalogue_invalidate(c, "token", &id);
+	return EXIT_FINE;
+}
+
+int token_revoke_command(const struct args *a)
+{
+	static struct catalogue c;
+	struct uuid id;
+	uuid_parse(slice_str(a->text[PARAM_token]), &id);
+	int status = catalogue_open(&c, a);
+	if (!status)
+		status = revoke(&c, id);
+	catalogue_close(&c);
+	return status;
+}
