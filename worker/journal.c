@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "common/alloc.h"
+#include "common/fault.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/pg/pool.h"
@@ -29,9 +30,49 @@ struct journal {
 static void on_batch(void *arg, const struct pg_answer *a);
 static void on_states(void *arg, const struct pg_answer *a);
 
+/* ---- fault points, by what a commit is */
+
+static bool is_t2(const struct commit *c)
+{
+	return c->usage_count && c->tool_count;
+}
+
+static bool is_t3(const struct commit *c)
+{
+	return !c->usage_count && c->tool_count && c->message_count && !c->has_end;
+}
+
+static void pass_send(const struct commit *c)
+{
+	if (is_t2(c))
+		FAULT(T2_SEND);
+	if (is_t3(c))
+		FAULT(T3_SEND);
+	if (c->has_end)
+		FAULT(T5_SEND);
+}
+
+static void pass_landed(const struct commit *c, const struct commit_result *res)
+{
+	if (is_t2(c))
+		FAULT(T2_LANDED);
+	if (is_t3(c))
+		FAULT(T3_LANDED);
+	if (res->taken.n)
+		FAULT(T4_LANDED);
+	if (c->has_end)
+		FAULT(T5_LANDED);
+	if (c->has_retry)
+		FAULT(RETRY_LANDED);
+}
+
+/* ---- outcomes */
+
 static void settle(struct commit *c, struct commit_result res)
 {
 	list_remove(&c->node);
+	if (res.outcome == COMMIT_LANDED)
+		pass_landed(c, &res);
 	c->done(c->arg, &res);
 }
 
@@ -229,6 +270,7 @@ struct journal *journal_new(struct worker *w)
 
 void journal_submit(struct journal *j, struct commit *c)
 {
+	pass_send(c);
 	list_push(&j->waiting, &c->node);
 	loop_again(j->worker->loop);
 }

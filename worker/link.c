@@ -7,6 +7,7 @@
 
 #include "common/alloc.h"
 #include "common/die.h"
+#include "common/fault.h"
 #include "common/log.h"
 #include "proto/chan.h"
 #include "worker/run.h"
@@ -54,6 +55,7 @@ void link_ready(struct worker *w, const char *detail)
 
 void worker_on_run_start(struct worker *w, const struct wire_run_start *m)
 {
+	FAULT(START_HEARD);
 	run_begin(w, m);
 }
 
