@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A million idle sessions: they cost disk, and nothing else."""
 from parts.report import Section, ms
-from parts.stand import Stand, quantile
+from parts.stand import Stand
 
 FEW = 1000
 RATE = 500
@@ -12,11 +12,11 @@ def run(options):
     s = Section("idle-sessions", f"{options.sessions:,} idle sessions")
     with Stand(options) as stand:
         few_rss, few_bytes = fresh_rss(stand), table_bytes(stand)
-        few = acks(stand, sessions=FEW, tag="warm", warm=1)
+        few = stand.windows(WINDOWS, lanes=64, rate=RATE, sessions=FEW, tag="warm", warm=1)
         fill(stand, options.sessions)
         many_rss, many_bytes = fresh_rss(stand), table_bytes(stand)
-        many = acks(stand, sessions=FEW, tag="warm", warm=1)
-        cold = acks(stand, sessions=options.sessions, tag="idle", warm=0, scatter=1)
+        many = stand.windows(WINDOWS, lanes=64, rate=RATE, sessions=FEW, tag="warm", warm=1)
+        cold = stand.windows(WINDOWS, lanes=64, rate=RATE, sessions=options.sessions, tag="idle", warm=0, scatter=1)
     show(s, options, few, many, cold)
     s.table(["RSS MiB after a restart", *few_rss], [[f"{n:,} sessions", *(round(v / 1024, 1) for v in rss.values())]
                                                     for n, rss in ((0, few_rss), (options.sessions, many_rss))])
@@ -48,17 +48,6 @@ def fill(stand, sessions):
         RESET session_replication_role;
         VACUUM ANALYZE tb.agent_sessions; VACUUM ANALYZE tb.lanes;
         CHECKPOINT;""")
-
-
-def acks(stand, **keys):
-    rows = []
-    for window in range(WINDOWS):
-        if window:
-            keys["warm"] = 0
-        if keys.get("scatter"):  # each window its own part of the cold sessions
-            keys["first"] = window * 100000 % keys["sessions"]
-        rows.append(stand.load("paced", lanes=64, rate=RATE, ms=max(1000, int(stand.seconds * 500)), **keys))
-    return {"windows": rows, **{q: quantile([r[q] for r in rows], 0.5) for q in ("ack_p50_us", "ack_p99_us")}}
 
 
 def show(s, options, few, many, cold):

@@ -24,7 +24,9 @@ def run(options):
         kinds.update({p: "postgres" for p in children_of(stand.node.postmaster_pid())})
         data = os.path.join(stand.node.dir, "perf.data")
         event = event_of(perf)
-        load = stand.load("turns", during=lambda: record(perf, event, kinds, data, options.seconds * 0.8), lanes=64, sessions=2048)
+        # perf takes a moment to start: the load outlasts it.
+        load = stand.load("turns", during=lambda: record(perf, event, kinds, data, options.seconds), lanes=64, sessions=1024,
+                          ms=int(options.seconds * 1000) + 1500)
         samples = read(perf, data, kinds)
     show(s, samples, event, load)
     s.keep(event=event, per_s=load["per_s"], symbols=samples)
@@ -57,6 +59,8 @@ def read(perf, data, kinds):
         if int(pid) in kinds:
             where = os.path.basename(rest[0].strip("()"))
             out[kinds[int(pid)]][f"{where.removeprefix('[').removesuffix(']')} {symbol}"] += 1
+    if not out:
+        raise RuntimeError("perf took no sample of the node's processes")
     return {kind: dict(c.most_common()) for kind, c in out.items()}
 
 

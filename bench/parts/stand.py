@@ -172,6 +172,16 @@ class Stand:
         report["during"] = side.get("value")
         return report
 
+    def windows(self, times, warm, **keys):
+        """Acknowledgements under a paced load, `times` times half as long as a measure: the medians of the quantiles, and each report.
+        Sessions are warmed before the first; scatter=1: each window takes others."""
+        rows = []
+        for i in range(times):
+            if keys.get("scatter"):
+                keys["first"] = i * keys["sessions"] // times
+            rows.append(self.load("paced", warm=0 if i else warm, ms=max(1000, int(self.seconds * 500)), **keys))
+        return {"windows": rows, **{q: quantile([r[q] for r in rows], 0.5) for q in ("ack_p50_us", "ack_p99_us")}}
+
     # ---- the admin socket
 
     def admin(self, cmd, **args):
