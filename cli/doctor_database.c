@@ -68,8 +68,10 @@ static void look(struct doctor *d, struct owner *o, const char *sql, struct strb
 	pg_params_fini(&p);
 }
 
-static void look_at_schema(struct doctor *d, struct owner *o, struct strbuf *said)
+/* -1: it is not this build's, so that nothing else can be asked of it. */
+static int look_at_schema(struct doctor *d, struct owner *o, struct strbuf *said)
 {
+	int fails = d->count[VERDICT_FAIL];
 	struct migrations m = {0};
 	char err[512];
 	AUTO(auto_free)
@@ -91,6 +93,7 @@ static void look_at_schema(struct doctor *d, struct owner *o, struct strbuf *sai
 			doctor_say(d, VERDICT_OK, "%d", standing);
 	}
 	migrations_fini(&m);
+	return d->count[VERDICT_FAIL] > fails ? -1 : 0;
 }
 
 /* ---- invariants */
@@ -140,8 +143,8 @@ static void look_at_all(struct doctor *d, struct owner *o, enum doctor_depth dep
 		d->check = health[i].name;
 		look(d, o, health[i].sql, said);
 	}
-	if (depth == DOCTOR_ALL)
-		look_at_schema(d, o, said);
+	if (look_at_schema(d, o, said))
+		return;
 	for (size_t i = 0; i < ARRAY_LEN(invariants); i++)
 		look_at_invariant(d, o, i, said);
 }

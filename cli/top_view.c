@@ -13,6 +13,7 @@
 #include "common/clock.h"
 
 #define LANES_ASKED 200
+#define TENANTS_ASKED 5 /* the lanes come below them, and must be seen */
 
 static const char *const sort_words[] = {"waiting", "active", "tenant", "worker"};
 
@@ -37,8 +38,8 @@ static const char *const questions[] = {"status", "queue.stats", "worker.list",
 static void compose(struct strbuf *out, enum top_question q)
 {
 	struct json_out o = admin_begin(out, questions[q]);
-	if (q == TOP_LANES)
-		json_kv_i64(&o, "limit", LANES_ASKED);
+	if (q == TOP_LANES || q == TOP_STATS)
+		json_kv_i64(&o, "limit", q == TOP_LANES ? LANES_ASKED : TENANTS_ASKED);
 	admin_end(&o);
 }
 
