@@ -176,11 +176,11 @@ static void on_committed(struct lq *q, const struct lq_event *e)
 	r->ran |= started;
 	if (r->mode == MODE_INTERRUPT && !started)
 		interrupt(q, r->lane);
-	if (r->due_us && !started)
+	if (r->due_us > q->now_us && !started)
 		run_delays(q, r);
 	else
 		run_waits(q, r);
-	if (r->mode == MODE_COLLECT && r->due_us)
+	if (r->state == LQ_S_DELAYED && r->mode == MODE_COLLECT)
 		lq_collect_align(q, r);
 }
 

@@ -77,8 +77,8 @@ enum lq_event_kind {
 	LQ_ENQUEUE,   /* item, now_us, arg -> DO_ENQUEUE or DO_REFUSE */
 	LQ_COMMITTED, /* run, lane_pos, started: T0 landed */
 	LQ_REFUSED,   /* run: T0 did not make a row; it never was */
-	LQ_LOADED,    /* item, now_us: a row found in the database */
-	LQ_CLAIMED,   /* run: T1 landed */
+	LQ_LOADED,  /* item, now_us: a row found in the database; no-op for a known run */
+	LQ_CLAIMED, /* run: T1 landed */
 	LQ_UNCLAIMED, /* run, gone: T1 returned no row; gone: forget it, else it waits
 			 again */
 	LQ_ENDED,     /* run: its last commit landed */
@@ -91,8 +91,8 @@ enum lq_event_kind {
 	LQ_GONE,   /* run: a never-started run was archived (cancelled, expired, dropped).
 		      One that is   CLAIMING stays: its claim will find no row */
 	LQ_FOLDED, /* run: its row is folded */
-	LQ_KEPT, /* run: what DO_EXPIRE or a victim's DO_ENQUEUE asked for did not happen
-		  */
+	LQ_KEPT,   /* run: what DO_EXPIRE or a victim's DO_ENQUEUE asked for did not
+		      happen; an expiry is asked for again 10 s later */
 	LQ_CANCEL, /* run: its cancel is durable; a RUNNING one -> DO_CANCEL, a RETRY is
 		      due at once */
 	LQ_WORKER_UP,   /* worker */

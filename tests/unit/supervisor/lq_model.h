@@ -229,7 +229,7 @@ static void m_committed(struct model *m, struct mrun *r, int64_t pos, bool start
 			cut = o;
 	if (cut)
 		m_cancel(m, cut, CANCEL_INTERRUPTED);
-	if (r->due && !started)
+	if (r->due > m->now && !started)
 		r->state = LQ_S_DELAYED;
 	else
 		m_wait(m, r);

@@ -23,6 +23,8 @@ static void test_against_an_array(void **state)
 		uint32_t n = 0;
 		if (!heap_has(e) && rand_chance(60))
 			heap_add(&h, e, (int64_t)rand_below(60) - 30);
+		else if (rand_chance(30)) /* adds it or moves it */
+			heap_set(&h, e, (int64_t)rand_below(60) - 30);
 		else
 			heap_remove(&h, e);
 		for (int i = 0; i < NODES; i++) {
@@ -34,6 +36,7 @@ static void test_against_an_array(void **state)
 				smallest = node[i].key;
 		}
 		assert_int_equal(h.n, n);
+		assert_true(h.cap <= 8 || h.cap <= 8 * n); /* it shrinks as well */
 		if (n)
 			assert_int_equal(heap_top(&h)->key, smallest);
 		else

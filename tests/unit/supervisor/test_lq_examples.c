@@ -423,6 +423,20 @@ static void test_collects_are_loaded_in_any_order(void **state)
 	lq_free(q);
 }
 
+static void test_delay_that_passed_during_the_commit(void **state)
+{
+	(void)state;
+	begin(10, 10);
+	struct lq_item it = item(1, 1);
+	it.run_at_us = it.order_us + SECOND;
+	struct lq_action a = enqueue(it);
+	tick(it.run_at_us);
+	assert_quiet();
+	committed(&a);
+	assert_did(LQ_DO_CLAIM, a.run);
+	lq_free(q);
+}
+
 /* ---- interrupt and cancel */
 
 static void test_interrupt_cancels_the_running_run(void **state)
@@ -934,6 +948,7 @@ int main(void)
 		cmocka_unit_test(test_delayed_steer_is_signalled_when_due),
 		cmocka_unit_test(test_collect_is_debounced),
 		cmocka_unit_test(test_collects_are_loaded_in_any_order),
+		cmocka_unit_test(test_delay_that_passed_during_the_commit),
 		cmocka_unit_test(test_interrupt_cancels_the_running_run),
 		cmocka_unit_test(test_interrupt_of_a_claim_waits_for_its_landing),
 		cmocka_unit_test(test_interrupt_and_cancel_make_a_retry_due),
