@@ -10,7 +10,8 @@ CREATE FUNCTION tb.bullet(p_body jsonb) RETURNS text LANGUAGE sql IMMUTABLE SET 
 
 -- T4, under the lane's lock: what waits in the lane becomes messages after p_head. p_take: 1 steers and announcements that are due,
 -- 2 collects, 4 folded runs, which become one message before the others. taken is NULL when nothing waited.
-CREATE FUNCTION tb.take_waiting(p_tenant bigint, p_session uuid, p_run uuid, p_take smallint, p_head bigint, OUT head bigint, OUT taken jsonb)
+CREATE FUNCTION tb.take_waiting(p_tenant bigint, p_session uuid, p_run uuid, p_take smallint, p_head bigint,
+  OUT head bigint, OUT taken jsonb)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, tb, pg_temp AS $$
 #variable_conflict use_column
 DECLARE q tb.agent_run_queue; v_first uuid; v_body jsonb; v_text text; v_list jsonb := '[]';
@@ -161,8 +162,7 @@ BEGIN
        WHERE v_head[f.i] IS NOT NULL AND q.tenant_id = i_tenant[f.i] AND q.run_id = i_run[f.i]
       RETURNING q.*, f.i AS f_i, f.result AS f_res, f.code AS f_code, f.error AS f_err, f.steps AS f_st, f.calls AS f_ca,
                 f.tin AS f_in, f.tout AS f_out),
-    kept AS (
-    INSERT INTO tb.agent_runs (tenant_id, run_id, session_id, agent_id, kind, mode, lane_seq, lane_pos, agent_revision, result,
+    kept AS (INSERT INTO tb.agent_runs (tenant_id, run_id, session_id, agent_id, kind, mode, lane_seq, lane_pos, agent_revision, result,
            error_code, error, input_seq, output_seq, parent_run_id, retry_of, user_id, trace_id, attempts, crashes, steps,
            tool_calls, tokens_in, tokens_out, enqueued_at, due_at, started_at, finished_at)
     SELECT g.tenant_id, g.run_id, g.session_id, g.agent_id, g.kind, g.mode, g.lane_seq, g.lane_pos, g.agent_revision,
