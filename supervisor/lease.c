@@ -50,6 +50,13 @@ static void lose(struct sup *s, const char *why)
 	sup_tell_edges(s, NULL);
 }
 
+/* What the lease allows starts, unless the node drains. */
+static void release(struct sup *s)
+{
+	if (s->lease_held && s->state <= SUP_SERVING)
+		sup_step(s, &(struct lq_event){.kind = LQ_RELEASE});
+}
+
 static void win(struct sup *s)
 {
 	lease.trusted_us = lease.sent_us;
@@ -57,8 +64,7 @@ static void win(struct sup *s)
 	if (s->state == SUP_SERVING)
 		log_info("lease-regained", "%s", "");
 	loop_timer_start(lease.beat, HEARTBEAT_US);
-	if (s->state <= SUP_SERVING)
-		sup_step(s, &(struct lq_event){.kind = LQ_RELEASE});
+	release(s);
 	sup_tell_edges(s, NULL);
 	loop_again(s->loop);
 }
@@ -123,6 +129,8 @@ static void on_live_count(void *arg, const struct pg_answer *a)
 	lease.loaded_rows = 0;
 	log_warn("queue-incomplete", "database=%lld memory=%u",
 		 (long long)pg_get_i64(a->results[0], 0, 0), lq_stats(s->lq).runs);
+	/* No lane starts before its older rows are known. */
+	sup_step(s, &(struct lq_event){.kind = LQ_HOLD});
 	load_page(s, INT64_MIN, (struct uuid){{0}});
 }
 
@@ -165,7 +173,8 @@ static struct lq_item item_at(const struct pg_result *r, int row)
 		.slot = (uint32_t)pg_get_i64(r, row, 3),
 		.priority = (int)pg_get_i64(r, row, 4),
 		.order_us = pg_get_i64(r, row, 5),
-		.run_at_us = pg_get_time(r, row, 6),
+		/* a cancelled one has nothing to wait for */
+		.run_at_us = pg_get_bool(r, row, 19) ? 0 : pg_get_time(r, row, 6),
 		.lane_pos = pg_get_i64(r, row, 7),
 		.ran = pg_get_bool(r, row, 8),
 		.tenant_max_running = (uint32_t)pg_get_i64(r, row, 9),
@@ -201,8 +210,10 @@ static void on_page(void *arg, const struct pg_answer *a)
 	struct sup *s = arg;
 	if (a->err == ERR_CANCELLED)
 		return;
-	if (a->err && lease.loaded) /* the net comes again */
+	if (a->err && lease.loaded) { /* the net comes again */
+		release(s);
 		return;
+	}
 	if (a->err)
 		fatal("the queue could not be loaded: %s", a->message);
 	const struct pg_result *r = a->results[0];
@@ -215,6 +226,7 @@ static void on_page(void *arg, const struct pg_answer *a)
 	}
 	if (lease.loaded) {
 		log_info("queue-completed", "runs=%d", lease.loaded_rows);
+		release(s);
 		return;
 	}
 	lease.loaded = true;

@@ -34,6 +34,9 @@ class Faulty(unittest.TestCase):
         self.addCleanup(self.faults.close)
         self.addCleanup(self.node.close)
         self.node.start()
+        self.node.sql("INSERT INTO tb.agent_revisions (tenant_id, agent_id, revision, config) SELECT tenant_id, agent_id, 2, jsonb_set(config, '{tools}',"
+                      " '[\"memory_store\", \"memory_get\", \"ledger_once\", \"ledger_keyed\"]') FROM tb.agent_revisions;"
+                      "UPDATE tb.agents SET revision = 2, max_running = 1000")
         self.kills = {p: collections.Counter() for p in self.faults.points}
         self.stop = threading.Event()
         self.clients = clients(self.node, self.stop, self.seed)

@@ -93,9 +93,10 @@ class Cluster:
         """Postgres finds its files relative to itself; a checkout below /root is closed to another user."""
         if os.getuid():
             return bin
+        bin = os.path.realpath(bin)  # .deps may be a link: one copy for every checkout that shares it
         copy = "/var/tmp/terabits-test-pg"
         stamp = os.path.join(copy, ".from")
-        tree = os.path.realpath(os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(bin)))))  # .../usr
+        tree = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(bin))))  # .../usr
         mark = f"{tree} {os.stat(bin).st_mtime}"
         have = None
         if os.path.exists(stamp):

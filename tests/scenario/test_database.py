@@ -48,11 +48,11 @@ class Migrations(unittest.TestCase):
     def test_one_that_fails_leaves_nothing(self):
         self.assertEqual(self.node.ctl("migrate").returncode, 0)
         before = self.dump()
-        with open(os.path.join(self.dir, "0010_bad.sql"), "w") as f:
+        with open(os.path.join(self.dir, "0012_bad.sql"), "w") as f:
             f.write("-- SPDX-License-Identifier: Apache-2.0\nCREATE TABLE tb.half (x int);\nSELECT nonsense;\n")
         p = self.node.ctl("migrate")
         self.assertEqual(p.returncode, 1)
-        self.assertIn("0010_bad.sql", p.stderr)
+        self.assertIn("0012_bad.sql", p.stderr)
         self.assertEqual(self.dump(), before)
 
     def test_two_at_once(self):
