@@ -28,7 +28,7 @@ class Section:
         self.blocks.append(text)
 
     def table(self, head, rows):
-        lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+        lines = ["| " + " | ".join(map(str, head)) + " |", "|" + "---|" * len(head)]
         lines += ["| " + " | ".join(short(c) for c in row) + " |" for row in rows]
         self.blocks.append("\n".join(lines))
 
