@@ -10,6 +10,10 @@ ALTER TABLE agent_runs ADD COLUMN input jsonb;       -- the body of a run that n
 ALTER TABLE agent_runs ADD COLUMN due_at timestamptz;   -- run_at, of one that was to start later than it was accepted
 ALTER TABLE dead_runs ADD COLUMN redriven_by text;
 
+-- An agent's cap is for who wants one; how much of a node a tenant may have is the tenant's cap and weight.
+ALTER TABLE agents ALTER max_running SET DEFAULT 1000;
+UPDATE agents SET max_running = 1000 WHERE max_running = 10;
+
 CREATE TABLE queue_pauses (                          -- what starts nothing until it is resumed; an idle lane can be paused too
   scope     text   NOT NULL CHECK (scope IN ('node','tenant','agent','lane')),
   tenant_id bigint NOT NULL,                         -- 0: the node's
@@ -181,11 +185,12 @@ BEGIN
     END LOOP;
     RETURN;
   END IF;
+  -- Sub-selects, not EXISTS: that may be planned as a hash of the whole table, and a generic plan made while it was small stays.
   RETURN QUERY
   WITH item AS MATERIALIZED (
     SELECT u.*, i.run_id AS first_run, i.request_hash AS first_hash,
-           p_resend AND (EXISTS (SELECT FROM tb.agent_run_queue x WHERE x.tenant_id = u.t AND x.run_id = u.r)
-                      OR EXISTS (SELECT FROM tb.agent_runs x WHERE x.tenant_id = u.t AND x.run_id = u.r)) AS landed
+           p_resend AND ((SELECT true FROM tb.agent_run_queue x WHERE x.tenant_id = u.t AND x.run_id = u.r) IS NOT NULL
+                      OR (SELECT true FROM tb.agent_runs x WHERE x.tenant_id = u.t AND x.run_id = u.r) IS NOT NULL) AS landed
       FROM unnest(p_tenant, p_run, p_session, p_agent, p_slot, p_kind, p_mode, p_priority, p_order_us, p_run_at, p_deadline,
                   p_body, p_parent, p_user, p_key, p_hash, p_worker, p_cap_sha256)
            WITH ORDINALITY u(t, r, s, a, slot, kind, mode, prio, ous, due, dl, body, parent, usr, k, h, w, cap, n)
@@ -194,8 +199,8 @@ BEGIN
     SELECT *, row_number() OVER (PARTITION BY t, s ORDER BY n) AS nth FROM item
      WHERE NOT landed AND (first_run IS NULL OR first_run = r)),
   fresh AS MATERIALIZED (
-    SELECT *, w IS NOT NULL AND nth = 1 AND NOT EXISTS (SELECT FROM tb.agent_run_queue x
-                WHERE x.tenant_id = t AND x.session_id = s) AS starts FROM counted),
+    SELECT *, w IS NOT NULL AND nth = 1 AND (SELECT true FROM tb.agent_run_queue x
+                WHERE x.tenant_id = t AND x.session_id = s LIMIT 1) IS NULL AS starts FROM counted),
   lane AS (                                          -- per-lane counts: one lane may occur many times in a batch
     UPDATE tb.lanes l SET enq_seq = l.enq_seq + f.cnt, fence = l.fence + f.starts, commit_no = l.commit_no + f.starts,
            head_seq = l.head_seq + f.msgs

@@ -38,8 +38,6 @@ class Client(threading.Thread):
             return f'[pause 2][tool ledger_once {{"line":"{self.lane}-{number}"}}] {number}'
         if number % 4 == 1:
             return f'[tool ledger_keyed {{"line":"{self.lane}-{number}"}}][tool memory_store {{"path":"{self.lane}.md","text":"n{number}"}}] {number}'
-        if number % 16 == 2:
-            return f"[status 503 3] {self.lane}-{number}"  # more often than one start asks: retry_wait
         return f"[chunks 3] {number}"
 
     def ask(self, method, path, body=None, headers=None):
@@ -101,6 +99,20 @@ class Canceller(Client):
             raise AssertionError(f"cancel: {status} {answer}")
 
 
+class Failer(Client):
+    """A model that asks for more patience than a run has: retry_wait."""
+
+    def message(self, number):
+        return f"[status 503 1][retry-after 9] {self.lane}-{number}"
+
+    def one(self, number):
+        run = self.send(number, self.message(number))
+        while not self.stop.is_set():  # one at a time: each takes nine seconds
+            status, answer = self.ask("GET", f"/v1/runs/{run}/wait?timeoutMs=2000")
+            if status != 200 or answer["status"] != "timeout":
+                return
+
+
 def clients(node, stop, seed, each=1):
-    kinds = [Client] * 5 + [Steerer, Steerer, Collector, Interrupter, Canceller, Canceller]
+    kinds = [Client] * 4 + [Steerer, Steerer, Collector, Interrupter, Canceller, Canceller] + [Failer] * 4
     return [kind(node, f"{kind.__name__}{i}", stop, seed) for i, kind in enumerate(kinds * each)]
