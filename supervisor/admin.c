@@ -25,7 +25,7 @@
 #include "supervisor/children.h"
 #include "supervisor/sup.h"
 
-#define CLIENTS_MOST 16
+#define CLIENTS_MOST 64
 #define OUTBOX_MOST (4u << 20)
 #define OUTBOX_KEEP (64u << 10)
 

@@ -44,7 +44,7 @@ class Client(threading.Thread):
         key = f"{self.lane}-{number}"  # so that a lost answer may be asked for again
         while True:
             try:
-                status, head, answer = self.node.post("/v1/agents/main/runs", {"message": message, "sessionKey": f"chaos{self.lane}"},
+                status, head, answer = self.node.post("/v1/agents/main/runs", {"message": message, "sessionKey": f"chaos{self.lane}", "queueMode": "followup"},
                                                       headers={"Idempotency-Key": key}, timeout=20)
             except (OSError, http.client.HTTPException):
                 time.sleep(0.05)

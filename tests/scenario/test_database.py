@@ -167,7 +167,7 @@ class Captured(unittest.TestCase):
         run = n.post("/v1/agents/main/runs", {"message": "[delay 1500] hold"}, token=self.token2)[2]["runId"]
         row = n.rows(f"SELECT q.session_id, q.fence, l.commit_no, l.head_seq FROM tb.agent_run_queue q JOIN tb.lanes l"
                      f" USING (tenant_id, session_id) WHERE q.run_id = '{run}'")[0]
-        empty = ", ".join(["'{}'"] * 37)
+        empty = ", ".join(["'{}'"] * 44)
         for tenant in (1, 2):
             p = self.ask("tb_worker", f"SELECT outcome FROM tb.journal('{{{tenant}}}', '{{{run}}}', '{{{row['session_id']}}}',"
                          f" '{{{row['fence']}}}', '{{{row['commit_no']}}}', '{{{self.cap}}}', {empty})")
