@@ -193,34 +193,18 @@ int agent_create_command(const struct args *a)
 
 /* ---- list */
 
-static int list(struct catalogue *c)
-{
-	struct pg_params p;
-	pg_params_init(&p);
-	pg_i64(&p, c->tenant);
-	int status = catalogue_list(
-		c,
-		"SELECT json_build_object('agents', coalesce(json_agg(json_build_object("
-		"'id', a.agent_id, 'tenant', t.slug, 'name', a.name, 'revision', "
-		"a.revision, 'maxRunning', a.max_running, 'model', r.config->'model', "
-		"'queueMode', r.config->'queueMode', 'config', r.config) ORDER BY "
-		"t.slug, "
-		"a.name), '[]'))::text FROM tb.agents a JOIN tb.tenants t USING "
-		"(tenant_id) JOIN tb.agent_revisions r USING (tenant_id, agent_id, "
-		"revision) WHERE a.deleted_at IS NULL AND ($1 = 0 OR a.tenant_id = $1)",
-		&p, "reading the agents");
-	pg_params_fini(&p);
-	return status;
-}
+static const char list_sql[] =
+	"SELECT json_build_object('agents', "
+	"coalesce(json_agg(json_build_object('id', a.agent_id, 'tenant', "
+	"t.slug, 'name', a.name, 'revision', a.revision, 'maxRunning', "
+	"a.max_running, 'model', r.config->'model', 'queueMode', "
+	"r.config->'queueMode', 'config', r.config) ORDER BY t.slug, "
+	"a.name), '[]'))::text FROM tb.agents a JOIN tb.tenants t USING "
+	"(tenant_id) JOIN tb.agent_revisions r USING (tenant_id, agent_id, "
+	"revision) WHERE a.deleted_at IS NULL AND ($1 = 0 OR a.tenant_id = "
+	"$1)";
 
 int agent_list_command(const struct args *a)
 {
-	static struct catalogue c;
-	int status = catalogue_open(&c, a);
-	if (!status && args_has(a, O(tenant)))
-		status = catalogue_tenant(&c);
-	if (!status)
-		status = list(&c);
-	catalogue_close(&c);
-	return status;
+	return catalogue_list_by_tenant(a, list_sql, "reading the agents");
 }

@@ -113,6 +113,23 @@ int catalogue_list(struct catalogue *c, const char *sql, const struct pg_params 
 	return EXIT_FINE;
 }
 
+int catalogue_list_by_tenant(const struct args *a, const char *sql, const char *what)
+{
+	static struct catalogue c;
+	struct pg_params p;
+	int status = catalogue_open(&c, a);
+	if (!status && args_has(a, O(tenant)))
+		status = catalogue_tenant(&c);
+	if (!status) {
+		pg_params_init(&p);
+		pg_i64(&p, c.tenant);
+		status = catalogue_list(&c, sql, &p, what);
+		pg_params_fini(&p);
+	}
+	catalogue_close(&c);
+	return status;
+}
+
 /* ---- the node */
 
 void catalogue_invalidate(const struct catalogue *c, const char *kind,

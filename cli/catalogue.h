@@ -36,6 +36,9 @@ void catalogue_print(const struct catalogue *c, const struct strbuf *json);
 /* The same for a command that only lists. An exit status. */
 int catalogue_list(struct catalogue *c, const char *sql, const struct pg_params *p,
 		   const char *what);
+/* A whole list command: the objects of --tenant, or of all. $1 of the statement is the
+ * tenant's number, or 0. An exit status. */
+int catalogue_list_by_tenant(const struct args *a, const char *sql, const char *what);
 /* Tells the node of this machine, if one runs, that what it knows of an object of
  * c->tenant is old; `kind` is token, tenant or agent, `id` (may be NULL) the object's. */
 void catalogue_invalidate(const struct catalogue *c, const char *kind,

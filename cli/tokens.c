@@ -39,6 +39,17 @@ static int put_scopes(struct pg_params *p, const char *text)
 	return 0;
 }
 
+#define MADE_EXPIRES CATALOGUE_TIME("expires_at")
+#define NOTED                                                                            \
+	CATALOGUE_AUDIT("tenant_id", "'token.create'", "token_id::text",                 \
+			"jsonb_build_object('scopes', scopes, 'expiresAt', expires_at)")
+
+static const char insert_sql[] =
+	"WITH made AS (INSERT INTO tb.api_tokens (tenant_id, token_id, secret_sha256, "
+	"expires_at, scopes) VALUES ($3, $4, $5, now() + make_interval(days => $6), $8) "
+	"RETURNING *), " NOTED "SELECT json_build_object('id', token_id, 'tenant', $7, "
+	"'scopes', scopes, 'expiresAt', " MADE_EXPIRES ")::text FROM made";
+
 static int insert(struct catalogue *c, const struct tenant_new_token *t,
 		  struct strbuf *json)
 {
@@ -54,33 +65,10 @@ static int insert(struct catalogue *c, const struct tenant_new_token *t,
 	else
 		pg_null(&p, PG_INT4);
 	pg_text(&p, slice_str(c->slug));
-	int found =
-		put_scopes(&p, a->text[PARAM_scopes])
-			? -2
-			: catalogue_query(
-				  c,
-				  "WITH made AS (INSERT INTO tb.api_tokens (tenant_id, "
-				  "token_id, secret_sha256, expires_at, scopes) VALUES "
-				  "($3, $4, $5, now() + make_interval(days => $6), $8) "
-				  "RETURNING *), " CATALOGUE_AUDIT(
-					  "tenant_id", "'token.create'", "token_id::text",
-					  "jsonb_build_object('scopes', scopes, "
-					  "'expiresAt', expires_at)") "SELECT "
-								      "json_build_object("
-								      "'id', token_id, "
-								      "'tenant', "
-								      "$7, 'scopes', "
-								      "scopes, "
-								      "'expiresAt',"
-								      " " CATALOGUE_TIME(
-									      "expires_"
-									      "at") ")::"
-										    "text"
-										    " FRO"
-										    "M "
-										    "mad"
-										    "e",
-				  &p, json, "the token cannot be made");
+	int found = -2;
+	if (!put_scopes(&p, a->text[PARAM_scopes]))
+		found = catalogue_query(c, insert_sql, &p, json,
+					"the token cannot be made");
 	pg_params_fini(&p);
 	return found > 0 ? EXIT_FINE : found == -2 ? EXIT_USAGE : EXIT_FAILED;
 }
@@ -122,90 +110,24 @@ int token_create_command(const struct args *a)
 
 /* ---- list */
 
-static int list(struct catalogue *c)
-{
-	struct pg_params p;
-	pg_params_init(&p);
-	pg_i64(&p, c->tenant);
-	int status = catalogue_list(c,
-				    "SELECT json_build_object('tokens', "
-				    "coalesce(json_agg(json_build_object("
-				    "'id', k.token_id, 'tenant', t.slug, 'scopes', "
-				    "array_to_string(k.scopes, "
-				    "','), 'state', CASE WHEN k.revoked_at IS NOT NULL "
-				    "THEN 'revoked' WHEN "
-				    "k.expires_at <= now() THEN 'expired' ELSE 'active' "
-				    "END, 'createdAt', " CATALOGUE_TIME("k.created_at") ", 'expiresAt', " CATALOGUE_TIME(
-					    "k.expires_at") ", "
-							    "'revokedAt',"
-							    " " CATALOGUE_TIME("k."
-									       "revoked_"
-									       "at") ") "
-										     "ORD"
-										     "ER "
-										     "BY "
-										     "t."
-										     "slu"
-										     "g, "
-										     "k."
-										     "tok"
-										     "en_"
-										     "id)"
-										     ", "
-										     "'[]"
-										     "'))"
-										     "::"
-										     "tex"
-										     "t "
-										     "FRO"
-										     "M "
-										     "tb."
-										     "api"
-										     "_to"
-										     "ken"
-										     "s "
-										     "k "
-										     "JOI"
-										     "N "
-										     "tb."
-										     "ten"
-										     "ant"
-										     "s "
-										     "t "
-										     "USI"
-										     "NG "
-										     "(te"
-										     "nan"
-										     "t_"
-										     "id)"
-										     " WH"
-										     "ERE"
-										     " $"
-										     "1 "
-										     "= "
-										     "0 "
-										     "OR "
-										     "k."
-										     "ten"
-										     "ant"
-										     "_id"
-										     " = "
-										     "$1",
-				    &p, "reading the tokens");
-	pg_params_fini(&p);
-	return status;
-}
+#define CREATED CATALOGUE_TIME("k.created_at")
+#define EXPIRES CATALOGUE_TIME("k.expires_at")
+#define REVOKED CATALOGUE_TIME("k.revoked_at")
+
+static const char list_sql[] =
+	"SELECT json_build_object('tokens', coalesce(json_agg(json_build_object("
+	"'id', k.token_id, 'tenant', t.slug, "
+	"'scopes', array_to_string(k.scopes, ','), "
+	"'state', CASE WHEN k.revoked_at IS NOT NULL THEN 'revoked' "
+	"WHEN k.expires_at <= now() THEN 'expired' ELSE 'active' END, "
+	"'createdAt', " CREATED ", 'expiresAt', " EXPIRES ", 'revokedAt', " REVOKED
+	") ORDER BY t.slug, k.token_id), '[]'))::text "
+	"FROM tb.api_tokens k JOIN tb.tenants t USING (tenant_id) "
+	"WHERE $1 = 0 OR k.tenant_id = $1";
 
 int token_list_command(const struct args *a)
 {
-	static struct catalogue c;
-	int status = catalogue_open(&c, a);
-	if (!status && args_has(a, O(tenant)))
-		status = catalogue_tenant(&c);
-	if (!status)
-		status = list(&c);
-	catalogue_close(&c);
-	return status;
+	return catalogue_list_by_tenant(a, list_sql, "reading the tokens");
 }
 
 /* ---- revoke */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Fault points: named instants at which a test can end or stop the process that passes
- * them. Compiled in by TB_FAULTS (sanitizer builds) alone; a release holds none.
+ * them. Compiled in by TB_FAULTS (the builds for tests) alone; a release holds
+ * none.
  *
  * A test shares a file with the processes: one struct fault_slot a row of fault.tbl. It
  * writes `action`; whoever passes the point next takes the order (one process, once),

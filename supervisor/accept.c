@@ -98,9 +98,9 @@ void accept_enqueue(struct sup *s, struct child *edge, const struct wire_enqueue
 		return;
 	m.run_at_us = on_database_time(s, m.run_at_us);
 	m.deadline_us = on_database_time(s, m.deadline_us);
-	s->last_order_us = now_us > s->last_order_us ? now_us : s->last_order_us + 1;
-	struct lq_item item = item_of(&m, s->last_order_us);
-	struct request q = {.edge = edge, .m = &m, .order_us = s->last_order_us};
+	struct request q = {
+		.edge = edge, .m = &m, .order_us = sup_next_order_us(s, now_us)};
+	struct lq_item item = item_of(&m, q.order_us);
 	sup_step(s,
 		 &(struct lq_event){
 			 .kind = LQ_ENQUEUE, .item = &item, .now_us = now_us, .arg = &q});

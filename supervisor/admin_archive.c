@@ -90,20 +90,12 @@ static void on_why(struct ask *a, const struct pg_result *r)
 	ask_end(a);
 }
 
-static void read_run(struct ask *a, void (*fn)(struct ask *a, const struct pg_result *r))
-{
-	struct pg_params *p = admin_db_query(a, SQL_ADMIN_RUN);
-	pg_i64(p, a->names.tenant);
-	pg_uuid(p, a->args[ARG_RUN].uuid);
-	admin_db_send(a, fn);
-}
-
 void archive_show(struct ask *a)
 {
-	read_run(a, on_show);
+	admin_db_read_run(a, SQL_ADMIN_RUN, on_show);
 }
 
 void archive_why(struct ask *a)
 {
-	read_run(a, on_why);
+	admin_db_read_run(a, SQL_ADMIN_RUN, on_why);
 }

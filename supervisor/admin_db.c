@@ -122,6 +122,15 @@ void admin_db_send(struct ask *a, void (*fn)(struct ask *a, const struct pg_resu
 	pg_submit(r, PG_ANY, QUEUE_MS, on_rows, q);
 }
 
+void admin_db_read_run(struct ask *a, int stmt,
+		       void (*fn)(struct ask *a, const struct pg_result *r))
+{
+	struct pg_params *p = admin_db_query(a, stmt);
+	pg_i64(p, a->names.tenant);
+	pg_uuid(p, a->args[ARG_RUN].uuid);
+	admin_db_send(a, fn);
+}
+
 /* ---- audit */
 
 static void on_audited(void *arg, const struct pg_answer *answer)

@@ -22,6 +22,10 @@ struct pg_params *admin_db_query(struct ask *a, int stmt);
 /* fn gets the result, later, if the ask is not over by then; a failure ends the ask. */
 void admin_db_send(struct ask *a, void (*fn)(struct ask *a, const struct pg_result *r));
 
+/* A query whose parameters are the run that was asked for and its tenant, sent. */
+void admin_db_read_run(struct ask *a, int stmt,
+		       void (*fn)(struct ask *a, const struct pg_result *r));
+
 struct audit {
 	int64_t tenant; /* 0: the node's own */
 	const char *actor, *action, *object;

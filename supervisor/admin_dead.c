@@ -98,10 +98,7 @@ static void on_show(struct ask *a, const struct pg_result *r)
 
 static void show_dead(struct ask *a)
 {
-	struct pg_params *p = admin_db_query(a, SQL_ADMIN_DEAD);
-	pg_i64(p, a->names.tenant);
-	pg_uuid(p, a->args[ARG_RUN].uuid);
-	admin_db_send(a, on_show);
+	admin_db_read_run(a, SQL_ADMIN_DEAD, on_show);
 }
 
 void admin_dead_show(struct ask *a)

@@ -9,13 +9,6 @@
 #include "supervisor/journal.h"
 #include "supervisor/sup.h"
 
-static const char *const scopes[] = {
-	[LQ_NODE] = "node",
-	[LQ_TENANT] = "tenant",
-	[LQ_AGENT] = "agent",
-	[LQ_LANE] = "lane",
-};
-
 /* ---- stats */
 
 struct listing {
@@ -41,7 +34,7 @@ static bool put_pause(void *ctx, const struct lq_pause *p)
 {
 	struct listing *l = ctx;
 	json_obj(l->o);
-	json_kv_cstr(l->o, "scope", scopes[p->scope]);
+	json_kv_cstr(l->o, "scope", lq_scope_word(p->scope));
 	if (p->scope != LQ_NODE)
 		json_kv_i64(l->o, "tenant", p->tenant);
 	if (p->scope >= LQ_AGENT)
@@ -125,7 +118,7 @@ void queue_set_pause(struct ask *a, const struct lq_pause *what, int on)
 static enum lq_scope scope_of(const struct ask *a)
 {
 	for (int i = LQ_NODE; i <= LQ_AGENT; i++)
-		if (slice_is(a->args[ARG_SCOPE].text, scopes[i]))
+		if (slice_is(a->args[ARG_SCOPE].text, lq_scope_word((enum lq_scope)i)))
 			return (enum lq_scope)i;
 	return LQ_NODE;
 }

@@ -22,11 +22,17 @@
 #define AGAIN_US 300000
 #define QUEUE_MS 3000 /* a person waits for it */
 
-enum ask_kind { ASK_CANCEL, ASK_PAUSE, ASK_REDRIVE, ASK_EXPIRE, ASK_BURY };
+enum errand_kind {
+	ERRAND_CANCEL,
+	ERRAND_PAUSE,
+	ERRAND_REDRIVE,
+	ERRAND_EXPIRE,
+	ERRAND_BURY
+};
 
-struct ask {
+struct errand {
 	struct sup *sup;
-	enum ask_kind kind;
+	enum errand_kind kind;
 	int64_t tenant, order_us;
 	struct uuid run, session, fresh; /* fresh: the redriven run */
 	struct lq_pause pause;
@@ -38,16 +44,16 @@ struct ask {
 	void *arg;
 };
 
-static void submit(struct ask *a);
+static void submit(struct errand *a);
 
 static void on_again(void *arg)
 {
 	submit(arg);
 }
 
-static struct ask *ask_new(struct sup *s, enum ask_kind kind, const char *by)
+static struct errand *errand_new(struct sup *s, enum errand_kind kind, const char *by)
 {
-	struct ask *a = xcalloc(1, sizeof *a);
+	struct errand *a = xcalloc(1, sizeof *a);
 	a->sup = s;
 	a->kind = kind;
 	snprintf(a->by, sizeof a->by, "%s", by);
@@ -55,20 +61,20 @@ static struct ask *ask_new(struct sup *s, enum ask_kind kind, const char *by)
 	return a;
 }
 
-static void ask_free(struct ask *a)
+static void errand_free(struct errand *a)
 {
 	loop_timer_free(a->again);
 	free(a);
 }
 
-static void tell(struct ask *a, const struct control_answer *answer)
+static void tell(struct errand *a, const struct control_answer *answer)
 {
 	if (a->done)
 		a->done(a->arg, answer);
-	ask_free(a);
+	errand_free(a);
 }
 
-static void refuse(struct ask *a, enum err e, const char *message)
+static void refuse(struct errand *a, enum err e, const char *message)
 {
 	struct control_answer answer = {.err = e, .message = message};
 	tell(a, &answer);
@@ -83,7 +89,7 @@ static enum run_result result_at(const struct pg_result *r, int row, int col)
 		       : (enum run_result)result_from_word(pg_get_text(r, row, col));
 }
 
-static void cancelled_now(struct ask *a, int64_t at_us)
+static void cancelled_now(struct errand *a, int64_t at_us)
 {
 	struct control_answer answer = {.result = RESULT_CANCELLED, .run = a->run};
 	struct lq_run *r = lq_find(a->sup->lq, a->run);
@@ -92,7 +98,7 @@ static void cancelled_now(struct ask *a, int64_t at_us)
 	tell(a, &answer);
 }
 
-static void take_cancel(struct ask *a, const struct pg_result *r)
+static void take_cancel(struct errand *a, const struct pg_result *r)
 {
 	struct slice outcome = pg_get_text(r, 0, 1);
 	struct control_answer answer = {.run = a->run, .result = result_at(r, 0, 2)};
@@ -116,7 +122,7 @@ static void take_cancel(struct ask *a, const struct pg_result *r)
 	tell(a, &answer);
 }
 
-static void take_pause(struct ask *a, const struct pg_result *r)
+static void take_pause(struct errand *a, const struct pg_result *r)
 {
 	struct control_answer answer = {.changed = pg_get_bool(r, 0, 0) || a->sent};
 	sup_step(a->sup, &(struct lq_event){.kind = a->on ? LQ_PAUSE : LQ_RESUME,
@@ -126,7 +132,7 @@ static void take_pause(struct ask *a, const struct pg_result *r)
 	tell(a, &answer);
 }
 
-static void redriven(struct ask *a, const struct pg_result *r)
+static void redriven(struct errand *a, const struct pg_result *r)
 {
 	struct control_answer answer = {.run = a->fresh, .changed = true};
 	struct lq_item item = {.run = a->fresh,
@@ -166,7 +172,7 @@ static const char *why_not_redriven(struct slice outcome)
 	return NULL;
 }
 
-static void take_redrive(struct ask *a, const struct pg_result *r)
+static void take_redrive(struct errand *a, const struct pg_result *r)
 {
 	struct slice outcome = pg_get_text(r, 0, 0);
 	const char *why = why_not_redriven(outcome);
@@ -178,7 +184,7 @@ static void take_redrive(struct ask *a, const struct pg_result *r)
 		refuse(a, ERR_NOT_FOUND, "there is no such run");
 }
 
-static void take_expire(struct ask *a, const struct pg_result *r)
+static void take_expire(struct errand *a, const struct pg_result *r)
 {
 	struct slice outcome = pg_get_text(r, 0, 1);
 	struct lq_run *run = lq_find(a->sup->lq, a->run);
@@ -187,10 +193,10 @@ static void take_expire(struct ask *a, const struct pg_result *r)
 	else if (run)
 		runs_gone(a->sup, run, RESULT_TIMED_OUT, SLICE("deadline"),
 			  pg_get_time(r, 0, 2));
-	ask_free(a);
+	errand_free(a);
 }
 
-static void take_bury(struct ask *a, const struct pg_result *r)
+static void take_bury(struct errand *a, const struct pg_result *r)
 {
 	struct sup *s = a->sup;
 	struct wire_sub_end end = {.result = RESULT_DEAD,
@@ -206,41 +212,12 @@ static void take_bury(struct ask *a, const struct pg_result *r)
 	end.started_us = l ? l->started_us : 0;
 	if (run && lq_run_state(run) != LQ_S_CLAIMING) /* else its claim finds no row */
 		runs_ended(s, run, &end);
-	ask_free(a);
-}
-
-static void on_answer(void *arg, const struct pg_answer *p)
-{
-	struct ask *a = arg;
-	static void (*const take[])(struct ask *, const struct pg_result *) = {
-		[ASK_CANCEL] = take_cancel,   [ASK_PAUSE] = take_pause,
-		[ASK_REDRIVE] = take_redrive, [ASK_EXPIRE] = take_expire,
-		[ASK_BURY] = take_bury,
-	};
-	bool must = a->kind >= ASK_EXPIRE;
-	if (p->err == ERR_CANCELLED) {
-		ask_free(a);
-		return;
-	}
-	if (!p->err) {
-		if (a->kind == ASK_CANCEL)
-			FAULT(CANCEL_LANDED);
-		take[a->kind](a, p->results[0]);
-		return;
-	}
-	if (p->fate == PG_ROLLED_BACK)
-		log_error("control-refused", "kind=%d sqlstate=%s message=\"%s\"",
-			  (int)a->kind, p->sqlstate, p->message);
-	a->sent |= p->fate == PG_UNKNOWN;
-	if (must || p->fate == PG_UNKNOWN || (a->sent && p->fate == PG_NOT_SENT))
-		loop_timer_start(a->again, AGAIN_US);
-	else
-		refuse(a, ERR_UNAVAILABLE, "the database is away; nothing happened");
+	errand_free(a);
 }
 
 /* ---- questions, by kind */
 
-static void put_one(struct pg_params *p, const struct ask *a)
+static void put_one(struct pg_params *p, const struct errand *a)
 {
 	pg_array(p, PG_INT8);
 	pg_i64(p, a->tenant);
@@ -257,7 +234,7 @@ static void put_text(struct pg_params *p, const char *text)
 	pg_array_end(p);
 }
 
-static void put_bury(struct pg_params *p, const struct ask *a)
+static void put_bury(struct pg_params *p, const struct errand *a)
 {
 	put_one(p, a);
 	pg_array(p, PG_UUID);
@@ -268,22 +245,16 @@ static void put_bury(struct pg_params *p, const struct ask *a)
 			 "last lines in the log"));
 }
 
-static const char *scope_word(enum lq_scope scope)
+static void put_pause(struct pg_params *p, const struct errand *a)
 {
-	static const char *const words[] = {"node", "tenant", "agent", "lane"};
-	return words[scope];
-}
-
-static void put_pause(struct pg_params *p, const struct ask *a)
-{
-	pg_text(p, slice_str(scope_word(a->pause.scope)));
+	pg_text(p, slice_str(lq_scope_word(a->pause.scope)));
 	pg_i64(p, a->pause.tenant);
 	pg_uuid(p, a->pause.id);
 	pg_bool(p, a->on);
 	pg_text(p, slice_str(a->by));
 }
 
-static void put_redrive(struct pg_params *p, const struct ask *a)
+static void put_redrive(struct pg_params *p, const struct errand *a)
 {
 	pg_i64(p, a->tenant);
 	pg_uuid(p, a->run);
@@ -292,39 +263,61 @@ static void put_redrive(struct pg_params *p, const struct ask *a)
 	pg_text(p, slice_str(a->by));
 }
 
-static void submit(struct ask *a)
+static void put_cancel(struct pg_params *p, const struct errand *a)
 {
-	static const int stmts[] = {[ASK_CANCEL] = SQL_CANCEL,
-				    [ASK_PAUSE] = SQL_PAUSE,
-				    [ASK_REDRIVE] = SQL_REDRIVE,
-				    [ASK_EXPIRE] = SQL_EXPIRE,
-				    [ASK_BURY] = SQL_BURY};
-	struct pg_request *r = pg_begin(journal_pool(a->sup->journal));
-	struct pg_params *p = pg_add(r, stmts[a->kind]);
-	switch (a->kind) {
-	case ASK_CANCEL:
-		put_one(p, a);
-		put_text(p, "cancelled");
-		put_text(p, a->by);
-		break;
-	case ASK_PAUSE:
-		put_pause(p, a);
-		break;
-	case ASK_REDRIVE:
-		put_redrive(p, a);
-		break;
-	case ASK_EXPIRE:
-		put_one(p, a);
-		break;
-	case ASK_BURY:
-		put_bury(p, a);
-		break;
+	put_one(p, a);
+	put_text(p, "cancelled");
+	put_text(p, a->by);
+}
+
+/* ---- the kinds */
+
+static const struct {
+	int stmt;
+	void (*put)(struct pg_params *p, const struct errand *a);
+	void (*take)(struct errand *a, const struct pg_result *r);
+	bool must; /* nobody waits for it, and it has to happen */
+} kinds[] = {
+	[ERRAND_CANCEL] = {SQL_CANCEL, put_cancel, take_cancel, false},
+	[ERRAND_PAUSE] = {SQL_PAUSE, put_pause, take_pause, false},
+	[ERRAND_REDRIVE] = {SQL_REDRIVE, put_redrive, take_redrive, false},
+	[ERRAND_EXPIRE] = {SQL_EXPIRE, put_one, take_expire, true},
+	[ERRAND_BURY] = {SQL_BURY, put_bury, take_bury, true},
+};
+
+static void on_answer(void *arg, const struct pg_answer *p)
+{
+	struct errand *a = arg;
+	if (p->err == ERR_CANCELLED) {
+		errand_free(a);
+		return;
 	}
-	pg_submit(r, PG_ANY, a->kind >= ASK_EXPIRE ? 0 : QUEUE_MS, on_answer, a);
+	if (!p->err) {
+		if (a->kind == ERRAND_CANCEL)
+			FAULT(CANCEL_LANDED);
+		kinds[a->kind].take(a, p->results[0]);
+		return;
+	}
+	if (p->fate == PG_ROLLED_BACK)
+		log_error("control-refused", "kind=%d sqlstate=%s message=\"%s\"",
+			  (int)a->kind, p->sqlstate, p->message);
+	a->sent |= p->fate == PG_UNKNOWN;
+	if (kinds[a->kind].must || p->fate == PG_UNKNOWN ||
+	    (a->sent && p->fate == PG_NOT_SENT))
+		loop_timer_start(a->again, AGAIN_US);
+	else
+		refuse(a, ERR_UNAVAILABLE, "the database is away; nothing happened");
+}
+
+static void submit(struct errand *a)
+{
+	struct pg_request *r = pg_begin(journal_pool(a->sup->journal));
+	kinds[a->kind].put(pg_add(r, kinds[a->kind].stmt), a);
+	pg_submit(r, PG_ANY, kinds[a->kind].must ? 0 : QUEUE_MS, on_answer, a);
 }
 
 /* A person's question is not kept waiting for a database that is away. */
-static void submit_if_up(struct ask *a)
+static void submit_if_up(struct errand *a)
 {
 	if (journal_is_up(a->sup->journal))
 		submit(a);
@@ -337,7 +330,7 @@ static void submit_if_up(struct ask *a)
 void control_cancel(struct sup *s, int64_t tenant, struct uuid run, const char *by,
 		    control_done *done, void *arg)
 {
-	struct ask *a = ask_new(s, ASK_CANCEL, by);
+	struct errand *a = errand_new(s, ERRAND_CANCEL, by);
 	a->tenant = tenant;
 	a->run = run;
 	a->done = done;
@@ -348,7 +341,7 @@ void control_cancel(struct sup *s, int64_t tenant, struct uuid run, const char *
 void control_pause(struct sup *s, const struct lq_pause *what, int on, const char *by,
 		   control_done *done, void *arg)
 {
-	struct ask *a = ask_new(s, ASK_PAUSE, by);
+	struct errand *a = errand_new(s, ERRAND_PAUSE, by);
 	a->pause = *what;
 	a->on = on;
 	a->done = done;
@@ -359,13 +352,11 @@ void control_pause(struct sup *s, const struct lq_pause *what, int on, const cha
 void control_redrive(struct sup *s, int64_t tenant, struct uuid run, const char *by,
 		     control_done *done, void *arg)
 {
-	struct ask *a = ask_new(s, ASK_REDRIVE, by);
-	int64_t now_us = sup_db_now_us(s);
-	s->last_order_us = now_us > s->last_order_us ? now_us : s->last_order_us + 1;
+	struct errand *a = errand_new(s, ERRAND_REDRIVE, by);
 	a->tenant = tenant;
 	a->run = run;
 	a->fresh = uuid7_new();
-	a->order_us = s->last_order_us;
+	a->order_us = sup_next_order_us(s, sup_db_now_us(s));
 	a->done = done;
 	a->arg = arg;
 	submit_if_up(a);
@@ -373,7 +364,7 @@ void control_redrive(struct sup *s, int64_t tenant, struct uuid run, const char 
 
 void control_expire(struct sup *s, struct lq_run *r)
 {
-	struct ask *a = ask_new(s, ASK_EXPIRE, "deadline");
+	struct errand *a = errand_new(s, ERRAND_EXPIRE, "deadline");
 	a->tenant = lq_run_tenant(r);
 	a->run = lq_run_id(r);
 	submit(a);
@@ -381,7 +372,7 @@ void control_expire(struct sup *s, struct lq_run *r)
 
 void control_bury(struct sup *s, int64_t tenant, struct uuid run, struct uuid session)
 {
-	struct ask *a = ask_new(s, ASK_BURY, "poison");
+	struct errand *a = errand_new(s, ERRAND_BURY, "poison");
 	a->tenant = tenant;
 	a->run = run;
 	a->session = session;
@@ -398,7 +389,7 @@ struct pauses {
 static enum lq_scope scope_of(struct slice word)
 {
 	for (int i = LQ_NODE; i < LQ_LANE; i++)
-		if (slice_is(word, scope_word((enum lq_scope)i)))
+		if (slice_is(word, lq_scope_word((enum lq_scope)i)))
 			return (enum lq_scope)i;
 	return LQ_LANE;
 }

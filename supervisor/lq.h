@@ -185,9 +185,8 @@ uint32_t lq_run_position(const struct lq_run *r);
 uint32_t lq_run_take(const struct lq_run *r);
 /* The due time of a DELAYED or RETRY run; else 0. */
 int64_t lq_run_due_us(const struct lq_run *r);
-/* What the caller keeps with a run. */
-void lq_run_set_user(struct lq_run *r, void *user);
-void *lq_run_user(const struct lq_run *r);
+/* "node", "tenant", "agent" or "lane". */
+const char *lq_scope_word(enum lq_scope s);
 
 /* Why a run does not run now: the first reason in this order. */
 enum lq_why {

@@ -61,16 +61,6 @@ enum lq_state lq_run_state(const struct lq_run *r)
 	return (enum lq_state)r->state;
 }
 
-const char *lq_state_word(enum lq_state s)
-{
-	static const char *const words[LQ_STATES] = {
-		[LQ_S_ENQUEUEING] = "enqueueing", [LQ_S_DELAYED] = "scheduled",
-		[LQ_S_WAITING] = "queued",        [LQ_S_FOLDED] = "folded",
-		[LQ_S_CLAIMING] = "claiming",     [LQ_S_RUNNING] = "running",
-		[LQ_S_RETRY] = "retry_wait"};
-	return (unsigned)s < LQ_STATES ? words[s] : "?";
-}
-
 static struct lq_run *run_of(struct list *n)
 {
 	return list_entry(n, struct lq_run, node);
@@ -121,16 +111,6 @@ uint32_t lq_run_take(const struct lq_run *r)
 int64_t lq_run_due_us(const struct lq_run *r)
 {
 	return r->state == LQ_S_DELAYED || r->state == LQ_S_RETRY ? r->due_us : 0;
-}
-
-void lq_run_set_user(struct lq_run *r, void *user)
-{
-	r->user = user;
-}
-
-void *lq_run_user(const struct lq_run *r)
-{
-	return r->user;
 }
 
 /* ---- why it waits */

@@ -79,7 +79,6 @@ struct lq_run {
 	struct lq_run *bucket_next;
 	struct lane *lane;
 	struct list node; /* in lane.waiting, lane.rest or worker.active */
-	void *user;
 	int64_t order_us, lane_pos;
 	int64_t due_us;         /* of a DELAYED or RETRY one, or what T0 asked for */
 	struct heap_node timer; /* in lq.timers */

@@ -16,7 +16,7 @@ struct pace {
 	struct pace_batch {
 		int64_t at_us, took_us;
 	} batches[PACE_BATCHES];
-	unsigned batch_at;
+	unsigned batch_at, slow; /* slow: those of the batches that were */
 };
 
 /* Once a second: the counters as they stand. */

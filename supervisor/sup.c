@@ -43,6 +43,12 @@ int64_t sup_db_now_us(const struct sup *s)
 	return clock_boot_us() + s->db_offset_us;
 }
 
+int64_t sup_next_order_us(struct sup *s, int64_t now_us)
+{
+	s->last_order_us = now_us > s->last_order_us ? now_us : s->last_order_us + 1;
+	return s->last_order_us;
+}
+
 /* The tick's time moved to the earliest of what is due. */
 static void aim_tick(struct sup *s)
 {

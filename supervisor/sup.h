@@ -55,6 +55,8 @@ void sup_step(struct sup *s, const struct lq_event *e);
 /* Now, as the database's clock says: what delays and deadlines are measured by, so that a
  * stepped clock of this machine lets nothing pass. */
 int64_t sup_db_now_us(const struct sup *s);
+/* The place in time of what is accepted at now_us: that, and above every one before. */
+int64_t sup_next_order_us(struct sup *s, int64_t now_us);
 /* Whether an ENQUEUE would be accepted; why (may be NULL) gets a word for people. */
 bool sup_is_accepting(const struct sup *s, const char **why);
 /* Edges learn it when it changed; `child` NULL: all that are READY, else that one anyway.

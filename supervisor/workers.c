@@ -138,7 +138,6 @@ static void on_leave_limit(void *arg)
 			 lq_worker_running(c->sup->lq, c->ordinal));
 		take_runs(c);
 		child_close(c);
-		kill(c->pid, SIGTERM);
 		loop_timer_start(c->leave_limit, 2000000);
 		return;
 	}

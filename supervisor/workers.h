@@ -2,8 +2,8 @@
  * How many workers there are, which slots are theirs, and how one leaves.
  *
  * A leaving worker owns no slots: its runs yield at their next step boundary and go on
- * elsewhere; at none left, or after 60 s, its link is closed, then it is ended by
- * SIGTERM, then SIGKILL. None of that is charged to a run. */
+ * elsewhere; at none left, or after 60 s, its link is closed, which ends it; at
+ * the latest SIGKILL does. None of that is charged to a run. */
 #ifndef TB_WORKERS_H
 #define TB_WORKERS_H
 

@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Clients that send without pause whatever happens, and remember what was accepted."""
 import http.client
+import os
 import random
+import sys
 import threading
 import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "scenario"))
+from node import wait_for  # noqa: E402
 
 AGAIN = (429, 500, 502, 503)
 
 
 class Client(threading.Thread):
-    """One lane. `send` runs until `stop`; what was accepted is in `accepted`: (run, message)."""
+    """One lane. `send` runs until `stop`; what was accepted is in `accepted`: (run, number)."""
 
     mode = "followup"
 
@@ -58,8 +63,23 @@ class Client(threading.Thread):
         status, answer = self.ask("POST", "/v1/agents/main/runs", body, {"Idempotency-Key": key})
         if status != 202:
             raise AssertionError(f"{status} {answer}")
-        self.accepted.append((answer["runId"], message))
+        self.accepted.append((answer["runId"], number))
         return answer["runId"]
+
+
+def wait_serving(node, kills, tend=lambda: None):
+    """Until the node and all its children are ready again; tend() before each look."""
+    def ready():
+        tend()
+        try:
+            status = node.admin("status")
+            return status["state"] == "serving" and all(c["state"] == "ready" for c in status["children"])
+        except (OSError, ValueError):
+            return False
+    try:
+        wait_for(ready, 60)
+    except AssertionError:
+        raise AssertionError(f"not serving again after {kills}: {node.tail(60)}") from None
 
 
 class Steerer(Client):

@@ -3,7 +3,6 @@
 
 CHAOS_SECONDS (15) is how long it kills, TB_SEED repeats the choice of victims."""
 import collections
-import http.client
 import os
 import random
 import signal
@@ -12,7 +11,8 @@ import threading
 import time
 import unittest
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "scenario"))
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import load  # noqa: E402 - it makes the scenarios' modules known
 from invariants import violations  # noqa: E402
 from node import Node, wait_for  # noqa: E402
 
@@ -20,40 +20,10 @@ LANES = 12
 VICTIMS = ("worker", "worker", "worker", "edge", "launcher", "supervisor", "backend", "postmaster", "stopped-worker")
 
 
-class Client(threading.Thread):
-    """One lane: sends its messages one after the other, each until it is accepted, and remembers what was."""
-
-    def __init__(self, node, lane, stop):
-        super().__init__(daemon=True)
-        self.node, self.lane, self.stop = node, lane, stop
-        self.accepted = []  # (run, number)
-        self.error = None
-
-    def run(self):
-        try:
-            number = 0
-            while not self.stop.is_set():
-                number += 1
-                self.accepted.append((self.send(number), number))
-        except Exception as e:  # noqa: BLE001 - the test reports it
-            self.error = e
-
-    def send(self, number):
-        message = (f'[pause 3][tool memory_store {{"path":"lane{self.lane}.md","text":"n{number}"}}] {number}' if number % 3 == 0
-                   else f"[chunks 5][pause 4] {number}")
-        key = f"{self.lane}-{number}"  # so that a lost answer may be asked for again
-        while True:
-            try:
-                status, head, answer = self.node.post("/v1/agents/main/runs", {"message": message, "sessionKey": f"chaos{self.lane}", "queueMode": "followup"},
-                                                      headers={"Idempotency-Key": key}, timeout=20)
-            except (OSError, http.client.HTTPException):
-                time.sleep(0.05)
-                continue
-            if status == 202:
-                return answer["runId"]
-            if status not in (429, 500, 502, 503):
-                raise AssertionError(f"{status} {answer}")
-            time.sleep(0.05)
+class Client(load.Client):
+    def message(self, number):
+        return (f'[pause 3][tool memory_store {{"path":"lane{self.lane}.md","text":"n{number}"}}] {number}' if number % 3 == 0
+                else f"[chunks 5][pause 4] {number}")
 
 
 class Chaos(unittest.TestCase):
@@ -67,16 +37,7 @@ class Chaos(unittest.TestCase):
         self.kills = collections.Counter()
 
     def serving(self):
-        def ready():
-            try:
-                status = self.node.admin("status")
-                return status["state"] == "serving" and all(c["state"] == "ready" for c in status["children"])
-            except (OSError, ValueError):
-                return False
-        try:
-            wait_for(ready, 60)
-        except AssertionError:
-            raise AssertionError(f"not serving again after {dict(self.kills)}: {self.node.tail(60)}") from None
+        load.wait_serving(self.node, dict(self.kills))
 
     def strike(self, victim):
         n = self.node
@@ -123,7 +84,7 @@ class Chaos(unittest.TestCase):
     def check_lane(self, c):
         n = self.node
         rows = n.rows("SELECT r.run_id, r.result, r.error, r.crashes FROM tb.agent_runs r JOIN tb.agent_sessions s USING (tenant_id, session_id)"
-                      f" WHERE s.session_key = 'chaos{c.lane}' ORDER BY r.lane_seq")
+                      f" WHERE s.session_key = 'chaos-{c.lane}' ORDER BY r.lane_seq")
         self.assertEqual([r["run_id"] for r in rows], [run for run, _ in c.accepted])
         dead = {r["run_id"] for r in rows if r["result"] == "dead"}  # three crashes of its worker: a verdict, not a loss
         for r in rows:

@@ -14,7 +14,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from faults import DIE, STOP, Faults  # noqa: E402
-from load import clients  # noqa: E402
+from load import clients, wait_serving  # noqa: E402
 from invariants import violations  # noqa: E402
 from node import Node, own, wait_for  # noqa: E402
 
@@ -50,17 +50,7 @@ class Faulty(unittest.TestCase):
             self.node.start_daemon()
 
     def serving(self):
-        def ready():
-            self.tend()
-            try:
-                status = self.node.admin("status")
-                return status["state"] == "serving" and all(c["state"] == "ready" for c in status["children"])
-            except (OSError, ValueError):
-                return False
-        try:
-            wait_for(ready, 60)
-        except AssertionError:
-            raise AssertionError(f"not serving again after {self.report()}: {self.node.tail(60)}") from None
+        wait_serving(self.node, self.report(), self.tend)
 
     # ---- blows
 

@@ -15,12 +15,18 @@
 
 static uint64_t rand_state;
 
-UNUSED static uint64_t rand_next(void)
+/* The next number of a state of the caller's own. */
+UNUSED static uint64_t rand_of(uint64_t *state)
 {
-	uint64_t z = rand_state += 0x9e3779b97f4a7c15u;
+	uint64_t z = *state += 0x9e3779b97f4a7c15u;
 	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
 	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
 	return z ^ z >> 31;
+}
+
+UNUSED static uint64_t rand_next(void)
+{
+	return rand_of(&rand_state);
 }
 
 /* 0 .. n-1 */

@@ -188,14 +188,6 @@ struct lq_stats lq_stats(const struct lq *q)
 				 .bytes = 4711};
 }
 
-const char *lq_state_word(enum lq_state s)
-{
-	static const char *const words[] = {"queued",    "scheduled", "queued",
-					    "folded",    "claiming",  "running",
-					    "retry_wait"};
-	return words[s];
-}
-
 struct lq_why_info lq_why(const struct lq *q, const struct lq_run *r)
 {
 	(void)q;

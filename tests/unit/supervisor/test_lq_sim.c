@@ -117,10 +117,7 @@ static struct sim {
 
 static uint32_t dice(uint32_t n)
 {
-	uint64_t z = s.dice += 0x9e3779b97f4a7c15u;
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-	return (uint32_t)((z ^ z >> 31) % n);
+	return (uint32_t)(rand_of(&s.dice) % n);
 }
 
 static bool chance(uint32_t percent)
