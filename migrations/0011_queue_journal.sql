@@ -348,6 +348,8 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, tb, pg_temp AS $$
   INSERT INTO tb.audit_log (tenant_id, audit_id, actor, action, object, detail)
   VALUES (p_tenant, gen_random_uuid(), p_actor, p_action, p_object, coalesce(p_detail, '{}')) $$;
 
+DROP FUNCTION tb.open_session;
+
 -- The edge's getOrCreate for many at once, of several tenants. In key order, so that two batches never wait for each other.
 CREATE FUNCTION tb.open_sessions(p_tenant bigint[], p_agent uuid[], p_key text[], p_session uuid[], p_slot smallint[], p_user text[])
 RETURNS TABLE (n integer, session_id uuid, queue_mode text)
