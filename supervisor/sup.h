@@ -65,8 +65,10 @@ void sup_tell_edges(struct sup *s, struct child *child);
 /* Shutdown: no new work, running runs may end, then children stop and the loop ends.
  * Again: at once. */
 void sup_drain(struct sup *s);
-/* A run ended, a child died: drain may go on. */
-void sup_drain_check(struct sup *s);
+/* The one look, at the end of a turn's steps, at what its events made possible: a leaving
+ * worker may go, a drain go on. A turn hook, so that no event can be forgotten, and
+ * nothing of it happens inside a step of the queue. */
+void sup_look(void *sup);
 /* The lease was won and the queue is loaded: children start. */
 void sup_serve(struct sup *s);
 /* Reads the conninfo of a role from <state>/secrets; dies with what to do. malloc'ed. */
