@@ -68,6 +68,19 @@ void sup_step(struct sup *s, const struct lq_event *e)
 	aim_tick(s);
 }
 
+void sup_release(struct sup *s)
+{
+	if (s->lease_held && !s->loading && s->state <= SUP_SERVING)
+		sup_step(s, &(struct lq_event){.kind = LQ_RELEASE});
+}
+
+void sup_set_clock(struct sup *s, int64_t db_offset_us)
+{
+	s->db_offset_us = db_offset_us;
+	loop_timer_stop(s->tick);
+	aim_tick(s);
+}
+
 bool sup_is_accepting(const struct sup *s, const char **why)
 {
 	const char *reason = NULL;

@@ -35,6 +35,7 @@ struct sup {
 	struct journal *journal;
 	struct pg_pool *lease; /* one connection: the advisory lock and the heartbeat */
 	bool lease_held;
+	bool loading;      /* see load.h: nothing starts */
 	struct map *lives; /* run id -> struct live, see live.h */
 	struct list children;
 	struct admin *admin;
@@ -52,6 +53,11 @@ struct sup {
 
 /* Hands an event to the lane queue; its actions are performed before this returns. */
 void sup_step(struct sup *s, const struct lq_event *e);
+/* What the lease allows starts, unless the queue is being loaded or the node drains. */
+void sup_release(struct sup *s);
+/* The database's clock less CLOCK_BOOTTIME, as it was just learnt; what is due is aimed
+ * at anew. */
+void sup_set_clock(struct sup *s, int64_t db_offset_us);
 /* Now, as the database's clock says: what delays and deadlines are measured by, so that a
  * stepped clock of this machine lets nothing pass. */
 int64_t sup_db_now_us(const struct sup *s);
