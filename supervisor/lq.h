@@ -96,7 +96,8 @@ enum lq_event_kind {
 	LQ_CANCEL, /* run: its cancel is durable; a RUNNING one -> DO_CANCEL, a RETRY is
 		      due at once */
 	LQ_WORKER_UP,   /* worker */
-	LQ_WORKER_DOWN, /* worker: its runs are claimed again, as crashed */
+	LQ_WORKER_DOWN, /* worker, uncharged: its runs are claimed again, as crashed
+			   unless uncharged: their worker's end was not their doing */
 	LQ_SLOTS,       /* slots: the owner of each slot */
 	LQ_TICK,        /* now_us: delays, retries and deadlines may have come */
 	LQ_PAUSE,       /* scope, tenant, id */
@@ -110,7 +111,7 @@ struct lq_event {
 	const struct lq_item *item;
 	struct lq_run *run;
 	int64_t lane_pos, now_us, at_us;
-	bool started, gone;
+	bool started, gone, uncharged;
 	int worker;
 	const int16_t *slots; /* LIMIT_SLOTS entries, LQ_NO_WORKER allowed */
 	enum lq_scope scope;

@@ -148,6 +148,7 @@ static void set_up(struct sup *s)
 	s->told_accepting = true;
 	sup_step(s, &(struct lq_event){.kind = LQ_HOLD});    /* until the lease is won */
 	s->db_offset_us = clock_real_us() - clock_boot_us(); /* until the database said */
+	loop_hook(s->loop, LOOP_STEPS, sup_look, s);
 	loop_signal(s->loop, SIGTERM, on_stop, s);
 	loop_signal(s->loop, SIGINT, on_stop, s);
 	loop_signal(s->loop, SIGCHLD, on_child, s);

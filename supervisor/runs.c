@@ -148,7 +148,6 @@ static void claim_was_empty(struct sup *s, struct item *it)
 	live_end(s, live_find(s, it->run_id), &end);
 	sup_step(s,
 		 &(struct lq_event){.kind = LQ_UNCLAIMED, .run = it->run, .gone = true});
-	workers_check(s);
 }
 
 void runs_claimed(struct sup *s, struct item *it, const struct pg_result *r, int row)
@@ -174,8 +173,6 @@ void runs_ended(struct sup *s, struct lq_run *r, const struct wire_sub_end *end)
 	live_end(s, live_find(s, lq_run_id(r)), end);
 	s->runs_ended++;
 	sup_step(s, &(struct lq_event){.kind = LQ_ENDED, .run = r});
-	workers_check(s);
-	sup_drain_check(s);
 }
 
 void runs_gone(struct sup *s, struct lq_run *r, enum run_result result, struct slice code,

@@ -207,6 +207,26 @@ static void test_crash_is_charged_once(void **state)
 	lq_free(q);
 }
 
+/* Its launcher died, or we ended it: the run goes on, and is not nearer to its burial. */
+static void test_an_uncharged_end_is_no_crash(void **state)
+{
+	(void)state;
+	begin(10, 10);
+	struct lq_run *r = accept_run(item(1, 1));
+	for (int i = 0; i < 5; i++) {
+		step((struct lq_event){
+			.kind = LQ_WORKER_DOWN, .worker = 0, .uncharged = true});
+		assert_quiet();
+		assert_int_equal(lq_run_crashes(r), 0);
+		worker(LQ_WORKER_UP, 0);
+		assert_did(LQ_DO_CLAIM, r);
+		assert_int_equal(done[0].worker, 0);
+		assert_false(done[0].crashed);
+		claimed(r);
+	}
+	lq_free(q);
+}
+
 static struct lq_run *suspect(uint32_t lane)
 {
 	struct lq_item it = item(1, lane);
@@ -936,6 +956,7 @@ int main(void)
 		cmocka_unit_test(test_delayed_waits_for_its_tick),
 		cmocka_unit_test(test_refusals_name_the_narrowest_limit),
 		cmocka_unit_test(test_crash_is_charged_once),
+		cmocka_unit_test(test_an_uncharged_end_is_no_crash),
 		cmocka_unit_test(test_suspect_runs_alone_in_quarantine),
 		cmocka_unit_test(test_quarantine_is_asked_for_again_when_it_died),
 		cmocka_unit_test(test_progress_ends_the_suspicion),
