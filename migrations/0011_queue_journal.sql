@@ -370,6 +370,7 @@ BEGIN
    ORDER BY u.n;
 END $$;
 
+REVOKE ALL ON FUNCTION bullet, take_waiting, journal, lock_runs, cancel, expire, redrive, pause, audit, open_sessions FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION cancel, expire, redrive, pause, audit TO tb_supervisor;
 GRANT EXECUTE ON FUNCTION journal TO tb_worker;
 GRANT EXECUTE ON FUNCTION open_sessions TO tb_edge;

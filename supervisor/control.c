@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/alloc.h"
 #include "common/clock.h"
@@ -196,19 +197,28 @@ static void take_expire(struct errand *a, const struct pg_result *r)
 	errand_free(a);
 }
 
+/* Of a buried run, by its code: `by` of the errand. */
+static const char *bury_sentence(const char *code)
+{
+	return strcmp(code, "no_input")
+		       ? "the run took its worker down three times; see the worker's "
+			 "last lines in the log"
+		       : "the run's message is missing in the database; send it again";
+}
+
 static void take_bury(struct errand *a, const struct pg_result *r)
 {
 	struct sup *s = a->sup;
 	struct wire_sub_end end = {.result = RESULT_DEAD,
-				   .error = SLICE("poison"),
+				   .error = slice_str(a->by),
 				   .ended_us = pg_rows(r) ? pg_get_time(r, 0, 2)
 							  : clock_real_us()};
 	struct lq_run *run = lq_find(s->lq, a->run);
 	struct live *l = live_find(s, a->run);
 	char id[UUID_TEXT_LEN + 1];
 	uuid_format(a->run, id);
-	log_error("run-buried", "run=%s message=\"it took its worker down three times\"",
-		  id);
+	log_error("run-buried", "run=%s code=%s message=\"%s\"", id, a->by,
+		  bury_sentence(a->by));
 	end.started_us = l ? l->started_us : 0;
 	if (run && lq_run_state(run) != LQ_S_CLAIMING) /* else its claim finds no row */
 		runs_ended(s, run, &end);
@@ -240,9 +250,8 @@ static void put_bury(struct pg_params *p, const struct errand *a)
 	pg_array(p, PG_UUID);
 	pg_uuid(p, a->session);
 	pg_array_end(p);
-	pg_text(p, SLICE("poison"));
-	pg_text(p, SLICE("the run took its worker down three times; see the worker's "
-			 "last lines in the log"));
+	pg_text(p, slice_str(a->by));
+	pg_text(p, slice_str(bury_sentence(a->by)));
 }
 
 static void put_pause(struct pg_params *p, const struct errand *a)
@@ -370,9 +379,10 @@ void control_expire(struct sup *s, struct lq_run *r)
 	submit(a);
 }
 
-void control_bury(struct sup *s, int64_t tenant, struct uuid run, struct uuid session)
+void control_bury(struct sup *s, int64_t tenant, struct uuid run, struct uuid session,
+		  const char *code)
 {
-	struct errand *a = errand_new(s, ERRAND_BURY, "poison");
+	struct errand *a = errand_new(s, ERRAND_BURY, code);
 	a->tenant = tenant;
 	a->run = run;
 	a->session = session;

@@ -38,8 +38,10 @@ void control_redrive(struct sup *s, int64_t tenant, struct uuid run, const char 
 		     control_done *done, void *arg);
 /* Ends a never-started run whose deadline passed; -> LQ_GONE or LQ_KEPT. */
 void control_expire(struct sup *s, struct lq_run *r);
-/* Ends a run as dead that took its worker down too often. */
-void control_bury(struct sup *s, int64_t tenant, struct uuid run, struct uuid session);
+/* Ends a run as dead that no worker can end: code "poison" (it took its worker down too
+ * often) or "no_input" (its message is missing). */
+void control_bury(struct sup *s, int64_t tenant, struct uuid run, struct uuid session,
+		  const char *code);
 /* What is paused, from the database: before the queue is loaded. done() then. */
 void control_load_pauses(struct sup *s, void (*done)(struct sup *s));
 

@@ -158,12 +158,21 @@ void runs_claimed(struct sup *s, struct item *it, const struct pg_result *r, int
 	}
 	struct wire_run_start start = claimed_start(it, r, row);
 	struct lq_event e = {.kind = LQ_CLAIMED, .run = it->run};
+	bool empty = slice_is(pg_get_text(r, row, 18), "no_input");
 	/* The run that takes its worker down again and again would do so for ever: it is
-	 * not started but buried. */
-	bool poison = start.crashes >= CRASHES_MOST;
-	runs_step_starting(s, &e, poison ? NULL : &start);
-	if (poison)
-		control_bury(s, it->tenant, it->run_id, it->session);
+	 * not started but buried. As one whose message is missing. */
+	bool dies = empty || start.crashes >= CRASHES_MOST;
+	runs_step_starting(s, &e, dies ? NULL : &start);
+	if (dies)
+		control_bury(s, it->tenant, it->run_id, it->session,
+			     empty ? "no_input" : "poison");
+}
+
+void runs_unclaimed(struct sup *s, struct item *it)
+{
+	sup_step(s, &(struct lq_event){.kind = LQ_UNCLAIMED, .run = it->run});
+	workers_check(s);
+	sup_drain_check(s);
 }
 
 /* ---- ends */

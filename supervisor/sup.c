@@ -95,6 +95,12 @@ bool sup_is_accepting(const struct sup *s, const char **why)
 	else if (pace_is_slow(&s->pace, clock_mono_us()))
 		reason = "the database takes over 500 ms a commit; nothing was accepted, "
 			 "try again";
+	else if (pace_is_stalled(&s->pace, clock_mono_us()))
+		reason = "the database has not answered a commit for 2 s; nothing was "
+			 "accepted, try again";
+	else if (journal_is_full(s->journal))
+		reason = "too many messages wait for the database; nothing was accepted, "
+			 "try again";
 	if (why)
 		*why = reason;
 	return !reason;
