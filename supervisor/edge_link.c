@@ -43,14 +43,7 @@ void edge_on_enqueue(struct child *self, const struct wire_enqueue *m)
 
 void edge_on_subscribe(struct child *self, const struct wire_subscribe *m)
 {
-	struct sup *s = self->sup;
-	struct lq_run *r = lq_find(s->lq, m->run);
-	struct wire_sub_state gone = {.sub = m->sub, .state = SUB_GONE};
-	if (!r || lq_run_tenant(r) != m->tenant || lq_run_state(r) == LQ_S_ENQUEUEING) {
-		child_send(self, WIRE_SUB_STATE, &gone);
-		return;
-	}
-	live_subscribe(s, live_get(s, m->run, m->tenant), self, m);
+	live_subscribe_run(self->sup, self, m);
 }
 
 void edge_on_unsubscribe(struct child *self, const struct wire_unsubscribe *m)
