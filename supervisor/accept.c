@@ -6,6 +6,7 @@
 #include "common/crypto.h"
 #include "common/pg/row.h"
 #include "supervisor/children.h"
+#include "supervisor/control.h"
 #include "supervisor/journal.h"
 #include "supervisor/journal_item.h"
 #include "supervisor/live.h"
@@ -254,6 +255,7 @@ void accept_answered(struct sup *s, struct item *it, const struct pg_result *r, 
 	} else {
 		not_accepted(s, it, r, row, outcome);
 	}
+	control_landed(it->run_id);
 }
 
 void accept_failed(struct sup *s, struct item *it, enum err e)
@@ -262,4 +264,5 @@ void accept_failed(struct sup *s, struct item *it, enum err e)
 	forget(s, it, SLICE("kept"));
 	if (edge)
 		answer(edge, &it->enqueue, e, NULL, err_is_retryable(e) ? 2 : 0);
+	control_landed(it->run_id);
 }

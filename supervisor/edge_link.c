@@ -67,12 +67,16 @@ static void on_cancel_answer(void *arg, const struct control_answer *a)
 				   .message = a->err ? slice_str(a->message) : SLICE(""),
 				   .result = (uint32_t)a->result};
 	free(arg);
-	if (asked.req && uuid_eq(asked.edge->incarnation, asked.life))
+	if (uuid_eq(asked.edge->incarnation, asked.life))
 		child_send(asked.edge, WIRE_CANCELLED, &m);
 }
 
 void edge_on_cancel(struct child *self, const struct wire_cancel *m)
 {
+	if (!m->req) {
+		control_cancel(self->sup, m->tenant, m->run, "the API", NULL, NULL);
+		return;
+	}
 	struct asked *asked = xmalloc(sizeof *asked);
 	*asked = (struct asked){self, self->incarnation, m->req};
 	control_cancel(self->sup, m->tenant, m->run, "the API", on_cancel_answer, asked);

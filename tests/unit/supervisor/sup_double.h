@@ -12,6 +12,7 @@
 #include "common/loop.h"
 #include "supervisor/accept.h"
 #include "supervisor/children.h"
+#include "supervisor/expiry.h"
 #include "supervisor/journal.h"
 #include "supervisor/journal_item.h"
 #include "supervisor/live.h"
@@ -101,7 +102,8 @@ static struct loop_timer *next_timer(int64_t until_us)
 	struct loop_timer *first = NULL;
 	list_each (n, &timers) {
 		struct loop_timer *t = list_entry(n, struct loop_timer, node);
-		if (t->at_us && t->at_us <= until_us && (!first || t->at_us < first->at_us))
+		if (t->at_us && t->at_us <= until_us &&
+		    (!first || t->at_us < first->at_us))
 			first = t;
 	}
 	return first;
@@ -267,6 +269,7 @@ UNUSED static void sup_begin(void)
 	sent_n = item_n = claims = 0;
 	sup.lives = map_new();
 	sup.lq = lq_new(&limits, runs_act, &sup);
+	sup.expiry = expiry_new(&sup);
 	edge.sup = &sup;
 	edge.incarnation = uuid7_new();
 	edge.subs_by_id = map_new();
@@ -288,6 +291,7 @@ UNUSED static void sup_end(void)
 	map_free(sup.lives);
 	map_free(edge.subs_by_id);
 	lq_free(sup.lq);
+	expiry_free(sup.expiry);
 	forget_requests();
 }
 
@@ -316,8 +320,8 @@ UNUSED static struct item *enqueue(uint8_t n, struct wire_enqueue m)
 UNUSED static void land(struct item *it, const char *outcome, int64_t lane_pos,
 			const char *victim)
 {
-	static const unsigned types[] = {PG_INT4, PG_UUID, PG_TEXT, PG_INT8,
-					 PG_INT8, PG_INT8, PG_INT8, PG_INT8,
+	static const unsigned types[] = {PG_INT4, PG_UUID,        PG_TEXT, PG_INT8,
+					 PG_INT8, PG_INT8,        PG_INT8, PG_INT8,
 					 PG_INT4, PG_TIMESTAMPTZ, PG_TEXT};
 	bool starts = it->worker >= 0 && !strcmp(outcome, "accepted");
 	PGresult *r = rows_new(ARRAY_LEN(types), types, 1);

@@ -94,8 +94,7 @@ static struct item *with_victim(unsigned drop, struct uuid *victim)
 	busy_lane();
 	struct item *first = enqueue(1, (struct wire_enqueue){.lane_cap = 1});
 	land(first, "accepted", 2, NULL);
-	struct item *it =
-		enqueue(1, (struct wire_enqueue){.lane_cap = 1, .drop = drop});
+	struct item *it = enqueue(1, (struct wire_enqueue){.lane_cap = 1, .drop = drop});
 	*victim = first->run_id;
 	assert_true(uuid_eq(it->victim, *victim));
 	return it;
