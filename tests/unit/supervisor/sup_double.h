@@ -5,7 +5,7 @@
 #ifndef TB_TEST_SUP_DOUBLE_H
 #define TB_TEST_SUP_DOUBLE_H
 
-#include "tests/unit/supervisor/pg_double.h"
+#include "tests/fakes/fake_pg.h"
 
 #include "common/clock.h"
 #include "common/crypto.h"

@@ -2,8 +2,8 @@
  * Postgres for tests of who asks it: requests are kept until the test answers them, with
  * rows made by hand or with a failure. pg_begin, pg_add and pg_submit are this file's
  * own. */
-#ifndef TB_TEST_PG_DOUBLE_H
-#define TB_TEST_PG_DOUBLE_H
+#ifndef TB_FAKE_PG_H
+#define TB_FAKE_PG_H
 
 #include <setjmp.h>
 #include <stdarg.h>
