@@ -7,10 +7,12 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 import unittest
 import uuid
 
 from node import wait_for
+from test_peers import at_once
 from test_queue_modes import WithQueue
 
 JOURNAL = "application_name = 'terabits journal'"
@@ -66,11 +68,11 @@ class LostAnswers(WithQueue):
         self.addCleanup(os.kill, pid, signal.SIGCONT)
         return pid
 
-    def streamed(self, message, session, mode):
+    def streamed(self, message, session, mode, key):
         """The events of a streaming POST, as they come, and the thread that reads them."""
         got = []
         body = {"message": message, "sessionKey": session, "queueMode": mode, "stream": True}
-        stream = self.node.sse("/v1/agents/main/runs", method="POST", body=body)
+        stream = self.node.sse("/v1/agents/main/runs", {"Idempotency-Key": key}, "POST", body)
         reader = threading.Thread(target=lambda: got.extend(stream), daemon=True)
         reader.start()
         return got, reader
@@ -79,7 +81,7 @@ class LostAnswers(WithQueue):
         runner = self.asked("[delay 3000] first", "lost")
         told = self.post("one", "lost", "steer")  # from now on its worker looks for messages
         commits = self.hold_commits()
-        got, reader = self.streamed("two", "lost", "steer")
+        got, reader = self.streamed("two", "lost", "steer", "lost-two")
         wait_for(lambda: commits.waiting(JOURNAL))
         supervisor = self.stop_supervisor()
         commits.lose(JOURNAL)
@@ -91,6 +93,11 @@ class LostAnswers(WithQueue):
         self.assertFalse(reader.is_alive())
         self.assertEqual([(id, type, e["runId"], e["metadata"]) for id, type, e in got],
                          [("1", "lifecycle", taken, {"result": "superseded", "mergedInto": runner})])
+        self.assertEqual(self.node.events(taken), got)
+        again, reader = self.streamed("two", "lost", "steer", "lost-two")
+        reader.join(30)
+        self.assertFalse(reader.is_alive())
+        self.assertEqual(again, got)
         self.assertEqual(self.node.wait(runner)["status"], "ok")
 
     def test_a_client_that_leaves_before_its_message_was_accepted(self):
@@ -112,6 +119,26 @@ class LostAnswers(WithQueue):
         other.join(30)
         row = wait_for(lambda: self.node.rows(f"SELECT result FROM tb.agent_runs WHERE user_id = '{user}'"), 30)[0]
         self.assertEqual(row["result"], "cancelled")
+
+    def test_deadlines_that_pass_while_the_database_is_away(self):
+        agent = self.agent(queueCap=100)
+        hold = self.asked("[delay 60000] hold", "many", agent=agent)
+        runs = at_once([lambda i=i: self.post(f"wait {i}", "many", agent=agent, deadlineMs=10000) for i in range(80)])
+        last = self.node.sql("SELECT extract(epoch FROM max(deadline_at)) FROM tb.agent_run_queue")
+        self.node.cluster.stop("fast")
+        try:
+            wait_for(lambda: time.time() > float(last), 40)
+        finally:
+            self.node.cluster.start()
+        self.node.wait_ready()
+        mine = "run_id IN (" + ",".join(f"'{r}'" for r in runs) + ")"
+        wait_for(lambda: self.node.sql(f"SELECT count(*) FROM tb.agent_runs WHERE {mine}") == "80", 30)
+        self.assertEqual(self.node.sql(f"SELECT DISTINCT result::text || ' ' || error_code FROM tb.agent_runs WHERE {mine}"), "timed_out deadline")
+        transactions = int(self.node.sql(f"SELECT count(DISTINCT finished_at) FROM tb.agent_runs WHERE {mine}"))
+        self.assertLess(transactions, 10)
+        for run in runs[:1] + runs[-1:]:
+            self.assertEqual(self.node.wait(run)["status"], "error")
+        self.assertIn(self.cancel(hold)[0], (200, 202))
 
 
 if __name__ == "__main__":
