@@ -20,6 +20,7 @@
 #include "supervisor/admin.h"
 #include "supervisor/children.h"
 #include "supervisor/door.h"
+#include "supervisor/expiry.h"
 #include "supervisor/journal.h"
 #include "supervisor/lease.h"
 #include "supervisor/runs.h"
@@ -186,6 +187,7 @@ int main(int argc, char **argv)
 	children_new(&s);
 	lease_start(&s);
 	s.journal = journal_new(&s, conninfo);
+	s.expiry = expiry_new(&s);
 	loop_timer_start(s.second, 1000000);
 	loop_run(s.loop);
 	admin_close(s.admin);

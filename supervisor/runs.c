@@ -8,6 +8,7 @@
 #include "supervisor/accept.h"
 #include "supervisor/children.h"
 #include "supervisor/control.h"
+#include "supervisor/expiry.h"
 #include "supervisor/journal.h"
 #include "supervisor/journal_item.h"
 #include "supervisor/live.h"
@@ -102,7 +103,7 @@ void runs_act(void *sup, const struct lq_action *a)
 		tell_runner(s, a, WIRE_RUN_YIELD);
 		break;
 	case LQ_DO_EXPIRE:
-		control_expire(s, a->run);
+		expiry_add(s->expiry, a->run);
 		break;
 	case LQ_DO_QUARANTINE:
 		workers_quarantine(s);
@@ -171,8 +172,6 @@ void runs_claimed(struct sup *s, struct item *it, const struct pg_result *r, int
 void runs_unclaimed(struct sup *s, struct item *it)
 {
 	sup_step(s, &(struct lq_event){.kind = LQ_UNCLAIMED, .run = it->run});
-	workers_check(s);
-	sup_drain_check(s);
 }
 
 /* ---- ends */

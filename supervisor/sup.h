@@ -18,6 +18,7 @@ struct journal;
 struct child;
 struct admin;
 struct workers;
+struct expiry;
 
 enum sup_state { SUP_STARTING, SUP_SERVING, SUP_DRAINING, SUP_STOPPING };
 
@@ -33,6 +34,7 @@ struct sup {
 
 	struct lq *lq;
 	struct journal *journal;
+	struct expiry *expiry;
 	struct pg_pool *lease; /* one connection: the advisory lock and the heartbeat */
 	bool lease_held;
 	bool loading;      /* see load.h: nothing starts */

@@ -745,16 +745,21 @@ static void test_lane_left_with_folded_runs_starts_them(void **state)
 	lq_free(q);
 }
 
-/* What is folded is bounded as well, and the lane stays at its cap. */
+/* What is folded is bounded as well, and the lane stays at its cap: the oldest that waits
+ * is dropped then, no folded one. */
 static void test_folds_are_bounded(void **state)
 {
 	(void)state;
+	struct lq_run *in_order[43];
 	fill_lane();
+	memcpy(in_order, waiting_runs, sizeof waiting_runs);
 	for (int i = 0; i < 40; i++) {
 		struct lq_action a = enqueue(for_full_lane(DROP_SUMMARIZE));
 		struct lq_lane_info l;
 		assert_int_equal(a.kind, LQ_DO_ENQUEUE);
 		assert_int_equal(a.fold, i < LQ_FOLDED_MOST);
+		assert_ptr_equal(a.victim, in_order[i]);
+		in_order[i + 3] = a.run;
 		tell(a.fold ? LQ_FOLDED : LQ_GONE, a.victim);
 		committed(&a);
 		assert_true(lq_lane(q, 1, lq_run_session(a.run), &l));
