@@ -161,7 +161,7 @@ static void pause_lane(struct journal *j, struct parked_lane *l, const struct it
 	uuid_format(l->session, session);
 	uuid_format(it->run_id, run);
 	snprintf(by, sizeof by, "claim-refused %s", a->sqlstate);
-	log_error("claim-refused",
+	log_error("lane-paused",
 		  "tenant=%lld session=%s run=%s sqlstate=%s message=\"%s\" times=%u "
 		  "todo=\"its lane is paused: mend in the database what the message "
 		  "names, then terabitsctl lane resume %s; or terabitsctl run cancel "
@@ -178,7 +178,7 @@ static void claim_refused(struct journal *j, const struct pg_answer *a)
 	struct item *it = take_single(f);
 	struct parked_lane *l = park(f, it);
 	l->refusals += pg_error_kind(a->sqlstate) == PG_ERROR_ROW;
-	log_warn("claim-waits", "tenant=%lld tries=%u sqlstate=%s message=\"%s\"",
+	log_warn("claim-refused", "tenant=%lld tries=%u sqlstate=%s message=\"%s\"",
 		 (long long)it->tenant, l->tries, a->sqlstate, a->message);
 	if (j->sup->state >= SUP_DRAINING)
 		let_go(j, it); /* it starts nothing any more: the row stays for the next

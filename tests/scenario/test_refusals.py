@@ -89,13 +89,13 @@ class Refusals(WithAdmin):
         wait_for(lambda: self.lane_pauses() == [{"object": session, "paused_by": "claim-refused P0001"}], 30)
         wait_for(lambda: self.ask("lane.show", **self.lane("bad"))["paused"])
         self.assertEqual(self.ask("run.why", run=run)["why"], "lane_paused")
-        (line,) = [x for x in self.node.log().splitlines() if "event=claim-refused" in x]
+        (line,) = [x for x in self.node.log().splitlines() if "event=lane-paused" in x]
         for part in (f"session={session}", f"run={run}", "sqlstate=P0001", "this row is wrong", f"terabitsctl lane resume {session}"):
             self.assertIn(part, line)
         self.all_others_go_on(5)
         # Resumed too early it is tried again, and paused again.
         self.ask("lane.resume", **self.lane("bad"))
-        wait_for(lambda: len([x for x in self.node.log().splitlines() if "event=claim-refused" in x]) == 2, 30)
+        wait_for(lambda: len([x for x in self.node.log().splitlines() if "event=lane-paused" in x]) == 2, 30)
         wait_for(lambda: len(self.lane_pauses()) == 1)
         self.uproot()
         p = self.node.ctl("lane", "resume", session)
@@ -153,7 +153,7 @@ class Refusals(WithAdmin):
             self.uproot()
         self.plant("agent_run_queue", "UPDATE", f"NEW.run_id = '{run}'", "58030")
         self.ask("lane.resume", **self.lane("full"))
-        wait_for(lambda: self.node.log().count("event=claim-waits") >= 6, 60)
+        wait_for(lambda: self.node.log().count("event=claim-refused") >= 6, 60)
         self.assertEqual(self.lane_pauses(), [])
         self.uproot()
         self.assertEqual(self.node.wait(run)["status"], "ok")
