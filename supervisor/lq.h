@@ -186,6 +186,9 @@ uint32_t lq_run_position(const struct lq_run *r);
 uint32_t lq_run_take(const struct lq_run *r);
 /* The due time of a DELAYED or RETRY run; else 0. */
 int64_t lq_run_due_us(const struct lq_run *r);
+/* Since when it could have started, had all been free: its acceptance, or its due time.
+ */
+int64_t lq_run_since_us(const struct lq_run *r);
 /* "node", "tenant", "agent" or "lane". */
 const char *lq_scope_word(enum lq_scope s);
 

@@ -56,6 +56,8 @@ static void act_start(struct sup *s, const struct lq_action *a)
 	struct wire_run_start m = *starting;
 	m.take = lq_run_take(a->run);
 	child_send(w, WIRE_RUN_START, &m);
+	if (!m.resumed)
+		waits_add(&s->waits, m.started_us - lq_run_since_us(a->run));
 	show_start(s, live_get(s, lq_run_id(a->run), lq_run_tenant(a->run)));
 }
 

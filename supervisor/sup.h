@@ -10,6 +10,7 @@
 #include "common/map.h"
 #include "supervisor/lq.h"
 #include "supervisor/pace.h"
+#include "supervisor/waits.h"
 
 struct loop;
 struct loop_timer;
@@ -49,6 +50,7 @@ struct sup {
 	int64_t db_offset_us; /* the database's clock less CLOCK_BOOTTIME, from the
 				 heartbeat */
 	struct pace pace;
+	struct waits waits;
 	bool told_accepting;
 	uint64_t runs_ended, runs_accepted, child_deaths;
 };
