@@ -109,10 +109,9 @@ void worker_on_run_retry(struct child *self, const struct wire_run_retry *m)
 	struct lq_run *r = own_run(self, m->run, m->fence);
 	if (!r)
 		return;
-	sup_step(self->sup, &(struct lq_event){.kind = LQ_RETRY,
-					       .run = r,
-					       .at_us = m->run_at_us,
-					       .now_us = sup_db_now_us(self->sup)});
+	int64_t at_us = m->run_at_us ? m->run_at_us : sup_db_now_us(self->sup);
+	sup_step(self->sup,
+		 &(struct lq_event){.kind = LQ_RETRY, .run = r, .at_us = at_us});
 	workers_check(self->sup);
 	sup_drain_check(self->sup);
 }

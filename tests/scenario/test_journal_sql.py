@@ -123,7 +123,7 @@ GROUPS = (
                ("cached", "bigint"))),
     ("end", (("result", "text"), ("code", "text"), ("error", "text"), ("steps", "smallint"), ("calls", "smallint"), ("in", "bigint"),
              ("out", "bigint"))))
-RETRY = (("run_at", "timestamptz"), ("code", "text"), ("error", "text"), ("active_ms", "integer"))
+RETRY = (("pause_us", "bigint"), ("code", "text"), ("error", "text"), ("active_ms", "integer"))
 
 
 def journal_sql(items):
@@ -156,8 +156,8 @@ def ended(result="completed", code=None, error=None):
     return {"result": result, "code": code, "error": error, "steps": 1, "calls": 0, "in": 3, "out": 2}
 
 
-def retry(at="2099-01-01T00:00:00Z", code="llm_error", error="the model is away", active_ms=250):
-    return {"run_at": at, "code": code, "error": error, "active_ms": active_ms}
+def retry(pause_us=3600000000, code="llm_error", error="the model is away", active_ms=250):
+    return {"pause_us": pause_us, "code": code, "error": error, "active_ms": active_ms}
 
 
 class WithDatabase(unittest.TestCase):
@@ -688,12 +688,14 @@ class Journal(WithDatabase):
     def test_a_retry_lets_go(self):
         s = self.session()
         item = self.running(s)
-        (row,) = self.journal({**item, "messages": [said("half")], "retry": [retry()]})
+        (row,) = self.journal({**item, "messages": [said("half")], "retry": [retry(pause_us=86400000001)]})
         self.assertEqual((row["outcome"], row["head_seq"]), ("ok", 2))
         q = self.live(item["run"])
         self.assertEqual((q["state"], q["last_code"], q["last_error"], q["active_ms"], q["cap_sha256"]),
                          ("retry_wait", "llm_error", "the model is away", 250, None))
-        self.assertTrue(q["run_at"].startswith("2099-01-01"))
+        due = self.one(f"SELECT run_at - interval '1 day 1 us' = {literal(row['at'])}::timestamptz AS it FROM tb.agent_run_queue"
+                       f" WHERE run_id = '{item['run']}'")
+        self.assertTrue(due["it"])  # the pause begins at the commit, by the database's clock
         self.assertEqual(self.journal(item)[0]["outcome"], "stale")
 
     def test_a_dead_end_is_listed(self):
