@@ -252,7 +252,7 @@ BEGIN
                                  'cancelled' || coalesce(' by ' || p_by[i], '') || ' before it started', NULL);
       outcome := 'cancelled'; result := 'cancelled';
     ELSE
-      UPDATE tb.agent_run_queue x SET cancel_requested = true
+      UPDATE tb.agent_run_queue x SET cancel_requested = true, cancel_code = p_code[i]
        WHERE x.tenant_id = q.tenant_id AND x.run_id = q.run_id AND NOT x.cancel_requested;
       outcome := 'requested';
     END IF;

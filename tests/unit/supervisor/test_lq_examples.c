@@ -551,6 +551,45 @@ static void test_retry_holds_the_lane(void **state)
 	lq_free(q);
 }
 
+/* Its worker died after it had put the run off and before it said so. */
+static void test_a_claim_that_is_too_early_waits_uncharged(void **state)
+{
+	(void)state;
+	begin(10, 10);
+	int64_t at = order_us + 100 * SECOND;
+	struct lq_run *a = accept_run(item(1, 1)), *behind = accept_run(item(1, 1));
+	worker(LQ_WORKER_DOWN, 0);
+	assert_int_equal(lq_run_crashes(a), 1);
+	worker(LQ_WORKER_UP, 0);
+	assert_did(LQ_DO_CLAIM, a);
+	assert_true(done[0].crashed);
+	step((struct lq_event){.kind = LQ_NOT_DUE, .run = a, .at_us = at});
+	assert_quiet();
+	assert_state(a, LQ_S_RETRY);
+	assert_int_equal(lq_run_due_us(a), at);
+	assert_int_equal(lq_run_crashes(a), 0);
+	assert_int_equal(lq_stats(q).running, 0);
+	assert_state(behind, LQ_S_WAITING); /* it holds its lane */
+	tick(at);
+	assert_did(LQ_DO_CLAIM, a);
+	assert_false(done[0].crashed);
+	lq_free(q);
+}
+
+static void test_a_cancel_beside_a_claim_that_is_too_early(void **state)
+{
+	(void)state;
+	begin(10, 10);
+	struct lq_run *a = accept_run(item(1, 1));
+	worker(LQ_WORKER_DOWN, 0);
+	worker(LQ_WORKER_UP, 0);
+	tell(LQ_CANCEL, a); /* durable after the claim had looked */
+	step((struct lq_event){
+		.kind = LQ_NOT_DUE, .run = a, .at_us = order_us + 100 * SECOND});
+	assert_did(LQ_DO_CLAIM, a);
+	lq_free(q);
+}
+
 /* ---- deadlines */
 
 static struct lq_item mortal(int64_t at_us)
@@ -955,6 +994,8 @@ int main(void)
 		cmocka_unit_test(test_cancel_of_a_running_run),
 		cmocka_unit_test(test_cancelled_before_it_started),
 		cmocka_unit_test(test_retry_holds_the_lane),
+		cmocka_unit_test(test_a_claim_that_is_too_early_waits_uncharged),
+		cmocka_unit_test(test_a_cancel_beside_a_claim_that_is_too_early),
 		cmocka_unit_test(test_deadline_of_a_waiting_run),
 		cmocka_unit_test(test_expire_of_a_claim_is_kept),
 		cmocka_unit_test(test_kept_run_expires_later),

@@ -486,7 +486,7 @@ static void test_cancelled_at_the_start(void **state)
 	start_plain();
 	answer_calls(l, "okp");
 	land(l);
-	next_life((struct wire_run_start){.crashes = 1, .cancelled = true});
+	next_life((struct wire_run_start){.crashes = 1, .cancel = CANCEL_ASKED});
 	assert_true(l->loading);
 	load(l);
 	assert_int_equal(asked_in_all, 1);
@@ -494,6 +494,27 @@ static void test_cancelled_at_the_start(void **state)
 	assert_string_equal(row_states(), "unknown cancelled cancelled");
 	assert_string_equal(transcript(), "uarrr");
 	expect_end(RESULT_CANCELLED, "cancelled", "cancelled");
+}
+
+/* The reason of its cancel outlives the worker that heard it first, and is not changed by
+ * the one that the supervisor says again. */
+static void test_the_start_keeps_the_reason(void **state)
+{
+	(void)state;
+	for (size_t k = 0; k < ARRAY_LEN(cancels); k++, restart_world()) {
+		start_plain();
+		run_cancel(l->run, cancels[k].reason);
+		next_life((struct wire_run_start){.crashes = 1,
+						  .cancel = cancels[k].reason});
+		run_cancel(l->run, CANCEL_ASKED);
+		run_cancel(l->run, CANCEL_INTERRUPTED);
+		load(l);
+		land(l);
+		assert_int_equal(db.result, RESULT_CANCELLED);
+		assert_string_equal(db.code, cancels[k].code);
+		assert_string_equal(db.error, cancels[k].error);
+		check_end();
+	}
 }
 
 /* ---- yield */
@@ -683,7 +704,7 @@ static void test_cancel_and_yield_during_the_retry_commit(void **state)
 	turn();
 	land(l);
 	assert_string_equal(l->heard, "retry");
-	next_life((struct wire_run_start){.attempt = 2, .cancelled = true});
+	next_life((struct wire_run_start){.attempt = 2, .cancel = CANCEL_ASKED});
 	load(l);
 	land(l);
 	expect_end(RESULT_CANCELLED, "cancelled", "cancelled");
@@ -836,7 +857,8 @@ static void random_round(void)
 		next_life((struct wire_run_start){.attempt = k.attempt,
 						  .crashes = k.crashes,
 						  .take = waits ? TAKE_STEER : 0,
-						  .cancelled = k.cancel_sent});
+						  .cancel = k.cancel_sent ? CANCEL_ASKED
+									  : 0});
 	}
 	assert_int_equal(db.ends, 1);
 	assert_true(was_let_go(l));
@@ -880,6 +902,7 @@ int main(void)
 		CASE(test_cancelled_calls),
 		CASE(test_a_late_cancel),
 		CASE(test_cancelled_at_the_start),
+		CASE(test_the_start_keeps_the_reason),
 		CASE(test_yield_anywhere),
 		CASE(test_a_yield_starts_nothing),
 		CASE(test_a_yield_ends_with_the_final_answer),
