@@ -393,6 +393,15 @@ class Time(WithQueue):
         self.assertEqual(self.node.wait(now)["status"], "ok")
         self.assertEqual(self.ended(run)["result"], "cancelled")
 
+    def test_a_deadline_is_no_matter_of_a_retry(self):
+        run = self.post("[status 503 1][retry-after 9] again", "retry-deadline", deadlineMs=5000)
+        wait_for(lambda: self.state(run) == "retry_wait")
+        self.assertEqual(self.node.wait(run)["status"], "ok")
+        row = self.ended(run)
+        self.assertEqual((row["result"], row["attempts"]), ("completed", 2))
+        late = self.node.sql(f"SELECT finished_at > enqueued_at + interval '5 s' FROM tb.agent_runs WHERE run_id = '{run}'")
+        self.assertEqual(late, "t")  # it went past its deadline on the way
+
     def test_a_deadline(self):
         hold = self.asked("[hang] hold", "deadline")
         run = self.post("too late", "deadline", deadlineMs=300)

@@ -668,6 +668,29 @@ static void test_deadline_of_a_delayed_run(void **state)
 	lq_free(q);
 }
 
+/* A deadline is of what never started: a run that is put off has met it. */
+static void test_no_deadline_in_retry_wait(void **state)
+{
+	(void)state;
+	for (int loaded = 0; loaded < 2; loaded++) {
+		begin(10, 10);
+		int64_t due = order_us + 20 * SECOND, end = order_us + 10 * SECOND;
+		struct lq_item it = mortal(end);
+		it.run_at_us = loaded ? due : 0;
+		it.ran = it.retrying = loaded;
+		struct lq_run *a = loaded ? load_run(it) : accept_run(it);
+		if (!loaded)
+			step((struct lq_event){.kind = LQ_RETRY, .run = a, .at_us = due});
+		assert_state(a, LQ_S_RETRY);
+		assert_int_equal(lq_stats(q).next_due_us, due);
+		tick(end);
+		assert_quiet();
+		tick(due);
+		assert_did(LQ_DO_CLAIM, a);
+		lq_free(q);
+	}
+}
+
 /* ---- drop policies */
 
 static struct lq_item for_full_lane(enum drop_policy drop)
@@ -1000,6 +1023,7 @@ int main(void)
 		cmocka_unit_test(test_expire_of_a_claim_is_kept),
 		cmocka_unit_test(test_kept_run_expires_later),
 		cmocka_unit_test(test_deadline_of_a_delayed_run),
+		cmocka_unit_test(test_no_deadline_in_retry_wait),
 		cmocka_unit_test(test_full_lane_rejects),
 		cmocka_unit_test(test_full_lane_drops_the_oldest),
 		cmocka_unit_test(test_nothing_to_drop_rejects),
