@@ -10,6 +10,9 @@ static int64_t most_after(const struct backoff *b, unsigned attempt)
 	return most < b->cap_us ? most : b->cap_us;
 }
 
+/* Of a floor that leaves no room below the cap, so much is added at most. */
+#define FLOOR_SPREAD 5
+
 /* Over the floor the jitter stays: those who were sent away together shall not come back
  * together. */
 int64_t backoff_us(const struct backoff *b, unsigned attempt, uint32_t dice,
@@ -19,7 +22,7 @@ int64_t backoff_us(const struct backoff *b, unsigned attempt, uint32_t dice,
 	int64_t least =
 		floor_us < BACKOFF_FLOOR_MOST_US ? floor_us : BACKOFF_FLOOR_MOST_US;
 	least = least > 0 ? least : 0;
-	if (least >= most)
-		return least;
-	return least + (int64_t)((double)(most - least) * dice / UINT32_MAX);
+	int64_t spread =
+		most - least > least / FLOOR_SPREAD ? most - least : least / FLOOR_SPREAD;
+	return least + (int64_t)((double)spread * dice / UINT32_MAX);
 }

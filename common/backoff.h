@@ -17,7 +17,8 @@ struct backoff {
 
 /* The pause after that attempt (from 1), spread evenly ("full jitter") over 0 .. first *
  * 2^(attempt - 1), at most cap. dice: any random number. floor_us: the least the other
- * side asked for, 0 when it did not; one above the cap wins. */
+ * side asked for, 0 when it did not; it wins over the cap, and the pause is then spread
+ * over a fifth of it at least. */
 int64_t backoff_us(const struct backoff *b, unsigned attempt, uint32_t dice,
 		   int64_t floor_us);
 

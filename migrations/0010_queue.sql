@@ -6,6 +6,7 @@ SET LOCAL search_path = tb;
 
 ALTER TABLE lanes DROP COLUMN paused;                -- a pause is in queue_pauses and in the supervisor's memory: a claim looks at neither
 ALTER TABLE agent_run_queue ADD COLUMN last_code text;  -- of last_error, while in retry_wait
+ALTER TABLE agent_run_queue ADD COLUMN cancel_code text;  -- the first reason of cancel_requested: a run that is resumed ends with it
 ALTER TABLE agent_runs ADD COLUMN input jsonb;       -- the body of a run that never reached the transcript, so that it can be redriven
 ALTER TABLE agent_runs ADD COLUMN due_at timestamptz;   -- run_at, of one that was to start later than it was accepted
 ALTER TABLE dead_runs ADD COLUMN redriven_by text;
@@ -162,7 +163,7 @@ BEGIN
       INSERT INTO tb.run_events (tenant_id, run_id, ev_seq, type, body) VALUES (t, r, 1, 'lifecycle', '{"phase":"start"}');
     END IF;
     IF p_mode[1] = 'interrupt' AND NOT starts THEN
-      UPDATE tb.agent_run_queue x SET cancel_requested = true
+      UPDATE tb.agent_run_queue x SET cancel_requested = true, cancel_code = 'interrupted'
        WHERE x.tenant_id = t AND x.session_id = s AND x.state IN ('running', 'retry_wait') AND x.run_id <> r AND NOT x.cancel_requested;
     END IF;
     IF p_victim[1] IS NOT NULL THEN victim := tb.displace(t, s, p_victim[1], p_fold[1]); END IF;
@@ -241,13 +242,15 @@ END $$;
 
 -- T1. At most one run a lane, in any state but 'waiting'. A run that is not returned waits for an answer or is gone. The lane is locked by
 -- a statement of its own: what the next one reads of the queue must be newer than what a cancel did meanwhile. A folded run waited for
--- the others of its lane: it was due when it is claimed. Of a run whose message is missing nothing is changed: outcome 'no_input'.
+-- the others of its lane: it was due when it is claimed. outcome 'no_input': its message is missing; nothing was changed. 'later': one in
+-- retry_wait that is not due, because its worker died before it told the supervisor: it is left as it is and says when it will be (due);
+-- unless its cancel is asked for, which has nothing to wait for.
 CREATE FUNCTION tb.claim(p_node uuid, p_tenant bigint[], p_run uuid[], p_session uuid[], p_worker smallint[],
   p_cap_sha256 bytea[], p_crashed boolean[])
 RETURNS TABLE (n integer, run_id uuid, fence bigint, head_seq bigint, commit_no bigint, attempt smallint, crashes smallint,
   agent_revision integer, input_seq bigint, appended integer, resumed boolean, body jsonb, started_at timestamptz,
   enqueued_at timestamptz, agent_id uuid, ev_seq integer, cancel_requested boolean, active_ms integer, max_attempts smallint, mode text,
-  outcome text)
+  outcome text, cancel_code text, due timestamptz)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, tb, pg_temp AS $$
 #variable_conflict use_column
 DECLARE t bigint; s uuid; q tb.agent_run_queue; moves boolean;
@@ -261,6 +264,10 @@ BEGIN
      WHERE x.tenant_id = t AND x.run_id = p_run[1] AND x.session_id = s AND x.state <> 'waiting';
     IF NOT FOUND THEN RETURN; END IF;
     n := 1; run_id := q.run_id;
+    IF q.state = 'retry_wait' AND q.run_at > now() AND NOT q.cancel_requested THEN
+      fence := NULL; head_seq := NULL; commit_no := NULL; outcome := 'later'; due := q.run_at;
+      RETURN NEXT; RETURN;
+    END IF;
     moves := q.kind = 'turn' AND q.input_seq IS NULL;
     IF moves THEN
       DELETE FROM tb.run_inputs x WHERE x.tenant_id = t AND x.run_id = q.run_id RETURNING x.body INTO body;
@@ -271,7 +278,7 @@ BEGIN
     END IF;
     outcome := 'claimed';
     started_at := coalesce(q.started_at, now()); enqueued_at := q.enqueued_at; agent_id := q.agent_id;
-    cancel_requested := q.cancel_requested; active_ms := q.active_ms; max_attempts := q.max_attempts; mode := q.mode;
+    cancel_requested := q.cancel_requested; cancel_code := q.cancel_code; active_ms := q.active_ms; max_attempts := q.max_attempts; mode := q.mode;
     appended := moves::integer; resumed := q.started_at IS NOT NULL;
     head_seq := head_seq + appended; input_seq := CASE WHEN moves THEN head_seq ELSE q.input_seq END;
     attempt := q.attempt + (q.attempt = 0 OR q.state = 'retry_wait')::integer;
@@ -302,14 +309,15 @@ BEGIN
   WITH c AS MATERIALIZED (
     SELECT u.*, q.kind = 'turn' AND q.input_seq IS NULL AS moves, q.started_at IS NULL AS first,
            q.kind = 'turn' AND q.input_seq IS NULL
-             AND (SELECT true FROM tb.run_inputs x WHERE x.tenant_id = u.t AND x.run_id = u.r) IS NULL AS empty
+             AND (SELECT true FROM tb.run_inputs x WHERE x.tenant_id = u.t AND x.run_id = u.r) IS NULL AS empty,
+           CASE WHEN q.state = 'retry_wait' AND q.run_at > now() AND NOT q.cancel_requested THEN q.run_at END AS due
       FROM unnest(p_tenant, p_run, p_session, p_worker, p_cap_sha256, p_crashed)
            WITH ORDINALITY u(t, r, s, w, cap, crashed, n)
       JOIN tb.agent_run_queue q ON q.tenant_id = u.t AND q.run_id = u.r AND q.session_id = u.s
        AND q.state <> 'waiting'),
   lane AS (
     UPDATE tb.lanes l SET fence = l.fence + 1, commit_no = l.commit_no + 1, head_seq = l.head_seq + c.moves::int
-      FROM c WHERE l.tenant_id = c.t AND l.session_id = c.s AND NOT c.empty
+      FROM c WHERE l.tenant_id = c.t AND l.session_id = c.s AND NOT c.empty AND c.due IS NULL
     RETURNING c.n, l.fence, l.head_seq, l.commit_no),
   q AS (
     UPDATE tb.agent_run_queue q SET state = 'running', fence = lane.fence, cap_sha256 = c.cap, node_id = p_node, worker = c.w,
@@ -322,7 +330,7 @@ BEGIN
      WHERE q.tenant_id = c.t AND q.run_id = c.r
     RETURNING c.n, c.moves, c.first, q.run_id, lane.fence, lane.head_seq, lane.commit_no, q.attempt, q.crashes,
               q.agent_revision, q.input_seq, q.started_at, q.enqueued_at, q.agent_id,
-              q.cancel_requested, q.active_ms, q.max_attempts, q.mode),
+              q.cancel_requested, q.active_ms, q.max_attempts, q.mode, q.cancel_code),
   i AS (DELETE FROM tb.run_inputs x USING c JOIN lane ON lane.n = c.n
          WHERE c.moves AND x.tenant_id = c.t AND x.run_id = c.r
         RETURNING c.n, x.tenant_id, c.s, lane.head_seq, x.run_id, x.body),
@@ -334,8 +342,9 @@ BEGIN
          q.moves::int, NOT q.first, i.body, q.started_at, q.enqueued_at, q.agent_id,
          CASE WHEN q.first THEN 1 WHEN q.n IS NOT NULL THEN (SELECT max(x.ev_seq) FROM tb.run_events x
                 WHERE x.tenant_id = c.t AND x.run_id = c.r) END,
-         q.cancel_requested, q.active_ms, q.max_attempts, q.mode, CASE WHEN c.empty THEN 'no_input' ELSE 'claimed' END
-    FROM c LEFT JOIN q ON q.n = c.n LEFT JOIN i ON i.n = c.n WHERE c.empty OR q.n IS NOT NULL ORDER BY c.n;
+         q.cancel_requested, q.active_ms, q.max_attempts, q.mode,
+         CASE WHEN c.due IS NOT NULL THEN 'later' WHEN c.empty THEN 'no_input' ELSE 'claimed' END, q.cancel_code, c.due
+    FROM c LEFT JOIN q ON q.n = c.n LEFT JOIN i ON i.n = c.n WHERE q.n IS NOT NULL OR c.empty OR c.due IS NOT NULL ORDER BY c.n;
 END $$;
 
 REVOKE ALL ON FUNCTION archive_waiting, displace, displaced, enqueue, claim FROM PUBLIC;

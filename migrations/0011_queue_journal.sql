@@ -61,7 +61,7 @@ CREATE FUNCTION tb.journal(
   f_item integer[], f_result text[], f_error_code text[], f_error text[], f_steps smallint[], f_tool_calls smallint[],
   f_tokens_in bigint[], f_tokens_out bigint[],
   i_take smallint[], i_clear boolean[],
-  r_item integer[], r_run_at timestamptz[], r_code text[], r_error text[], r_active_ms integer[])
+  r_item integer[], r_pause_us bigint[], r_code text[], r_error text[], r_active_ms integer[])
 RETURNS TABLE (n integer, outcome text, head_seq bigint, commit_no bigint, at timestamptz, taken jsonb)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, tb, pg_temp AS $$
 #variable_conflict use_column
@@ -193,9 +193,9 @@ BEGIN
      WHERE u.clear AND v_head[u.i] IS NOT NULL AND q.tenant_id = i_tenant[u.i] AND q.run_id = i_run[u.i] AND q.crashes <> 0;
   END IF;
   IF cardinality(r_item) > 0 THEN                    -- its worker lets go: whatever it still says of this run is stale
-    UPDATE tb.agent_run_queue q SET state = 'retry_wait', run_at = u.due, last_code = u.code, last_error = u.error,
+    UPDATE tb.agent_run_queue q SET state = 'retry_wait', run_at = now() + u.pause * interval '1 microsecond', last_code = u.code, last_error = u.error,
            active_ms = coalesce(u.ms, q.active_ms), cap_sha256 = NULL
-      FROM unnest(r_item, r_run_at, r_code, r_error, r_active_ms) u(i, due, code, error, ms)
+      FROM unnest(r_item, r_pause_us, r_code, r_error, r_active_ms) u(i, pause, code, error, ms)
      WHERE v_head[u.i] IS NOT NULL AND q.tenant_id = i_tenant[u.i] AND q.run_id = i_run[u.i];
   END IF;
   IF 0 < ANY (i_take) THEN
@@ -252,7 +252,7 @@ BEGIN
                                  'cancelled' || coalesce(' by ' || p_by[i], '') || ' before it started', NULL);
       outcome := 'cancelled'; result := 'cancelled';
     ELSE
-      UPDATE tb.agent_run_queue x SET cancel_requested = true
+      UPDATE tb.agent_run_queue x SET cancel_requested = true, cancel_code = p_code[i]
        WHERE x.tenant_id = q.tenant_id AND x.run_id = q.run_id AND NOT x.cancel_requested;
       outcome := 'requested';
     END IF;

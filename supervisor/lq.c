@@ -230,6 +230,32 @@ static void on_unclaimed(struct lq *q, const struct lq_event *e)
 		run_again(q, e->run);
 }
 
+static void run_retries(struct lq *q, struct lq_run *r, int64_t at_us)
+{
+	run_out(q, r);
+	r->due_us = at_us;
+	if (r->cancel) {
+		run_waits(q, r);
+		return;
+	}
+	lq_run_enter(q, r, LQ_S_RETRY);
+	lq_lane_judge(q, r->lane);
+}
+
+/* Its worker had let it go before it died. */
+static void on_not_due(struct lq *q, const struct lq_event *e)
+{
+	struct lq_run *r = e->run;
+	check(r->state == LQ_S_CLAIMING);
+	if (r->gone) {
+		run_end(q, r);
+		return;
+	}
+	r->crashes -= r->crashed;
+	r->crashed = 0;
+	run_retries(q, r, e->at_us);
+}
+
 /* ---- what a worker says. A word about a run that is not running came too late: the
  * worker is gone, and the run's row says what it became. */
 
@@ -241,17 +267,8 @@ static void on_let_go(struct lq *q, struct lq_run *r)
 
 static void on_retry(struct lq *q, const struct lq_event *e)
 {
-	struct lq_run *r = e->run;
-	if (r->state != LQ_S_RUNNING)
-		return;
-	run_out(q, r);
-	r->due_us = e->at_us;
-	if (r->cancel) {
-		run_waits(q, r);
-		return;
-	}
-	lq_run_enter(q, r, LQ_S_RETRY);
-	lq_lane_judge(q, r->lane);
+	if (e->run->state == LQ_S_RUNNING)
+		run_retries(q, e->run, e->at_us);
 }
 
 static void on_progress(struct lq *q, struct lq_run *r)
@@ -375,6 +392,9 @@ static void apply_to_run(struct lq *q, const struct lq_event *e)
 		break;
 	case LQ_UNCLAIMED:
 		on_unclaimed(q, e);
+		break;
+	case LQ_NOT_DUE:
+		on_not_due(q, e);
 		break;
 	case LQ_ENDED:
 	case LQ_TAKEN:

@@ -81,6 +81,8 @@ enum lq_event_kind {
 	LQ_CLAIMED, /* run: T1 landed */
 	LQ_UNCLAIMED, /* run, gone: T1 returned no row; gone: forget it, else it waits
 			 again */
+	LQ_NOT_DUE,   /* run, at_us: T1 found it in retry_wait until then and changed
+			 nothing;   a crash of its last worker is not its own */
 	LQ_ENDED,     /* run: its last commit landed */
 	LQ_LOST, /* run: its worker gave it up without an end; claimed again, uncharged */
 	LQ_YIELDED, /* run: its worker let go at a step boundary; claimed again, uncharged

@@ -16,6 +16,8 @@
 #include "supervisor/workers.h"
 
 #define CRASHES_MOST 3
+/* Of a run that is due by our idea of the database's time, but not by the database's. */
+#define NOT_DUE_PAUSE_US 100000
 
 /* RUN_START of the commit being delivered: DO_START comes inside its lq_step. */
 static const struct wire_run_start *starting;
@@ -115,6 +117,14 @@ void runs_act(void *sup, const struct lq_action *a)
 
 /* ---- T1 */
 
+static enum cancel_reason claimed_cancel(const struct pg_result *r, int row)
+{
+	if (!pg_get_bool(r, row, 15))
+		return 0;
+	return slice_is(pg_get_text(r, row, 19), "interrupted") ? CANCEL_INTERRUPTED
+								: CANCEL_ASKED;
+}
+
 static struct wire_run_start claimed_start(struct item *it, const struct pg_result *r,
 					   int row)
 {
@@ -136,7 +146,7 @@ static struct wire_run_start claimed_start(struct item *it, const struct pg_resu
 				       .accepted_us = pg_get_time(r, row, 12),
 				       .agent = pg_get_uuid(r, row, 13),
 				       .ev_seq = (uint32_t)pg_get_i64(r, row, 14),
-				       .cancelled = pg_get_bool(r, row, 15),
+				       .cancel = claimed_cancel(r, row),
 				       .active_ms = (uint32_t)pg_get_i64(r, row, 16),
 				       .max_attempts = (uint32_t)pg_get_i64(r, row, 17)};
 }
@@ -153,10 +163,26 @@ static void claim_was_empty(struct sup *s, struct item *it)
 		 &(struct lq_event){.kind = LQ_UNCLAIMED, .run = it->run, .gone = true});
 }
 
+/* Its worker died between the commit of its retry and the word of it. */
+static void claim_was_early(struct sup *s, struct item *it, int64_t due_us)
+{
+	int64_t soonest_us = sup_db_now_us(s) + NOT_DUE_PAUSE_US;
+	log_info("claim-early", "worker=%d", it->worker);
+	sup_step(s,
+		 &(struct lq_event){.kind = LQ_NOT_DUE,
+				    .run = it->run,
+				    .at_us = due_us > soonest_us ? due_us : soonest_us});
+}
+
 void runs_claimed(struct sup *s, struct item *it, const struct pg_result *r, int row)
 {
 	if (row < 0) {
 		claim_was_empty(s, it);
+		return;
+	}
+	int64_t due_us = pg_get_time(r, row, 20);
+	if (due_us) {
+		claim_was_early(s, it, due_us);
 		return;
 	}
 	struct wire_run_start start = claimed_start(it, r, row);

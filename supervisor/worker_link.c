@@ -106,10 +106,9 @@ void worker_on_run_retry(struct child *self, const struct wire_run_retry *m)
 	struct lq_run *r = own_run(self, m->run, m->fence);
 	if (!r)
 		return;
-	sup_step(self->sup, &(struct lq_event){.kind = LQ_RETRY,
-					       .run = r,
-					       .at_us = m->run_at_us,
-					       .now_us = sup_db_now_us(self->sup)});
+	int64_t at_us = m->run_at_us ? m->run_at_us : sup_db_now_us(self->sup);
+	sup_step(self->sup,
+		 &(struct lq_event){.kind = LQ_RETRY, .run = r, .at_us = at_us});
 }
 
 void worker_on_run_progress(struct child *self, const struct wire_run_progress *m)

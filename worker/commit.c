@@ -300,10 +300,10 @@ void commit_end(struct run *r, enum run_result result)
 					    .tokens_out = r->tokens_out};
 }
 
-void commit_retry(struct run *r, int64_t run_at_us, enum err why)
+void commit_retry(struct run *r, int64_t pause_us, enum err why)
 {
 	r->commit.has_retry = 1;
-	r->commit.retry = (struct commit_retry){.run_at_us = run_at_us,
+	r->commit.retry = (struct commit_retry){.pause_us = pause_us,
 						.code = err_code(why),
 						.error = r->failure_text,
 						.active_ms = run_active_ms(r)};

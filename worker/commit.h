@@ -24,9 +24,9 @@ void commit_void(struct run *r, size_t call, const char *state, const char *text
 void commit_reset_event(struct run *r);
 /* The run's end: error event for a failure, lifecycle event, archive. */
 void commit_end(struct run *r, enum run_result result);
-/* The run goes back to the queue for another attempt, because of `why` and
+/* The run goes back to the queue for another attempt after a pause, because of `why` and
  * r->failure_text. */
-void commit_retry(struct run *r, int64_t run_at_us, enum err why);
+void commit_retry(struct run *r, int64_t pause_us, enum err why);
 /* The waiting messages that r->take names become the run's, after what the commit holds.
  * Not with an end. */
 void commit_take(struct run *r);

@@ -61,7 +61,7 @@ struct commit_end {
 
 /* The run waits in the queue for another attempt. */
 struct commit_retry {
-	int64_t run_at_us;
+	int64_t pause_us; /* from the commit on: the database's clock measures it */
 	const char *code, *error; /* why */
 	int active_ms;            /* of its budget, used so far */
 };

@@ -144,7 +144,7 @@ static void put_wishes(struct pg_params *p, const struct list *batch)
 static void put_retries(struct pg_params *p, const struct list *batch)
 {
 	RETRIES(PG_INT4, (void)x; pg_i32(p, item));
-	RETRIES(PG_TIMESTAMPTZ, pg_time(p, x->run_at_us));
+	RETRIES(PG_INT8, pg_i64(p, x->pause_us));
 	RETRIES(PG_TEXT, pg_text(p, slice_str(x->code)));
 	RETRIES(PG_TEXT, pg_text(p, slice_str(x->error)));
 	RETRIES(PG_INT4, pg_i32(p, x->active_ms));

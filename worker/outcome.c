@@ -116,6 +116,7 @@ static void take_landed(struct run *r, const struct commit_result *res)
 	r->answer_stored = true;
 	r->commit_no++;
 	r->ended_us = res->at_us ? res->at_us : clock_real_us();
+	r->retry_at_us = res->at_us ? res->at_us + r->commit.retry.pause_us : 0;
 	take_taken(r, res);
 	for (size_t i = 0; i < r->commit.event_count; i++)
 		emit_durable(r, &r->commit.events[i]);

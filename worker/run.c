@@ -316,8 +316,9 @@ void run_begin(struct worker *w, const struct wire_run_start *m)
 	r->take = m->take;
 	r->suspect = m->crashes > 0;
 	r->resumed = r->unread = m->resumed;
-	if (m->cancelled)
+	if (m->cancel)
 		r->failure = ERR_CANCELLED;
+	r->interrupted = m->cancel == CANCEL_INTERRUPTED;
 	snprintf(r->cap, sizeof r->cap, "%.*s", SLICE_ARG(m->cap));
 	fill_env(r);
 	r->arena = arena_new(RUN_ARENA_BYTES);

@@ -84,6 +84,6 @@ enum step_verdict step_postponed(struct run *r)
 		return STEP_WAIT;
 	if (r->outcome == COMMIT_REFUSED)
 		return run_fail(r, ERR_INTERNAL, "another attempt could not be stored");
-	emit_retry(r, r->commit.retry.run_at_us);
+	emit_retry(r, r->retry_at_us);
 	return STEP_DONE;
 }

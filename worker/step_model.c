@@ -3,7 +3,6 @@
 #include <stdio.h>
 
 #include "common/backoff.h"
-#include "common/clock.h"
 #include "common/crypto.h"
 #include "common/log.h"
 #include "worker/commit.h"
@@ -121,7 +120,7 @@ static enum step_verdict postpone(struct run *r, enum err e, const char *text)
 	commit_begin(r);
 	if (r->shown)
 		commit_reset_event(r);
-	commit_retry(r, clock_real_us() + pause, e);
+	commit_retry(r, pause, e);
 	commit_submit(r);
 	log_warn("run-postponed", "error=%s attempt=%u pause_ms=%lld message=\"%s\"",
 		 err_code(e), r->attempt, (long long)pause / 1000, r->failure_text);

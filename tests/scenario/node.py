@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A node of its own for a test: private cluster, fake model server, terabitsd, and the means to ask and to break them."""
 import atexit
+import contextlib
 import glob
 import http.client
 import json
@@ -213,6 +214,15 @@ class Node:
         self.fake_port = int(self.fake.stdout.readline().split()[1])
         self.env["OPENAI_BASE_URL"] = f"http://127.0.0.1:{self.fake_port}/v1"
         self.env["OPENAI_API_KEY"] = "test-key"
+
+    @contextlib.contextmanager
+    def model_stopped(self):
+        """The model answers nothing meanwhile: what it was asked stays under way, however long the rest takes."""
+        os.kill(self.fake.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self.fake.pid, signal.SIGCONT)
 
     def start_daemon(self):
         with open(self.log_file, "a") as log:

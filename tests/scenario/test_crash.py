@@ -34,7 +34,8 @@ class Crash(WithNode):
     def test_worker_killed_while_the_model_speaks(self):
         run = self.running("[pause 150] one two three four", "kw")
         began = time.monotonic()
-        self.node.kill("worker")
+        with self.node.model_stopped():
+            self.node.kill("worker")
         self.assertEqual(self.node.wait(run)["status"], "ok")
         self.assertLess(time.monotonic() - began, 20)
         row = self.run_row(run)
@@ -119,10 +120,11 @@ class Crash(WithNode):
     def test_a_claim_the_database_refuses_for_a_while(self):
         n = self.node
         first = self.running("[delay 500] hold", "kq")
-        second = n.enqueue("second", session="kq", mode="followup")
-        n.sql("CREATE FUNCTION public.full() RETURNS trigger LANGUAGE plpgsql AS"
-              " $$ BEGIN RAISE EXCEPTION 'disk full' USING ERRCODE = '53100'; END $$;"
-              " CREATE TRIGGER t BEFORE UPDATE ON tb.agent_run_queue FOR EACH ROW EXECUTE FUNCTION public.full()")
+        with n.model_stopped():
+            second = n.enqueue("second", session="kq", mode="followup")
+            n.sql("CREATE FUNCTION public.full() RETURNS trigger LANGUAGE plpgsql AS"
+                  " $$ BEGIN RAISE EXCEPTION 'disk full' USING ERRCODE = '53100'; END $$;"
+                  " CREATE TRIGGER t BEFORE UPDATE ON tb.agent_run_queue FOR EACH ROW EXECUTE FUNCTION public.full()")
         self.assertEqual(n.wait(first)["status"], "ok")
         wait_for(lambda: "event=claim-refused" in n.log(), 20)
         n.sql("DROP TRIGGER t ON tb.agent_run_queue; DROP FUNCTION public.full()")

@@ -164,20 +164,21 @@ class Captured(unittest.TestCase):
     def test_the_journal_takes_its_authority_from_the_row(self):
         """A captured worker names another tenant's lane and run, with every fence: the item is stale, nothing is written."""
         n = self.node
-        run = n.post("/v1/agents/main/runs", {"message": "[delay 1500] hold"}, token=self.token2)[2]["runId"]
-        row = n.rows(f"SELECT q.session_id, q.fence, l.commit_no, l.head_seq FROM tb.agent_run_queue q JOIN tb.lanes l"
-                     f" USING (tenant_id, session_id) WHERE q.run_id = '{run}'")[0]
-        empty = ", ".join(["'{}'"] * 44)
-        for tenant in (1, 2):
-            p = self.ask("tb_worker", f"SELECT outcome FROM tb.journal('{{{tenant}}}', '{{{run}}}', '{{{row['session_id']}}}',"
-                         f" '{{{row['fence']}}}', '{{{row['commit_no']}}}', '{{{self.cap}}}', {empty})")
-            self.assertEqual((p.returncode, p.stdout.strip()), (0, "stale"), p.stderr)
-        self.assertEqual(n.sql(f"SELECT head_seq FROM tb.lanes WHERE session_id = '{row['session_id']}'"), str(row["head_seq"]))
-        p = self.ask("tb_worker", f"SELECT tb.memory_store('{self.cap}', '{run}', {row['fence']}, '0192f3a0-0000-7000-8000-000000000002',"
-                     " gen_random_uuid(), 'x.md', 'x', '{}', true, 'k')")
-        self.assertIn("not a live run", p.stderr)
-        p = self.ask("tb_worker", f"SELECT count(*) FROM tb.lane_state('{{2}}', '{{{row['session_id']}}}', '{{{self.cap}}}')")
-        self.assertEqual(p.stdout.strip(), "0")
+        with n.model_stopped():
+            run = n.post("/v1/agents/main/runs", {"message": "hold"}, token=self.token2)[2]["runId"]
+            row = n.rows(f"SELECT q.session_id, q.fence, l.commit_no, l.head_seq FROM tb.agent_run_queue q JOIN tb.lanes l"
+                         f" USING (tenant_id, session_id) WHERE q.run_id = '{run}'")[0]
+            empty = ", ".join(["'{}'"] * 44)
+            for tenant in (1, 2):
+                p = self.ask("tb_worker", f"SELECT outcome FROM tb.journal('{{{tenant}}}', '{{{run}}}', '{{{row['session_id']}}}',"
+                             f" '{{{row['fence']}}}', '{{{row['commit_no']}}}', '{{{self.cap}}}', {empty})")
+                self.assertEqual((p.returncode, p.stdout.strip()), (0, "stale"), p.stderr)
+            self.assertEqual(n.sql(f"SELECT head_seq FROM tb.lanes WHERE session_id = '{row['session_id']}'"), str(row["head_seq"]))
+            p = self.ask("tb_worker", f"SELECT tb.memory_store('{self.cap}', '{run}', {row['fence']}, '0192f3a0-0000-7000-8000-000000000002',"
+                         " gen_random_uuid(), 'x.md', 'x', '{}', true, 'k')")
+            self.assertIn("not a live run", p.stderr)
+            p = self.ask("tb_worker", f"SELECT count(*) FROM tb.lane_state('{{2}}', '{{{row['session_id']}}}', '{{{self.cap}}}')")
+            self.assertEqual(p.stdout.strip(), "0")
         self.assertEqual(n.get(f"/v1/runs/{run}/wait", token=self.token2)[2]["status"], "ok")
 
     def test_an_edge_sees_the_tenant_it_names_and_writes_no_journal(self):

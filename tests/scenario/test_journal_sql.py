@@ -125,7 +125,7 @@ GROUPS = (
                ("cached", "bigint"))),
     ("end", (("result", "text"), ("code", "text"), ("error", "text"), ("steps", "smallint"), ("calls", "smallint"), ("in", "bigint"),
              ("out", "bigint"))))
-RETRY = (("run_at", "timestamptz"), ("code", "text"), ("error", "text"), ("active_ms", "integer"))
+RETRY = (("pause_us", "bigint"), ("code", "text"), ("error", "text"), ("active_ms", "integer"))
 
 
 def journal_sql(items):
@@ -158,8 +158,8 @@ def ended(result="completed", code=None, error=None):
     return {"result": result, "code": code, "error": error, "steps": 1, "calls": 0, "in": 3, "out": 2}
 
 
-def retry(at="2099-01-01T00:00:00Z", code="llm_error", error="the model is away", active_ms=250):
-    return {"run_at": at, "code": code, "error": error, "active_ms": active_ms}
+def retry(pause_us=3600000000, code="llm_error", error="the model is away", active_ms=250):
+    return {"pause_us": pause_us, "code": code, "error": error, "active_ms": active_ms}
 
 
 class WithDatabase(unittest.TestCase):
@@ -421,7 +421,7 @@ class Together(WithDatabase):
 
         def times(v):
             if isinstance(v, dict):
-                return {k: (bool(x) if k.endswith("_at") or k == "at" else times(x)) for k, x in v.items() if k != "expires_at"}
+                return {k: (bool(x) if k.endswith("_at") or k in ("at", "due") else times(x)) for k, x in v.items() if k != "expires_at"}
             return [times(x) for x in v] if isinstance(v, list) else v
         return times(out)
 
@@ -496,11 +496,11 @@ class Together(WithDatabase):
 
     def test_claims_one_by_one_and_together(self):
         def scene():
-            s = [self.session() for _ in range(9)]
+            s = [self.session() for _ in range(11)]
             names = {id: f"session{n}" for n, id in enumerate(s)}
             fresh = self.queued(s[0])
             crashed, tired, stopped = self.running(s[1]), self.running(s[2]), self.running(s[3])
-            self.journal({**tired, "retry": [retry()]})
+            self.journal({**tired, "retry": [retry(pause_us=0)]})
             self.cancel(stopped["run"])
             folded = self.queued(s[4])
             self.queued(s[4], victim=folded, fold=True)
@@ -510,20 +510,27 @@ class Together(WithDatabase):
             gone = self.queued(s[7])
             self.cancel(gone)
             other = uuid7()
+            early, cut = self.running(s[9]), self.running(s[10])
+            for i in (early, cut):
+                self.journal({**i, "retry": [retry()]})
+            self.enqueue(self.item(s[10], mode="interrupt"))
             items = [{"run": r, "session": x} for r, x in zip(
-                (fresh, crashed["run"], tired["run"], stopped["run"], folded, waiting["run"], job, gone, other), s)]
-            items[1]["crashed"] = True
-            for run in [r["run_id"] for r in self.root.rows(f"SELECT run_id FROM tb.agent_run_queue WHERE session_id = '{s[4]}'")]:
-                names[run] = "behind the folded"
+                (fresh, crashed["run"], tired["run"], stopped["run"], folded, waiting["run"], job, gone, other, early["run"],
+                 cut["run"]), s)]
+            items[1]["crashed"] = items[9]["crashed"] = True
+            for n in (4, 10):
+                for run in [r["run_id"] for r in self.root.rows(f"SELECT run_id FROM tb.agent_run_queue WHERE session_id = '{s[n]}'")]:
+                    names[run] = f"another in lane {n}"
             for n, i in enumerate(items):
                 names[i["run"]] = f"run{n}"
             return items, names, s
         rows, tables = self.same_alone_and_together(scene, self.claim)
-        self.assertEqual([r["n"] for r in rows], [1, 2, 3, 4, 5, 7])
+        self.assertEqual([r["n"] for r in rows], [1, 2, 3, 4, 5, 7, 10, 11])
         by = {r["n"]: r for r in rows}
-        self.assertEqual([(r["attempt"], r["crashes"], r["resumed"], r["appended"]) for r in rows],
-                         [(1, 0, False, 1), (1, 1, True, 0), (2, 0, True, 0), (1, 0, True, 0), (1, 0, False, 1), (1, 0, False, 0)])
-        self.assertEqual([r["n"] for r in rows if r["cancel_requested"]], [4])
+        self.assertEqual([(r["attempt"], r["crashes"], r["resumed"], r["appended"]) for r in rows if r["n"] != 10],
+                         [(1, 0, False, 1), (1, 1, True, 0), (2, 0, True, 0), (1, 0, True, 0), (1, 0, False, 1), (1, 0, False, 0), (2, 0, True, 0)])
+        self.assertEqual([(r["n"], r["cancel_code"]) for r in rows if r["cancel_requested"]], [(4, "cancelled"), (11, "interrupted")])
+        self.assertEqual([r["n"] for r in rows if r["due"]], [10])
         self.assertEqual((by[3]["active_ms"], by[3]["max_attempts"], by[3]["mode"], by[7]["mode"]), (250, 5, "followup", "compact"))
         self.assertEqual(by[1]["body"], text_body("hello"))
         self.assertEqual([r["folded"] for r in tables["agent_run_queue"]], [False] * len(tables["agent_run_queue"]))
@@ -614,9 +621,35 @@ class Claim(WithDatabase):
         self.assertEqual([(r["attempt"], r["crashes"]) for r in self.claim(me)], [(1, 1)])
         lane = self.lane(s)
         item.update(fence=lane["fence"], commit=lane["commit_no"])
-        self.journal({**item, "retry": [retry(active_ms=9000)]})
+        self.journal({**item, "retry": [retry(pause_us=0, active_ms=9000)]})
         (row,) = self.claim(me)
         self.assertEqual((row["attempt"], row["crashes"], row["active_ms"], row["resumed"]), (2, 1, 9000, True))
+
+    def test_a_retry_that_is_not_due_is_left_alone(self):
+        s = self.session()
+        item = self.running(s)
+        self.journal({**item, "retry": [retry()]})
+        before, lane = self.live(item["run"]), self.lane(s)
+        (row,) = self.claim({"run": item["run"], "session": s, "crashed": True})
+        self.assertEqual((row["run_id"], row["due"]), (item["run"], before["run_at"]))
+        self.assertEqual({v for k, v in row.items() if k not in ("n", "run_id", "due")}, {None})
+        self.assertEqual((self.live(item["run"]), self.lane(s)), (before, lane))
+        self.root.ask(f"UPDATE tb.agent_run_queue SET run_at = now() WHERE run_id = '{item['run']}';")
+        (row,) = self.claim({"run": item["run"], "session": s})
+        self.assertEqual((row["attempt"], row["crashes"], row["due"], row["fence"]), (2, 0, None, lane["fence"] + 1))
+
+    def test_a_cancelled_retry_is_claimed_at_once_with_the_first_reason(self):
+        for reasons, code in ((("interrupt", "cancel"), "interrupted"), (("cancel", "interrupt"), "cancelled")):
+            s = self.session()
+            item = self.running(s)
+            self.journal({**item, "retry": [retry()]})
+            for reason in reasons:
+                if reason == "cancel":
+                    self.cancel(item["run"])
+                else:
+                    self.enqueue(self.item(s, mode="interrupt"))
+            (row,) = self.claim({"run": item["run"], "session": s})
+            self.assertEqual((row["attempt"], row["cancel_requested"], row["cancel_code"], row["due"]), (2, True, code, None))
 
     def test_a_pause_does_not_concern_it(self):
         s = self.session()
@@ -711,12 +744,14 @@ class Journal(WithDatabase):
     def test_a_retry_lets_go(self):
         s = self.session()
         item = self.running(s)
-        (row,) = self.journal({**item, "messages": [said("half")], "retry": [retry()]})
+        (row,) = self.journal({**item, "messages": [said("half")], "retry": [retry(pause_us=86400000001)]})
         self.assertEqual((row["outcome"], row["head_seq"]), ("ok", 2))
         q = self.live(item["run"])
         self.assertEqual((q["state"], q["last_code"], q["last_error"], q["active_ms"], q["cap_sha256"]),
                          ("retry_wait", "llm_error", "the model is away", 250, None))
-        self.assertTrue(q["run_at"].startswith("2099-01-01"))
+        due = self.one(f"SELECT run_at - interval '1 day 1 us' = {literal(row['at'])}::timestamptz AS it FROM tb.agent_run_queue"
+                       f" WHERE run_id = '{item['run']}'")
+        self.assertTrue(due["it"])  # the pause begins at the commit, by the database's clock
         self.assertEqual(self.journal(item)[0]["outcome"], "stale")
 
     def test_a_dead_end_is_listed(self):
@@ -785,11 +820,15 @@ class Hands(WithDatabase):
         past, future = "2020-01-01T00:00:00Z", "2099-01-01T00:00:00Z"
         item = self.running(s)
         self.root.ask(f"UPDATE tb.agent_run_queue SET deadline_at = '{past}' WHERE run_id = '{item['run']}';")
+        tired = self.running(self.session())
+        self.journal({**tired, "retry": [retry()]})
+        self.root.ask(f"UPDATE tb.agent_run_queue SET deadline_at = '{past}' WHERE run_id = '{tired['run']}';")
         over, early, without = self.queued(s, deadline=past), self.queued(s, deadline=future), self.queued(s)
         folded = self.queued(s, deadline=past)
         self.queued(s, victim=folded, fold=True)
-        rows = self.expire(over, early, without, item["run"], folded, uuid7())
-        self.assertEqual([r["outcome"] for r in rows], ["expired", "kept", "kept", "kept", "expired", "absent"])
+        rows = self.expire(over, early, without, item["run"], folded, uuid7(), tired["run"])
+        self.assertEqual([r["outcome"] for r in rows], ["expired", "kept", "kept", "kept", "expired", "absent", "kept"])
+        self.assertEqual(self.live(tired["run"])["state"], "retry_wait")  # a deadline is of what never started
         for run in (over, folded):
             self.check_unstarted_end(run, "timed_out", "deadline", "it waited past its deadline")
         self.assertEqual([r["outcome"] for r in self.expire(over)], ["absent"])

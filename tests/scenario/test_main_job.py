@@ -176,13 +176,13 @@ class Fake(WithNode):
         self.assertEqual([o["run_id"] for o in order], runs)
 
     def test_a_full_lane_refuses(self):
-        first = self.node.enqueue("[delay 1500] hold", session="full")
+        first = self.node.enqueue("[hang] hold", session="full")
         for i in range(20):
             self.node.enqueue("x", session="full")
         status, head, e = self.node.post("/v1/agents/main/runs", {"message": "x", "sessionKey": "full"})
         self.assertEqual((status, e["error"]["code"]), (429, "lane_full"))
         self.assertGreaterEqual(int(head["retry-after"]), 1)
-        self.node.wait(first)
+        self.assertEqual(self.node.post(f"/v1/runs/{first}/cancel")[0], 202)
 
     def test_many_lanes_at_once(self):
         failures = []

@@ -234,8 +234,9 @@ class Peers(WithPeers):
 
     def test_followups_do_not_starve_what_comes_in(self):
         first = self.asked("[delay 500] first", "inbound")
-        follow = [self.post(f"follow {i}", "inbound") for i in range(10)]
-        steer = self.post("rather this", "inbound", "steer")
+        with self.node.model_stopped():
+            follow = [self.post(f"follow {i}", "inbound") for i in range(10)]
+            steer = self.post("rather this", "inbound", "steer")
         self.assertEqual(self.node.wait(steer)["mergedInto"], first)
         for r in follow:
             self.assertEqual(self.node.wait(r)["status"], "ok")
@@ -305,19 +306,20 @@ class Peers(WithPeers):
     def test_a_retry_keeps_lane_and_configuration(self):
         """Neither the worker it is moved off nor the one that dies is an attempt of it."""
         agent = self.agent(queueCap=30)
-        run = self.post("[status 500 3][delay 600]" + STORE % ("kept", "keeps.md") + " go", "keeps", agent=agent, priority=7)
+        run = self.post("[status 503 1][retry-after 9]" + STORE % ("kept", "keeps.md") + " go", "keeps", agent=agent, priority=7)
         follow = self.post("behind it", "keeps", agent=agent)
         wait_for(lambda: self.state(run) == "retry_wait")
-        asked = self.node.model_stats()["requests"]
+        held = self.hold_memory()
         self.node.sql("INSERT INTO tb.agent_revisions (tenant_id, agent_id, revision, config, created_by) SELECT tenant_id, agent_id, 2,"
                       f" '{{}}', 'test' FROM tb.agents WHERE name = '{agent}'; UPDATE tb.agents SET revision = 2 WHERE name = '{agent}'")
-        wait_for(lambda: self.node.model_stats()["requests"] > asked)
+        wait_for(lambda: self.calls(run) == [("memory_store", "running")], 40)
         session = self.node.sql("SELECT session_id FROM tb.agent_sessions WHERE session_key = 'keeps'")
         here, _ = self.worker_of(run)
         slot = self.ask("worker.pin", session=session, worker=1 - here)["slot"]
-        wait_for(lambda: self.worker_of(run)[0] == 1 - here)
-        wait_for(lambda: self.node.model_stats()["requests"] > asked + 1)
-        os.kill(self.worker_of(run)[1], signal.SIGKILL)
+        with self.node.model_stopped():
+            held.release()
+            wait_for(lambda: self.worker_of(run)[0] == 1 - here)
+            os.kill(self.worker_of(run)[1], signal.SIGKILL)
         self.assertEqual(self.node.wait(run)["status"], "ok")
         row = self.ended(run)
         self.assertEqual((row["attempts"], row["crashes"], row["agent_revision"], row["lane_seq"]), (2, 1, 1, 1))
@@ -383,12 +385,13 @@ class Peers(WithPeers):
     def test_a_stopped_worker_has_no_second_effect(self):
         """It wakes when its lane has a newer fence: what it holds of the run is worth nothing."""
         run = self.asked("[delay 500]" + STORE % ("zombie", "zombie.md") + " go", "zombie")
-        pid = self.worker_of(run)[1]
-        fence = int(self.node.sql(f"SELECT fence FROM tb.agent_run_queue WHERE run_id = '{run}'"))
-        os.kill(pid, signal.SIGSTOP)
-        self.node.sql(f"UPDATE tb.lanes SET fence = fence + 1 WHERE session_id = (SELECT session_id FROM tb.agent_run_queue WHERE run_id = '{run}');"
-                      f" UPDATE tb.agent_run_queue SET fence = fence + 1 WHERE run_id = '{run}'")
-        os.kill(pid, signal.SIGCONT)
+        with self.node.model_stopped():
+            pid = self.worker_of(run)[1]
+            fence = int(self.node.sql(f"SELECT fence FROM tb.agent_run_queue WHERE run_id = '{run}'"))
+            os.kill(pid, signal.SIGSTOP)
+            self.node.sql("UPDATE tb.lanes SET fence = fence + 1 WHERE session_id = (SELECT session_id FROM tb.agent_run_queue"
+                          f" WHERE run_id = '{run}'); UPDATE tb.agent_run_queue SET fence = fence + 1 WHERE run_id = '{run}'")
+            os.kill(pid, signal.SIGCONT)
         self.assertEqual(self.node.wait(run)["status"], "ok")
         self.assertEqual(self.lines("zombie.md"), ["zombie"])
         self.assertEqual(self.roles(run), ["user", "assistant", "tool", "assistant"])
@@ -397,12 +400,13 @@ class Peers(WithPeers):
         self.assertEqual(self.ended(run)["crashes"], 0)
 
     def test_a_worker_that_stays_stopped(self):
-        run = self.asked("[delay 500]" + STORE % ("stays", "stopped.md") + " go", "stopped")
-        ordinal, pid = self.worker_of(run)
         self.node.wait(self.insist("hello", "elsewhere"))
         slot = int(self.node.sql("SELECT slot FROM tb.agent_sessions WHERE session_key = 'elsewhere'"))
-        self.ask("worker.pin", slot=slot, worker=1 - ordinal)
-        os.kill(pid, signal.SIGSTOP)
+        run = self.asked("[delay 500]" + STORE % ("stays", "stopped.md") + " go", "stopped")
+        with self.node.model_stopped():
+            ordinal, pid = self.worker_of(run)
+            self.ask("worker.pin", slot=slot, worker=1 - ordinal)
+            os.kill(pid, signal.SIGSTOP)
         self.assertEqual(self.node.wait(self.insist("meanwhile", "elsewhere"), 4000)["status"], "ok")
         self.assertEqual(self.state(run), "running")
         self.assertEqual(self.node.wait(run)["status"], "ok")
@@ -446,10 +450,10 @@ class Peers(WithPeers):
         later = self.post("later", "lost-later", delayMs=3600000)
         retried = self.post("[status 429 1][retry-after 10] again", "lost-retry")
         wait_for(lambda: self.state(retried) == "retry_wait")
+        due = self.node.sql(f"SELECT run_at FROM tb.agent_run_queue WHERE run_id = '{retried}'")
         lanes = {f"lost{n}": [self.asked(f"[hang 1] {n}", f"lost{n}")] for n in range(5)}
         for session, runs in lanes.items():
             runs += at_once([lambda s=session: self.insist(f"{uuid.uuid4()}", s)] * 10)
-        due = self.node.sql(f"SELECT run_at FROM tb.agent_run_queue WHERE run_id = '{retried}'")
         self.assertEqual(self.node.sql("SELECT count(*) FROM tb.agent_run_queue WHERE state = 'queued'"), "50")
 
         def kill():

@@ -138,7 +138,8 @@ class Steer(WithQueue):
 
     def test_before_the_final_answer(self):
         run = self.asked("[delay 300] first", "final")
-        steer = self.post("second", "final", "steer")
+        with self.node.model_stopped():
+            steer = self.post("second", "final", "steer")
         events = self.node.events(run)
         self.assertEqual(text_of(events), "echo: firstecho: second")
         self.assert_taken(steer, run)
@@ -172,9 +173,11 @@ class Steer(WithQueue):
 
     def test_a_worker_killed_after_it_took(self):
         run = self.asked("[delay 300] first", "kill-taken")
-        steer = self.post("[pause 150] second answer in words", "kill-taken", "steer")
+        with self.node.model_stopped():
+            steer = self.post("[pause 400] second answer in words", "kill-taken", "steer")
         self.ended(steer)
-        self.node.kill("worker")
+        with self.node.model_stopped():
+            self.node.kill("worker")
         self.assertEqual(self.node.wait(run)["status"], "ok")
         self.assert_taken(steer, run)
         self.assertEqual(self.roles(run), ["user", "assistant", "user", "assistant"])
@@ -348,12 +351,12 @@ class Time(WithQueue):
     def test_a_failing_model_waits_in_the_queue(self):
         run = self.post("[status 500 4] at last", "retry")
         follow = self.post("behind it", "retry")
-        wait_for(lambda: self.state(run) == "retry_wait")
-        self.assertEqual(self.state(follow), "queued")  # the lane waits for it
         self.assertEqual(self.node.wait(run)["status"], "ok")
         row = self.ended(run)
         self.assertEqual((row["result"], row["attempts"], row["crashes"]), ("completed", 2, 0))
         self.assertEqual(self.node.wait(follow)["status"], "ok")
+        self.assertEqual(self.node.sql(f"SELECT started_at >= '{row['finished_at']}' FROM tb.agent_runs WHERE run_id = '{follow}'"),
+                         "t")  # the lane waited for it
         self.assertEqual([m["run_id"] for m in self.transcript(run)], [run, run, follow, follow])
         self.assertEqual(text_of(self.node.events(run)), "echo: at last")
 
@@ -364,9 +367,10 @@ class Time(WithQueue):
         self.assertEqual(text_of(self.node.events(run)), "echo: three little words")
 
     def test_the_last_attempt(self):
+        hold = self.asked("[hang] hold", "dead")
         run = self.post("[status 500] never", "dead")
-        wait_for(lambda: self.state(run) == "retry_wait")
         self.node.sql(f"UPDATE tb.agent_run_queue SET max_attempts = 2 WHERE run_id = '{run}'")
+        self.cancel(hold)
         self.assertEqual(self.node.wait(run)["status"], "error")
         row = self.ended(run)
         self.assertEqual((row["result"], row["error_code"], row["attempts"]), ("dead", "model_overloaded", 2))
@@ -392,6 +396,15 @@ class Time(WithQueue):
         self.assertEqual(self.node.wait(now)["status"], "ok")
         self.assertEqual(self.ended(run)["result"], "cancelled")
 
+    def test_a_deadline_is_no_matter_of_a_retry(self):
+        run = self.post("[status 503 1][retry-after 9] again", "retry-deadline", deadlineMs=5000)
+        wait_for(lambda: self.state(run) == "retry_wait")
+        self.assertEqual(self.node.wait(run)["status"], "ok")
+        row = self.ended(run)
+        self.assertEqual((row["result"], row["attempts"]), ("completed", 2))
+        late = self.node.sql(f"SELECT finished_at > enqueued_at + interval '5 s' FROM tb.agent_runs WHERE run_id = '{run}'")
+        self.assertEqual(late, "t")  # it went past its deadline on the way
+
     def test_a_deadline(self):
         hold = self.asked("[hang] hold", "deadline")
         run = self.post("too late", "deadline", deadlineMs=300)
@@ -404,9 +417,9 @@ class Time(WithQueue):
         self.assertEqual(self.node.wait(in_time)["status"], "ok")
 
     def test_a_delay(self):
-        run = self.post("later", "delay", delayMs=700)
-        self.assertEqual(self.state(run), "scheduled")
+        run = self.post("later", "delay", delayMs=1500)
         self.assertEqual(self.node.wait(run)["status"], "ok")
+        self.assertEqual(self.node.sql(f"SELECT due_at > enqueued_at AND started_at >= due_at FROM tb.agent_runs WHERE run_id = '{run}'"), "t")
         waited = float(self.node.sql("SELECT extract(epoch FROM started_at - enqueued_at) FROM tb.agent_runs"
                                      f" WHERE run_id = '{run}'"))
         self.assertGreater(waited, 0.5)  # counted from when the door read it, a little before it was accepted
@@ -414,6 +427,7 @@ class Time(WithQueue):
 
     def test_cancel_before_it_is_due(self):
         run = self.post("never", "delay-cancel", delayMs=3600000)
+        self.assertEqual(self.state(run), "scheduled")
         self.assertEqual(self.cancel(run), (200, "cancelled"))
         self.assertEqual(self.node.wait(run)["status"], "cancelled")
 

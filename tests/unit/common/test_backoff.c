@@ -40,14 +40,15 @@ static void test_floors(void **state)
 	} cases[] = {
 		{1, -5, 0, S},
 		{1, S / 2, S / 2, S},
-		{1, S, S, S},
-		{1, 7 * S, 7 * S, 7 * S},
-		{4, 7 * S, 7 * S, 8 * S},
-		{10, 299 * S, 299 * S, 300 * S},
-		{10, 600 * S, 600 * S, 600 * S},
-		{1, 3600 * S, 3600 * S, 3600 * S},
-		{1, 86400 * S, 3600 * S, 3600 * S},
-		{1, INT64_MAX, 3600 * S, 3600 * S},
+		{1, S, S, S + S / 5},
+		{1, 7 * S, 7 * S, 7 * S + 7 * S / 5},
+		{4, 5 * S, 5 * S, 8 * S},
+		{4, 7 * S, 7 * S, 7 * S + 7 * S / 5},
+		{10, 299 * S, 299 * S, 299 * S + 299 * S / 5},
+		{10, 600 * S, 600 * S, 720 * S},
+		{1, 3600 * S, 3600 * S, 4320 * S},
+		{1, 86400 * S, 3600 * S, 4320 * S},
+		{1, INT64_MAX, 3600 * S, 4320 * S},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		assert_int_equal(backoff_us(&queue, cases[i].attempt, 0, cases[i].floor),
@@ -58,19 +59,33 @@ static void test_floors(void **state)
 	}
 }
 
-/* Even over the whole range: each tenth of it gets about a tenth. */
+/* Even over the whole range: each tenth of it gets about a tenth. Also when the floor is
+ * at the most or far above it: a herd that was told the same second does not come back in
+ * it. */
 static void test_spread(void **state)
 {
 	(void)state;
-	unsigned tenths[10] = {0};
+	static const struct {
+		unsigned attempt;
+		int64_t floor, width;
+	} cases[] = {
+		{3, 0, 4 * S},          {3, 2 * S, 2 * S},          {3, 4 * S, 4 * S / 5},
+		{1, 60 * S, 12 * S},    {12, 299 * S, 299 * S / 5}, {12, 300 * S, 60 * S},
+		{2, 3600 * S, 720 * S}, {2, INT64_MAX, 720 * S}};
 	rand_begin();
-	for (int i = 0; i < 20000; i++) {
-		int64_t us = backoff_us(&queue, 3, (uint32_t)rand_next(), 2 * S);
-		assert_true(us >= 2 * S && us <= 4 * S);
-		tenths[us == 4 * S ? 9 : (us - 2 * S) / (S / 5)]++;
+	for (size_t c = 0; c < ARRAY_LEN(cases); c++) {
+		int64_t least = backoff_us(&queue, cases[c].attempt, 0, cases[c].floor);
+		int64_t width = cases[c].width;
+		unsigned tenths[10] = {0};
+		for (int i = 0; i < 20000; i++) {
+			int64_t us = backoff_us(&queue, cases[c].attempt,
+						(uint32_t)rand_next(), cases[c].floor);
+			assert_in_range(us - least, 0, width);
+			tenths[us - least == width ? 9 : (us - least) * 10 / width]++;
+		}
+		for (size_t i = 0; i < ARRAY_LEN(tenths); i++)
+			assert_in_range(tenths[i], 1700, 2300);
 	}
-	for (size_t i = 0; i < ARRAY_LEN(tenths); i++)
-		assert_in_range(tenths[i], 1700, 2300);
 }
 
 int main(void)

@@ -245,6 +245,13 @@ static void m_retry(struct model *m, struct mrun *r, int64_t at)
 	if (r->cancel)
 		m_wait(m, r);
 }
+/* Its claim found it put off: the worker that died meanwhile did not die of it. */
+static void m_not_due(struct model *m, struct mrun *r, int64_t at)
+{
+	r->crashes -= r->crashed;
+	r->crashed = r->orphan = false;
+	m_retry(m, r, at);
+}
 static int64_t m_whole_ms(const struct mrun *r, int64_t at)
 {
 	return r->order + (at - r->order + 999) / 1000 * 1000;

@@ -571,6 +571,45 @@ static void test_retry_holds_the_lane(void **state)
 	lq_free(q);
 }
 
+/* Its worker died after it had put the run off and before it said so. */
+static void test_a_claim_that_is_too_early_waits_uncharged(void **state)
+{
+	(void)state;
+	begin(10, 10);
+	int64_t at = order_us + 100 * SECOND;
+	struct lq_run *a = accept_run(item(1, 1)), *behind = accept_run(item(1, 1));
+	worker(LQ_WORKER_DOWN, 0);
+	assert_int_equal(lq_run_crashes(a), 1);
+	worker(LQ_WORKER_UP, 0);
+	assert_did(LQ_DO_CLAIM, a);
+	assert_true(done[0].crashed);
+	step((struct lq_event){.kind = LQ_NOT_DUE, .run = a, .at_us = at});
+	assert_quiet();
+	assert_state(a, LQ_S_RETRY);
+	assert_int_equal(lq_run_due_us(a), at);
+	assert_int_equal(lq_run_crashes(a), 0);
+	assert_int_equal(lq_stats(q).running, 0);
+	assert_state(behind, LQ_S_WAITING); /* it holds its lane */
+	tick(at);
+	assert_did(LQ_DO_CLAIM, a);
+	assert_false(done[0].crashed);
+	lq_free(q);
+}
+
+static void test_a_cancel_beside_a_claim_that_is_too_early(void **state)
+{
+	(void)state;
+	begin(10, 10);
+	struct lq_run *a = accept_run(item(1, 1));
+	worker(LQ_WORKER_DOWN, 0);
+	worker(LQ_WORKER_UP, 0);
+	tell(LQ_CANCEL, a); /* durable after the claim had looked */
+	step((struct lq_event){
+		.kind = LQ_NOT_DUE, .run = a, .at_us = order_us + 100 * SECOND});
+	assert_did(LQ_DO_CLAIM, a);
+	lq_free(q);
+}
+
 /* ---- deadlines */
 
 static struct lq_item mortal(int64_t at_us)
@@ -647,6 +686,29 @@ static void test_deadline_of_a_delayed_run(void **state)
 	assert_did(LQ_DO_EXPIRE, a);
 	assert_int_equal(lq_stats(q).next_due_us, it.run_at_us);
 	lq_free(q);
+}
+
+/* A deadline is of what never started: a run that is put off has met it. */
+static void test_no_deadline_in_retry_wait(void **state)
+{
+	(void)state;
+	for (int loaded = 0; loaded < 2; loaded++) {
+		begin(10, 10);
+		int64_t due = order_us + 20 * SECOND, end = order_us + 10 * SECOND;
+		struct lq_item it = mortal(end);
+		it.run_at_us = loaded ? due : 0;
+		it.ran = it.retrying = loaded;
+		struct lq_run *a = loaded ? load_run(it) : accept_run(it);
+		if (!loaded)
+			step((struct lq_event){.kind = LQ_RETRY, .run = a, .at_us = due});
+		assert_state(a, LQ_S_RETRY);
+		assert_int_equal(lq_stats(q).next_due_us, due);
+		tick(end);
+		assert_quiet();
+		tick(due);
+		assert_did(LQ_DO_CLAIM, a);
+		lq_free(q);
+	}
 }
 
 /* ---- drop policies */
@@ -981,10 +1043,13 @@ int main(void)
 		cmocka_unit_test(test_cancel_of_a_running_run),
 		cmocka_unit_test(test_cancelled_before_it_started),
 		cmocka_unit_test(test_retry_holds_the_lane),
+		cmocka_unit_test(test_a_claim_that_is_too_early_waits_uncharged),
+		cmocka_unit_test(test_a_cancel_beside_a_claim_that_is_too_early),
 		cmocka_unit_test(test_deadline_of_a_waiting_run),
 		cmocka_unit_test(test_expire_of_a_claim_is_kept),
 		cmocka_unit_test(test_kept_run_expires_later),
 		cmocka_unit_test(test_deadline_of_a_delayed_run),
+		cmocka_unit_test(test_no_deadline_in_retry_wait),
 		cmocka_unit_test(test_full_lane_rejects),
 		cmocka_unit_test(test_full_lane_drops_the_oldest),
 		cmocka_unit_test(test_nothing_to_drop_rejects),

@@ -442,6 +442,10 @@ static void land_claim(struct mrun *r)
 			m_end(&w.m, r);
 		else
 			m_wait(&w.m, r);
+	} else if (r->ran && chance(5)) {
+		e.kind = LQ_NOT_DUE;
+		e.at_us = w.m.now + 1 + dice(3000000);
+		m_not_due(&w.m, r, e.at_us);
 	} else {
 		r->ran = true;
 		r->folded = r->crashed = false;

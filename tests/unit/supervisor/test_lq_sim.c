@@ -34,6 +34,8 @@ enum fault {
 	LOAD_FORGETS,    /* a restart does not load what was running */
 	ORDER_LOST,      /* the queue is told another order than the rows have */
 	TAKEN_STAYS,     /* a consumed message keeps its row */
+	PAUSE_IGNORED, /* a claim finds a run in retry_wait that is not due, and starts it
+			*/
 	FAULTS
 };
 
@@ -113,7 +115,7 @@ static struct sim {
 	unsigned gen, starts, life[LQ_MAX_WORKERS];
 	bool up[LQ_MAX_WORKERS];
 	struct lq *q;
-	uint64_t deaths, restarts, lost, stale, claims;
+	uint64_t deaths, restarts, lost, stale, claims, early;
 } s;
 
 static uint32_t dice(uint32_t n)
@@ -216,9 +218,16 @@ static void db_claim(struct msg *m)
 {
 	struct run *r = &s.run[m->run];
 	struct db_lane *l = &s.lane[r->lane];
+	bool early = r->row.retrying && r->row.run_at > s.now && !r->row.cancel;
 	m->ok = r->row.there;
 	if (!m->ok)
 		return;
+	if (early && s.fault != PAUSE_IGNORED) {
+		m->retry_at = r->row.run_at;
+		s.early++;
+		return;
+	}
+	must(!early, "a retry waits for its time");
 	r->row.crashes += m->crashed;
 	must(r->row.crashes <= r->charged, "a crash is charged that was none");
 	r->row.ran = true;
@@ -453,6 +462,11 @@ static void on_claimed(const struct msg *m)
 		return;
 	if (!m->ok) {
 		step((struct lq_event){.kind = LQ_UNCLAIMED, .run = is, .gone = true});
+		return;
+	}
+	if (m->retry_at) {
+		step((struct lq_event){
+			.kind = LQ_NOT_DUE, .run = is, .at_us = m->retry_at});
 		return;
 	}
 	r->known_ran = true;
@@ -818,6 +832,7 @@ static const char *play(uint64_t seed, enum fault fault)
 	s.lost = before.lost;
 	s.stale = before.stale;
 	s.claims = before.claims;
+	s.early = before.early;
 	s.now = s.order = 1000 * MS;
 	s.q = lq_new(&(struct lq_limits){4, 1000, 2}, act, NULL);
 	for (int w = 0; w < WORKERS; w++)
@@ -849,9 +864,11 @@ static void play_seeds(uint64_t seed, int n)
 		if (play(seed + (uint64_t)i, NO_FAULT))
 			fail_msg("TB_SEED=%" PRIu64 ": %s", seed + (uint64_t)i, s.broken);
 	printf("claims %" PRIu64 ", deaths %" PRIu64 ", restarts %" PRIu64
-	       ", lost %" PRIu64 ", refused by the fence %" PRIu64 "\n",
-	       s.claims, s.deaths, s.restarts, s.lost, s.stale);
-	assert_true(s.deaths > 0 && s.restarts > 0 && s.lost > 0 && s.stale > 0);
+	       ", lost %" PRIu64 ", refused by the fence %" PRIu64 ", too early %" PRIu64
+	       "\n",
+	       s.claims, s.deaths, s.restarts, s.lost, s.stale, s.early);
+	assert_true(s.deaths > 0 && s.restarts > 0 && s.lost > 0 && s.stale > 0 &&
+		    s.early > 0);
 }
 
 static void test_fixed_seeds(void **state)
@@ -877,6 +894,7 @@ static void test_faults_are_found(void **state)
 		[LOAD_FORGETS] = "an accepted run did not end",
 		[ORDER_LOST] = "lanes in order",
 		[TAKEN_STAYS] = "a run ended twice",
+		[PAUSE_IGNORED] = "a retry waits for its time",
 	};
 	(void)state;
 	for (int f = NO_FAULT + 1; f < FAULTS; f++) {

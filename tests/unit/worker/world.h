@@ -29,6 +29,7 @@
 #define MESSAGES_MOST 400
 #define WAITING_MOST 64
 #define ROWS_MOST 200
+#define DB_NOW_US 4000000000000000ll /* decades from any worker's clock */
 
 /* ---- the database */
 
@@ -261,7 +262,7 @@ static void db_apply(const struct commit *c, struct strbuf *taken)
 	if (c->has_retry) {
 		db.running = false;
 		db.retrying = true;
-		db.run_at_us = c->retry.run_at_us;
+		db.run_at_us = DB_NOW_US + c->retry.pause_us;
 		db.active_ms = c->retry.active_ms;
 		snprintf(db.code, sizeof db.code, "%s", c->retry.code);
 		snprintf(db.error, sizeof db.error, "%s", c->retry.error);
@@ -294,6 +295,8 @@ static void land_as(struct life *l, enum landing how)
 		res = (struct commit_result){.outcome = COMMIT_LANDED,
 					     .head_seq = (int64_t)db.line_count,
 					     .unseen = how == UNSEEN};
+		if (how == SEEN)
+			res.at_us = DB_NOW_US;
 		if (how == SEEN && taken.n > 2)
 			res.taken = strbuf_slice(&taken);
 	}
