@@ -14,6 +14,7 @@
 #include "common/loop.h"
 #include "common/pg/pool.h"
 #include "supervisor/journal.h"
+#include "supervisor/lane_look.h"
 #include "supervisor/live.h"
 #include "supervisor/runs.h"
 #include "supervisor/sql.h"
@@ -153,6 +154,9 @@ static void redriven(struct errand *a, const struct pg_result *r)
 		sup_step(a->sup, &(struct lq_event){.kind = LQ_LOADED,
 						    .item = &item,
 						    .now_us = sup_db_now_us(a->sup)});
+	/* It may have ended its lane's block: only now, so that it is the lane's head. */
+	if (!pg_get_bool(r, 0, 12))
+		lane_release(a->sup, a->tenant, item.session);
 	tell(a, &answer);
 }
 
@@ -188,11 +192,16 @@ static void take_expire(struct errand *a, const struct pg_result *r)
 {
 	struct slice outcome = pg_get_text(r, 0, 1);
 	struct lq_run *run = lq_find(a->sup->lq, a->run);
-	if (run && slice_is(outcome, "kept"))
+	if (run && slice_is(outcome, "kept")) {
 		sup_step(a->sup, &(struct lq_event){.kind = LQ_KEPT, .run = run});
-	else if (run)
+	} else if (run && slice_is(outcome, "expired")) {
+		if (!slice_is(pg_get_text(r, 0, 3), "continue"))
+			lane_look(a->sup, a->tenant, lq_run_session(run));
 		runs_gone(a->sup, run, RESULT_TIMED_OUT, SLICE("deadline"),
 			  pg_get_time(r, 0, 2));
+	} else if (run) { /* it ended otherwise, or this was asked before */
+		lane_look(a->sup, a->tenant, lq_run_session(run));
+	}
 	errand_free(a);
 }
 
@@ -210,8 +219,10 @@ static void take_bury(struct errand *a, const struct pg_result *r)
 	log_error("run-buried", "run=%s message=\"it took its worker down three times\"",
 		  id);
 	end.started_us = l ? l->started_us : 0;
-	if (run && lq_run_state(run) != LQ_S_CLAIMING) /* else its claim finds no row */
+	if (run && lq_run_state(run) != LQ_S_CLAIMING) { /* else its claim finds no row */
+		lane_look(s, a->tenant, a->session);
 		runs_ended(s, run, &end);
+	}
 	errand_free(a);
 }
 
@@ -410,7 +421,9 @@ static void on_pauses(void *arg, const struct pg_answer *a)
 			 &(struct lq_event){.kind = LQ_PAUSE,
 					    .scope = scope_of(pg_get_text(r, i, 0)),
 					    .tenant = pg_get_i64(r, i, 1),
-					    .id = pg_get_uuid(r, i, 2)});
+					    .id = pg_get_uuid(r, i, 2),
+					    .failed_run = pg_get_uuid(r, i, 3),
+					    .failed_code = pg_get_text(r, i, 4)});
 	p.done(p.sup);
 }
 

@@ -258,6 +258,12 @@ class WithDatabase(unittest.TestCase):
         (row,) = self.journal({**item, "messages": [said("done")], "events": [event(events, phase="end")], "end": [ended(**kw)]})
         self.assertEqual(row["outcome"], "ok")
 
+    def agent_policy(self, policy):
+        """onFailure of the agent's present revision; None: as if it had none."""
+        self.root.ask(f"UPDATE tb.agents SET revision = revision + 1 WHERE tenant_id = 1 AND agent_id = '{AGENT}';"
+                      "INSERT INTO tb.agent_revisions (tenant_id, agent_id, revision, config) SELECT 1, agent_id, revision,"
+                      f" {literal({'onFailure': policy} if policy else {})} FROM tb.agents WHERE tenant_id = 1 AND agent_id = '{AGENT}';")
+
     def cancel(self, *runs, code="cancelled", by="ann"):
         return self.sup.rows("SELECT * FROM tb.cancel(" + arrays([{"t": 1, "r": r, "c": code, "b": by} for r in runs],
                              (("t", "bigint"), ("r", "uuid"), ("c", "text"), ("b", "text"))) + ")")
