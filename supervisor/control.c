@@ -126,10 +126,13 @@ static void take_cancel(struct errand *a, const struct pg_result *r)
 static void take_pause(struct errand *a, const struct pg_result *r)
 {
 	struct control_answer answer = {.changed = pg_get_bool(r, 0, 0) || a->sent};
-	sup_step(a->sup, &(struct lq_event){.kind = a->on ? LQ_PAUSE : LQ_RESUME,
-					    .scope = a->pause.scope,
-					    .tenant = a->pause.tenant,
-					    .id = a->pause.id});
+	if (a->on && a->pause.scope == LQ_LANE) /* a failure may have paused it before */
+		lane_look(a->sup, a->pause.tenant, a->pause.id);
+	else
+		sup_step(a->sup, &(struct lq_event){.kind = a->on ? LQ_PAUSE : LQ_RESUME,
+						    .scope = a->pause.scope,
+						    .tenant = a->pause.tenant,
+						    .id = a->pause.id});
 	tell(a, &answer);
 }
 
@@ -155,7 +158,9 @@ static void redriven(struct errand *a, const struct pg_result *r)
 						    .item = &item,
 						    .now_us = sup_db_now_us(a->sup)});
 	/* It may have ended its lane's block: only now, so that it is the lane's head. */
-	if (!pg_get_bool(r, 0, 12))
+	if (pg_get_bool(r, 0, 12))
+		lane_look(a->sup, a->tenant, item.session);
+	else
 		lane_release(a->sup, a->tenant, item.session);
 	tell(a, &answer);
 }

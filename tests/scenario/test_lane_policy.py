@@ -119,6 +119,7 @@ class Block(Policy):
         run, waits = self.fails(agent, "b4", BAD_ONCE + "b4", more=1)
         self.blocked(agent, "b4", run)
         self.assertTrue(self.node.admin("lane.pause", {"tenant": 1, "agent": agent, "session": "b4"})["changed"])
+        self.blocked(agent, "b4", run)
         heir = self.node.admin("run.retry", {"run": run, "tenant": 1})["run"]
         wait_for(lambda: "pausedWhy" not in self.lane(agent, "b4"))
         self.assertEqual((self.lane(agent, "b4")["paused"], self.lane(agent, "b4")["head"]), (True, heir))
