@@ -68,7 +68,8 @@ static int compose(struct strbuf *out, const struct args *a)
 		       {PARAM_queue_mode, "queueMode"},
 		       {PARAM_queue_cap, "queueCap"},
 		       {PARAM_queue_drop, "queueDrop"},
-		       {PARAM_queue_debounce, "queueDebounceMs"}};
+		       {PARAM_queue_debounce, "queueDebounceMs"},
+		       {PARAM_on_failure, "onFailure"}};
 	AUTO(strbuf_fini) struct strbuf prompt = STRBUF_INIT;
 	struct json_out o = json_out(out);
 	json_obj(&o);

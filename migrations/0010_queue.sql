@@ -5,6 +5,9 @@
 SET LOCAL search_path = tb;
 
 ALTER TABLE lanes DROP COLUMN paused;                -- a pause is in queue_pauses and in the supervisor's memory: a claim looks at neither
+ALTER TABLE lanes ADD COLUMN blocked boolean NOT NULL DEFAULT false;  -- save this one, which a failed run left: queue_pauses.failed_run
+ALTER TABLE agent_revisions ADD CONSTRAINT on_failure_is_continue_block_or_drop_rest
+  CHECK (coalesce(config->>'onFailure', 'continue') IN ('continue', 'block', 'drop_rest'));
 ALTER TABLE agent_run_queue ADD COLUMN last_code text;  -- of last_error, while in retry_wait
 ALTER TABLE agent_run_queue ADD COLUMN cancel_code text;  -- the first reason of cancel_requested: a run that is resumed ends with it
 ALTER TABLE agent_runs ADD COLUMN input jsonb;       -- the body of a run that never reached the transcript, so that it can be redriven
@@ -23,7 +26,9 @@ CREATE TABLE queue_pauses (                          -- what starts nothing unti
   object    uuid   NOT NULL,                         -- an agent's or a session's; nil when the scope has none
   paused_by text   NOT NULL,
   paused_at timestamptz NOT NULL DEFAULT now(),
+  failed_run uuid, failed_code text, failed_at timestamptz,  -- of a lane: the first run that failed since, with its error code
   PRIMARY KEY (scope, tenant_id, object),
+  CHECK (scope = 'lane' OR failed_run IS NULL),
   CHECK ((scope = 'node') = (tenant_id = 0)),
   CHECK ((scope IN ('node','tenant')) = (object = '00000000-0000-0000-0000-000000000000'))
 );
@@ -56,6 +61,42 @@ BEGIN
   END IF;
   RETURN v_body;
 END $$;
+
+-- What an agent's present revision wants done about the lane of a run that failed.
+CREATE FUNCTION tb.failure_policy(p_tenant bigint, p_agent uuid) RETURNS text
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, tb, pg_temp AS $$
+  SELECT coalesce((SELECT g.config->>'onFailure' FROM tb.agents a
+    JOIN tb.agent_revisions g ON g.tenant_id = a.tenant_id AND g.agent_id = a.agent_id AND g.revision = a.revision
+   WHERE a.tenant_id = p_tenant AND a.agent_id = p_agent), 'continue') $$;
+
+-- It is done in the transaction that archives the failure, whichever function does that, under the lane's lock: nothing starts in between.
+-- Behind the run are those with a larger lane_pos: an interrupt that came for it is not.
+CREATE FUNCTION tb.lane_failed() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, tb, pg_temp AS $$
+DECLARE v_policy text := tb.failure_policy(NEW.tenant_id, NEW.agent_id); v_code text := coalesce(NEW.error_code, NEW.result::text);
+  q tb.agent_run_queue;
+BEGIN
+  IF v_policy = 'block' THEN
+    UPDATE tb.lanes l SET blocked = true WHERE l.tenant_id = NEW.tenant_id AND l.session_id = NEW.session_id AND NOT l.closed;
+    IF FOUND THEN
+      INSERT INTO tb.queue_pauses AS p (scope, tenant_id, object, paused_by, failed_run, failed_code, failed_at)
+      VALUES ('lane', NEW.tenant_id, NEW.session_id, 'failure', NEW.run_id, v_code, clock_timestamp())
+      ON CONFLICT (scope, tenant_id, object) DO UPDATE
+         SET failed_run = excluded.failed_run, failed_code = excluded.failed_code, failed_at = excluded.failed_at
+       WHERE p.failed_run IS NULL;
+    END IF;
+  ELSIF v_policy = 'drop_rest' THEN
+    FOR q IN SELECT * FROM tb.agent_run_queue x
+              WHERE x.tenant_id = NEW.tenant_id AND x.session_id = NEW.session_id AND x.kind = 'turn' AND x.attempt = 0
+                AND x.lane_pos > NEW.lane_pos ORDER BY x.lane_pos LOOP
+      PERFORM tb.archive_waiting(q, 'dropped', NULL, 'lane_failed', 'run ' || NEW.run_id || ' before it in its session failed ('
+                                 || v_code || '), and the agent drops what waits then', NULL);
+    END LOOP;
+  END IF;
+  RETURN NULL;
+END $$;
+CREATE TRIGGER lane_failed AFTER INSERT ON agent_runs FOR EACH ROW
+  WHEN (NEW.result IN ('failed', 'dead', 'timed_out')) EXECUTE FUNCTION lane_failed();
 
 -- Makes room in a full lane: the victim is dropped or folded if it still waits. Jobs are nobody's victims.
 CREATE FUNCTION tb.displace(p_tenant bigint, p_session uuid, p_victim uuid, p_fold boolean) RETURNS text
@@ -128,7 +169,8 @@ BEGIN
       END IF;
     END IF;
     starts := p_worker[1] IS NOT NULL
-      AND NOT EXISTS (SELECT FROM tb.agent_run_queue x WHERE x.tenant_id = t AND x.session_id = s);
+      AND NOT EXISTS (SELECT FROM tb.agent_run_queue x WHERE x.tenant_id = t AND x.session_id = s)
+      AND NOT EXISTS (SELECT FROM tb.lanes l WHERE l.tenant_id = t AND l.session_id = s AND l.blocked);
     takes := (starts AND p_kind[1] = 'turn')::integer; -- the message goes straight into the transcript
     UPDATE tb.lanes l SET enq_seq = l.enq_seq + 1, fence = l.fence + starts::integer, commit_no = l.commit_no + starts::integer,
            head_seq = l.head_seq + takes
@@ -203,7 +245,8 @@ BEGIN
      WHERE NOT landed AND (first_run IS NULL OR first_run = r)),
   fresh AS MATERIALIZED (
     SELECT *, w IS NOT NULL AND nth = 1 AND (SELECT true FROM tb.agent_run_queue x
-                WHERE x.tenant_id = t AND x.session_id = s LIMIT 1) IS NULL AS starts FROM counted),
+                WHERE x.tenant_id = t AND x.session_id = s LIMIT 1) IS NULL
+              AND (SELECT l.blocked FROM tb.lanes l WHERE l.tenant_id = t AND l.session_id = s) IS NOT TRUE AS starts FROM counted),
   lane AS (                                          -- per-lane counts: one lane may occur many times in a batch
     UPDATE tb.lanes l SET enq_seq = l.enq_seq + f.cnt, fence = l.fence + f.starts, commit_no = l.commit_no + f.starts,
            head_seq = l.head_seq + f.msgs
@@ -240,7 +283,8 @@ BEGIN
     LEFT JOIN tb.agent_run_queue was ON i.landed AND was.tenant_id = i.t AND was.run_id = i.r ORDER BY i.n;
 END $$;
 
--- T1. At most one run a lane, in any state but 'waiting'. A run that is not returned waits for an answer or is gone. The lane is locked by
+-- T1. At most one run a lane, in any state but 'waiting'. A run that is not returned waits for an answer, is gone, or its lane is blocked by
+-- a failure that the caller has not heard of. The lane is locked by
 -- a statement of its own: what the next one reads of the queue must be newer than what a cancel did meanwhile. A folded run waited for
 -- the others of its lane: it was due when it is claimed. outcome 'no_input': its message is missing; nothing was changed. 'later': one in
 -- retry_wait that is not due, because its worker died before it told the supervisor: it is left as it is and says when it will be (due);
@@ -258,7 +302,7 @@ BEGIN
   IF cardinality(p_run) = 1 THEN
     t := p_tenant[1]; s := p_session[1];
     SELECT l.fence + 1, l.head_seq, l.commit_no + 1 INTO fence, head_seq, commit_no
-      FROM tb.lanes l WHERE l.tenant_id = t AND l.session_id = s FOR NO KEY UPDATE;
+      FROM tb.lanes l WHERE l.tenant_id = t AND l.session_id = s AND NOT l.blocked FOR NO KEY UPDATE;
     IF NOT FOUND THEN RETURN; END IF;
     SELECT * INTO q FROM tb.agent_run_queue x
      WHERE x.tenant_id = t AND x.run_id = p_run[1] AND x.session_id = s AND x.state <> 'waiting';
@@ -317,7 +361,7 @@ BEGIN
        AND q.state <> 'waiting'),
   lane AS (
     UPDATE tb.lanes l SET fence = l.fence + 1, commit_no = l.commit_no + 1, head_seq = l.head_seq + c.moves::int
-      FROM c WHERE l.tenant_id = c.t AND l.session_id = c.s AND NOT c.empty AND c.due IS NULL
+      FROM c WHERE l.tenant_id = c.t AND l.session_id = c.s AND NOT l.blocked AND NOT c.empty AND c.due IS NULL
     RETURNING c.n, l.fence, l.head_seq, l.commit_no),
   q AS (
     UPDATE tb.agent_run_queue q SET state = 'running', fence = lane.fence, cap_sha256 = c.cap, node_id = p_node, worker = c.w,

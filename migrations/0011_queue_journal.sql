@@ -260,8 +260,8 @@ BEGIN
   END LOOP;
 END $$;
 
--- The deadline of waiting in the queue, by the database's clock.
-CREATE FUNCTION tb.expire(p_tenant bigint[], p_run uuid[]) RETURNS TABLE (n integer, outcome text, at timestamptz)
+-- The deadline of waiting in the queue, by the database's clock. policy: of the expired run's agent, NULL of others.
+CREATE FUNCTION tb.expire(p_tenant bigint[], p_run uuid[]) RETURNS TABLE (n integer, outcome text, at timestamptz, policy text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, tb, pg_temp AS $$
 #variable_conflict use_column
 DECLARE v_session uuid[]; q tb.agent_run_queue;
@@ -269,7 +269,7 @@ BEGIN
   v_session := tb.lock_runs(p_tenant, p_run);
   at := now();
   FOR i IN 1 .. cardinality(p_run) LOOP
-    n := i; q := NULL;
+    n := i; q := NULL; policy := NULL;
     IF v_session[i] IS NOT NULL THEN
       SELECT * INTO q FROM tb.agent_run_queue x WHERE x.tenant_id = p_tenant[i] AND x.run_id = p_run[i];
     END IF;
@@ -277,7 +277,7 @@ BEGIN
       outcome := 'absent';
     ELSIF q.attempt = 0 AND q.deadline_at <= at THEN
       PERFORM tb.archive_waiting(q, 'timed_out', NULL, 'deadline', 'it waited past its deadline', NULL);
-      outcome := 'expired';
+      outcome := 'expired'; policy := tb.failure_policy(q.tenant_id, q.agent_id);
     ELSE
       outcome := 'kept';
     END IF;
@@ -285,10 +285,15 @@ BEGIN
   END LOOP;
 END $$;
 
--- What the archive or the dead letters still hold of a run, given again to its lane as a new one.
+CREATE FUNCTION tb.lane_is_paused(p_tenant bigint, p_session uuid) RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, tb, pg_temp AS $$
+  SELECT EXISTS (SELECT FROM tb.queue_pauses x WHERE x.scope = 'lane' AND x.tenant_id = p_tenant AND x.object = p_session) $$;
+
+-- What the archive or the dead letters still hold of a run, given again to its lane as a new one, at its end; that of the run which blocks
+-- its lane goes to the head and ends the block. paused: whether the lane is, after this.
 CREATE FUNCTION tb.redrive(p_tenant bigint, p_run uuid, p_new uuid, p_order_us bigint, p_by text)
 RETURNS TABLE (outcome text, session_id uuid, agent_id uuid, slot integer, lane_seq bigint, lane_pos bigint, priority integer,
-  enqueued_at timestamptz)
+  enqueued_at timestamptz, paused boolean)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, tb, pg_temp AS $$
 #variable_conflict use_column
 DECLARE r tb.agent_runs; d tb.dead_runs; v_body jsonb;
@@ -301,7 +306,8 @@ BEGIN
   END IF;
   PERFORM tb.lock_lanes(ARRAY[p_tenant], ARRAY[r.session_id]);
   RETURN QUERY                                       -- asked again after an unknown commit
-  SELECT 'queued', x.session_id, x.agent_id, s.slot::integer, x.lane_seq, x.lane_pos, x.priority::integer, x.enqueued_at
+  SELECT 'queued', x.session_id, x.agent_id, s.slot::integer, x.lane_seq, x.lane_pos, x.priority::integer, x.enqueued_at,
+         tb.lane_is_paused(p_tenant, x.session_id)
     FROM (SELECT q.tenant_id, q.session_id, q.agent_id, q.lane_seq, q.lane_pos, q.priority, q.enqueued_at FROM tb.agent_run_queue q
            WHERE q.tenant_id = p_tenant AND q.run_id = p_new AND q.retry_of = p_run
           UNION ALL
@@ -322,6 +328,17 @@ BEGIN
   IF NOT FOUND THEN outcome := 'closed'; RETURN NEXT; RETURN; END IF;
   outcome := 'queued'; session_id := r.session_id; agent_id := r.agent_id; lane_pos := lane_seq; priority := 0; enqueued_at := now();
   slot := (SELECT s.slot FROM tb.agent_sessions s WHERE s.tenant_id = p_tenant AND s.session_id = r.session_id);
+  IF EXISTS (SELECT FROM tb.queue_pauses x
+              WHERE x.scope = 'lane' AND x.tenant_id = p_tenant AND x.object = r.session_id AND x.failed_run = p_run) THEN
+    DELETE FROM tb.queue_pauses x
+     WHERE x.scope = 'lane' AND x.tenant_id = p_tenant AND x.object = r.session_id AND x.paused_by = 'failure';
+    UPDATE tb.queue_pauses x SET failed_run = NULL, failed_code = NULL, failed_at = NULL
+     WHERE x.scope = 'lane' AND x.tenant_id = p_tenant AND x.object = r.session_id;
+    UPDATE tb.lanes l SET blocked = false WHERE l.tenant_id = p_tenant AND l.session_id = r.session_id;
+    lane_pos := coalesce((SELECT min(x.lane_pos) - 1 FROM tb.agent_run_queue x
+                           WHERE x.tenant_id = p_tenant AND x.session_id = r.session_id), lane_pos);
+  END IF;
+  paused := tb.lane_is_paused(p_tenant, r.session_id);
   INSERT INTO tb.agent_run_queue (tenant_id, run_id, session_id, agent_id, slot, kind, mode, state, lane_seq, lane_pos, order_us, run_at,
          retry_of, user_id, enqueued_at)
   VALUES (p_tenant, p_new, r.session_id, r.agent_id, slot, r.kind, CASE r.kind WHEN 'turn' THEN 'followup' ELSE r.mode END, 'queued',
@@ -331,13 +348,19 @@ BEGIN
   RETURN NEXT;
 END $$;
 
+-- A pause of a lane that a failure blocks makes it that person's: a redrive no longer ends it. A resume ends both.
 CREATE FUNCTION tb.pause(p_scope text, p_tenant bigint, p_object uuid, p_paused boolean, p_by text) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, tb, pg_temp AS $$
 DECLARE v_tenant bigint := coalesce(p_tenant, 0); v_object uuid := coalesce(p_object, '00000000-0000-0000-0000-000000000000');
 BEGIN
   IF p_paused THEN
-    INSERT INTO tb.queue_pauses (scope, tenant_id, object, paused_by) VALUES (p_scope, v_tenant, v_object, p_by) ON CONFLICT DO NOTHING;
+    INSERT INTO tb.queue_pauses AS x (scope, tenant_id, object, paused_by) VALUES (p_scope, v_tenant, v_object, p_by)
+    ON CONFLICT (scope, tenant_id, object) DO UPDATE SET paused_by = excluded.paused_by, paused_at = now() WHERE x.paused_by = 'failure';
   ELSE
+    IF p_scope = 'lane' THEN                         -- the lane's lock comes before the pause, as where a run fails
+      PERFORM tb.lock_lanes(ARRAY[v_tenant], ARRAY[v_object]);
+      UPDATE tb.lanes l SET blocked = false WHERE l.tenant_id = v_tenant AND l.session_id = v_object AND l.blocked;
+    END IF;
     DELETE FROM tb.queue_pauses x WHERE x.scope = p_scope AND x.tenant_id = v_tenant AND x.object = v_object;
   END IF;
   RETURN FOUND;

@@ -8,7 +8,20 @@
 #include "supervisor/admin_walk.h"
 #include "supervisor/sup.h"
 
-static void put_lane(struct json_out *o, const struct lq_lane_info *l)
+/* Why it is paused, unless a person did that. */
+static void put_failure(struct json_out *o, const struct lq_lane_info *l,
+			const struct lq *q)
+{
+	const struct lq_pause *p = lq_pause_find(q, LQ_LANE, l->tenant, l->session);
+	char text[128];
+	if (p && queue_pause_why(p, text, sizeof text)) {
+		json_kv_cstr(o, "pausedWhy", text);
+		put_uuid(o, "failedRun", p->failed_run);
+		json_kv_cstr(o, "failedCode", p->failed_code);
+	}
+}
+
+static void put_lane(struct json_out *o, const struct lq_lane_info *l, const struct lq *q)
 {
 	static const struct uuid none;
 	json_kv_i64(o, "tenant", l->tenant);
@@ -21,6 +34,7 @@ static void put_lane(struct json_out *o, const struct lq_lane_info *l)
 	json_kv_i64(o, "delayed", l->delayed);
 	json_kv_i64(o, "folded", l->folded);
 	json_kv_bool(o, "paused", l->paused);
+	put_failure(o, l, q);
 	put_uuid(o, "head", l->head ? lq_run_id(l->head) : none);
 }
 
@@ -58,7 +72,7 @@ static bool on_lane(void *ctx, const struct lq_lane_info *l)
 	w->total += match;
 	if (match && w->left) {
 		json_obj(w->o);
-		put_lane(w->o, l);
+		put_lane(w->o, l, w->a->sup->lq);
 		json_obj_end(w->o);
 		w->left--;
 		return w->left || w->filter;
@@ -120,7 +134,7 @@ static void show_lane(struct ask *a)
 			.slot = n->slot,
 			.paused = lq_is_paused(q, LQ_LANE, n->tenant, n->session),
 			.worker = LQ_NO_WORKER};
-	put_lane(w.o, &l);
+	put_lane(w.o, &l, q);
 	json_kv_str(w.o, "sessionKey", strbuf_slice(&n->key));
 	json_key(w.o, "runs");
 	json_arr(w.o);

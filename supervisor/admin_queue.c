@@ -2,6 +2,8 @@
  * The queue as a whole: its counts, and what of it is paused. */
 #include "supervisor/admin_queue.h"
 
+#include <stdio.h>
+
 #include "supervisor/admin_ask.h"
 #include "supervisor/admin_commands.h"
 #include "supervisor/admin_names.h"
@@ -39,6 +41,8 @@ static bool put_pause(void *ctx, const struct lq_pause *p)
 		json_kv_i64(l->o, "tenant", p->tenant);
 	if (p->scope >= LQ_AGENT)
 		put_uuid(l->o, "id", p->id);
+	if (!uuid_is_nil(p->failed_run))
+		put_uuid(l->o, "failedRun", p->failed_run);
 	json_obj_end(l->o);
 	return --l->left > 0;
 }
@@ -77,6 +81,14 @@ void admin_queue_stats(struct ask *a)
 }
 
 /* ---- pauses */
+
+bool queue_pause_why(const struct lq_pause *p, char *out, size_t size)
+{
+	char run[UUID_TEXT_LEN + 1];
+	uuid_format(p->failed_run, run);
+	snprintf(out, size, "paused: run %s failed (%s)", run, p->failed_code);
+	return !uuid_is_nil(p->failed_run);
+}
 
 void queue_fail(struct ask *a, const struct control_answer *answer)
 {

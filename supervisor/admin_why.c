@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  * run.why: in one sentence, what a run waits for. */
+#include <stdio.h>
+
 #include "common/attr.h"
 #include "common/clock.h"
 #include "supervisor/admin_ask.h"
 #include "supervisor/admin_commands.h"
 #include "supervisor/admin_names.h"
+#include "supervisor/admin_queue.h"
 #include "supervisor/admin_rates.h"
 #include "supervisor/admin_run.h"
 #include "supervisor/sup.h"
@@ -66,6 +69,24 @@ static void put_due(struct json_out *o, int64_t due_us)
 		json_kv_i64(o, "dueInMs", due_us > now_us ? (due_us - now_us) / 1000 : 0);
 }
 
+static void put_sentence(struct json_out *o, const struct lq *q, const struct lq_run *r,
+			 enum lq_why why)
+{
+	const struct lq_pause *p =
+		lq_pause_find(q, LQ_LANE, lq_run_tenant(r), lq_run_session(r));
+	char because[128], text[256];
+	if (why == LQ_WHY_LANE_PAUSED && p &&
+	    queue_pause_why(p, because, sizeof because)) {
+		snprintf(text, sizeof text,
+			 "%s. lane.resume skips that run, run.retry of it lets it go "
+			 "first again",
+			 because);
+		json_kv_cstr(o, "sentence", text);
+		return;
+	}
+	json_kv_cstr(o, "sentence", reasons[why].sentence);
+}
+
 static void tell_why(struct ask *a)
 {
 	const struct lq_run *r = names_run(a);
@@ -79,7 +100,7 @@ static void tell_why(struct ask *a)
 	put_uuid(o, "run", lq_run_id(r));
 	json_kv_cstr(o, "state", lq_state_word(lq_run_state(r)));
 	json_kv_cstr(o, "why", reasons[info.why].word);
-	json_kv_cstr(o, "sentence", reasons[info.why].sentence);
+	put_sentence(o, a->sup->lq, r, info.why);
 	json_kv_i64(o, "position", info.position);
 	if (info.other)
 		put_uuid(o, "other", lq_run_id(info.other));

@@ -211,7 +211,9 @@ static void on_pauses(void *arg, const struct pg_answer *a)
 			 &(struct lq_event){.kind = LQ_PAUSE,
 					    .scope = scope_of(pg_get_text(r, i, 0)),
 					    .tenant = pg_get_i64(r, i, 1),
-					    .id = pg_get_uuid(r, i, 2)});
+					    .id = pg_get_uuid(r, i, 2),
+					    .failed_run = pg_get_uuid(r, i, 3),
+					    .failed_code = pg_get_text(r, i, 4)});
 	p.done(p.sup);
 }
 

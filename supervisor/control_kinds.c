@@ -7,6 +7,7 @@
 #include "common/fault.h"
 #include "common/log.h"
 #include "supervisor/control_errand.h"
+#include "supervisor/lane_look.h"
 #include "supervisor/live.h"
 #include "supervisor/runs.h"
 #include "supervisor/sql.h"
@@ -64,10 +65,13 @@ static void take_cancel(struct errand *a, const struct pg_result *r)
 static void take_pause(struct errand *a, const struct pg_result *r)
 {
 	struct control_answer answer = {.changed = pg_get_bool(r, 0, 0) || a->sent};
-	sup_step(a->sup, &(struct lq_event){.kind = a->on ? LQ_PAUSE : LQ_RESUME,
-					    .scope = a->pause.scope,
-					    .tenant = a->pause.tenant,
-					    .id = a->pause.id});
+	if (a->on && a->pause.scope == LQ_LANE) /* a failure may have paused it before */
+		lane_look(a->sup, a->pause.tenant, a->pause.id);
+	else
+		sup_step(a->sup, &(struct lq_event){.kind = a->on ? LQ_PAUSE : LQ_RESUME,
+						    .scope = a->pause.scope,
+						    .tenant = a->pause.tenant,
+						    .id = a->pause.id});
 	errand_tell(a, &answer);
 }
 
@@ -92,6 +96,11 @@ static void redriven(struct errand *a, const struct pg_result *r)
 		sup_step(a->sup, &(struct lq_event){.kind = LQ_LOADED,
 						    .item = &item,
 						    .now_us = sup_db_now_us(a->sup)});
+	/* It may have ended its lane's block: only now, so that it is the lane's head. */
+	if (pg_get_bool(r, 0, 12))
+		lane_look(a->sup, a->tenant, item.session);
+	else
+		lane_release(a->sup, a->tenant, item.session);
 	errand_tell(a, &answer);
 }
 
@@ -146,8 +155,10 @@ static void take_bury(struct errand *a, const struct pg_result *r)
 	log_error("run-buried", "run=%s code=%s message=\"%s\"", id, a->by,
 		  bury_sentence(a->by));
 	end.started_us = l ? l->started_us : 0;
-	if (run && lq_run_state(run) != LQ_S_CLAIMING) /* else its claim finds no row */
+	if (run && lq_run_state(run) != LQ_S_CLAIMING) { /* else its claim finds no row */
+		lane_look(s, a->tenant, a->session);
 		runs_ended(s, run, &end);
+	}
 	errand_free(a);
 }
 

@@ -9,6 +9,7 @@
 #include "common/loop.h"
 #include "common/pg/pool.h"
 #include "supervisor/journal.h"
+#include "supervisor/lane_look.h"
 #include "supervisor/runs.h"
 #include "supervisor/sql.h"
 #include "supervisor/sup.h"
@@ -101,23 +102,36 @@ static void keep(struct sup *s, struct lq_run *r)
 
 /* One that is absent was archived before: the first sending's answer was lost, or whoever
  * else ended it is about to say so. */
-static void settle(struct sup *s, struct lq_run *r, struct slice outcome, int64_t at_us)
+static void settle(struct sup *s, struct lq_run *run, const struct pg_result *r, int row,
+		   struct uuid *looked)
 {
-	if (slice_is(outcome, "kept"))
-		keep(s, r);
-	else
-		runs_gone(s, r, RESULT_TIMED_OUT, SLICE("deadline"), at_us);
+	struct slice outcome = pg_get_text(r, row, 1);
+	struct uuid lane = lq_run_session(run);
+	bool expired = slice_is(outcome, "expired");
+	if (slice_is(outcome, "kept")) {
+		keep(s, run);
+		return;
+	}
+	/* One look is enough for a lane's rows. */
+	if (!uuid_eq(*looked, lane) &&
+	    (!expired || !slice_is(pg_get_text(r, row, 3), "continue"))) {
+		lane_look(s, lq_run_tenant(run), lane);
+		*looked = lane;
+	}
+	if (expired)
+		runs_gone(s, run, RESULT_TIMED_OUT, SLICE("deadline"),
+			  pg_get_time(r, row, 2));
 }
 
 static void answered(struct expiry *x, const struct pg_result *r)
 {
 	int row = 0;
+	struct uuid looked = {{0}};
 	for (struct list *n; (n = list_pop(&x->flight)); row++) {
 		struct due *d = list_entry(n, struct due, node);
 		struct lq_run *run = lq_find(x->sup->lq, d->run);
 		if (run)
-			settle(x->sup, run, pg_get_text(r, row, 1),
-			       pg_get_time(r, row, 2));
+			settle(x->sup, run, r, row, &looked);
 		free(d);
 	}
 }

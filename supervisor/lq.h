@@ -119,6 +119,10 @@ struct lq_event {
 	enum lq_scope scope;
 	int64_t tenant;
 	struct uuid id; /* an agent's, or a session's for LQ_LANE */
+	/* LQ_PAUSE of a lane because of a run that failed: kept to be shown. Nil: a
+	 * person paused it. */
+	struct uuid failed_run;
+	struct slice failed_code;
 	void *arg;
 };
 
@@ -240,11 +244,16 @@ struct lq_pause {
 	enum lq_scope scope;
 	int64_t tenant;
 	struct uuid id;
+	struct uuid failed_run; /* of a lane that a failure paused, else nil */
+	char failed_code[33];
 };
 void lq_each_pause(const struct lq *q, bool (*fn)(void *ctx, const struct lq_pause *p),
 		   void *ctx);
 bool lq_is_paused(const struct lq *q, enum lq_scope scope, int64_t tenant,
 		  struct uuid id);
+/* That pause; NULL: there is none. Valid until the next step. */
+const struct lq_pause *lq_pause_find(const struct lq *q, enum lq_scope scope,
+				     int64_t tenant, struct uuid id);
 
 /* Lanes that have runs, in no order; false from fn ends it. */
 struct lq_lane_info {

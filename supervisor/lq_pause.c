@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What is paused: a set, so that tenants, agents and lanes without runs can be; those
  * with runs know it themselves as well. */
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "common/alloc.h"
@@ -69,7 +70,12 @@ void lq_pause_set(struct lq *q, const struct lq_event *e)
 {
 	struct pause_key key = key_of(e->scope, e->tenant, e->id);
 	struct lq_pause *p = xmalloc(sizeof *p);
-	*p = (struct lq_pause){e->scope, key.tenant, key.id};
+	*p = (struct lq_pause){.scope = e->scope,
+			       .tenant = key.tenant,
+			       .id = key.id,
+			       .failed_run = e->failed_run};
+	snprintf(p->failed_code, sizeof p->failed_code, "%.*s",
+		 SLICE_ARG(e->failed_code));
 	free(map_put(q->pauses, slice_of_key(&key), p));
 	tell(q, e);
 }
@@ -98,8 +104,14 @@ void lq_each_pause(const struct lq *q, bool (*fn)(void *ctx, const struct lq_pau
 			return;
 }
 
-bool lq_is_paused(const struct lq *q, enum lq_scope scope, int64_t tenant, struct uuid id)
+const struct lq_pause *lq_pause_find(const struct lq *q, enum lq_scope scope,
+				     int64_t tenant, struct uuid id)
 {
 	struct pause_key key = key_of(scope, tenant, id);
-	return map_count(q->pauses) > 0 && map_get(q->pauses, slice_of_key(&key));
+	return map_count(q->pauses) > 0 ? map_get(q->pauses, slice_of_key(&key)) : NULL;
+}
+
+bool lq_is_paused(const struct lq *q, enum lq_scope scope, int64_t tenant, struct uuid id)
+{
+	return lq_pause_find(q, scope, tenant, id) != NULL;
 }

@@ -11,6 +11,7 @@
 #include "supervisor/expiry.h"
 #include "supervisor/journal.h"
 #include "supervisor/journal_item.h"
+#include "supervisor/lane_look.h"
 #include "supervisor/live.h"
 #include "supervisor/sup.h"
 #include "supervisor/workers.h"
@@ -151,16 +152,15 @@ static struct wire_run_start claimed_start(struct item *it, const struct pg_resu
 				       .max_attempts = (uint32_t)pg_get_i64(r, row, 17)};
 }
 
-/* Somebody archived it while its claim was on the way; whoever did has told those who
- * listen, unless their answer was lost. */
+/* It ended unheard: its worker died between the commit and the word, or somebody archived
+ * it while its claim was on the way. Or a failure that is unheard of blocks its lane. The
+ * lane is paused before the run is back in it, and asked for when it is. */
 static void claim_was_empty(struct sup *s, struct item *it)
 {
-	struct wire_sub_end end = {.result = RESULT_CANCELLED,
-				   .ended_us = clock_real_us()};
 	log_info("claim-empty", "worker=%d", it->worker);
-	live_end(s, live_find(s, it->run_id), &end);
-	sup_step(s,
-		 &(struct lq_event){.kind = LQ_UNCLAIMED, .run = it->run, .gone = true});
+	lane_hold(s, it->tenant, it->session);
+	sup_step(s, &(struct lq_event){.kind = LQ_UNCLAIMED, .run = it->run});
+	lane_look(s, it->tenant, it->session);
 }
 
 /* Its worker died between the commit of its retry and the word of it. */
@@ -211,15 +211,20 @@ void runs_ended(struct sup *s, struct lq_run *r, const struct wire_sub_end *end)
 	sup_step(s, &(struct lq_event){.kind = LQ_ENDED, .run = r});
 }
 
+void runs_archived(struct sup *s, struct lq_run *r, const struct wire_sub_end *end)
+{
+	live_end(s, live_find(s, lq_run_id(r)), end);
+	s->runs_ended++;
+	sup_step(s, &(struct lq_event){.kind = LQ_GONE, .run = r});
+}
+
 void runs_gone(struct sup *s, struct lq_run *r, enum run_result result, struct slice code,
 	       int64_t at_us)
 {
 	struct wire_sub_end end = {.result = result,
 				   .error = code,
 				   .ended_us = at_us ? at_us : clock_real_us()};
-	live_end(s, live_find(s, lq_run_id(r)), &end);
-	s->runs_ended++;
-	sup_step(s, &(struct lq_event){.kind = LQ_GONE, .run = r});
+	runs_archived(s, r, &end);
 }
 
 void runs_taken(struct sup *s, struct lq_run *taken, struct uuid by)

@@ -33,6 +33,8 @@ void runs_unclaimed(struct sup *s, struct item *it);
 
 /* Its last commit has landed: who listens is told, the queue forgets it. */
 void runs_ended(struct sup *s, struct lq_run *r, const struct wire_sub_end *end);
+/* The archive says how a run ended that is not running, whatever its kind of end. */
+void runs_archived(struct sup *s, struct lq_run *r, const struct wire_sub_end *end);
 /* A run that never started was archived. at_us 0: now. */
 void runs_gone(struct sup *s, struct lq_run *r, enum run_result result, struct slice code,
 	       int64_t at_us);

@@ -4,6 +4,7 @@
 #include "common/fault.h"
 #include "common/log.h"
 #include "supervisor/children.h"
+#include "supervisor/lane_look.h"
 #include "supervisor/live.h"
 #include "supervisor/runs.h"
 #include "supervisor/sup.h"
@@ -53,6 +54,13 @@ void worker_on_event(struct child *self, const struct wire_event *m)
 		live_event(self->sup, l, m);
 }
 
+/* Its agent's failure policy may have done something about its lane. */
+static bool is_failure(uint32_t result)
+{
+	return result == RESULT_FAILED || result == RESULT_DEAD ||
+	       result == RESULT_TIMED_OUT;
+}
+
 void worker_on_run_done(struct child *self, const struct wire_run_done *m)
 {
 	struct sup *s = self->sup;
@@ -66,6 +74,8 @@ void worker_on_run_done(struct child *self, const struct wire_run_done *m)
 				   .started_us = l->started_us,
 				   .ended_us =
 					   m->ended_us ? m->ended_us : clock_real_us()};
+	if (is_failure(m->result))
+		lane_look(s, lq_run_tenant(r), lq_run_session(r));
 	runs_ended(s, r, &end);
 }
 

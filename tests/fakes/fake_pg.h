@@ -127,6 +127,12 @@ UNUSED static void set_i64(PGresult *r, int row, int col, int64_t v)
 	assert_true(PQsetvalue(r, row, col, b, 8));
 }
 
+UNUSED static void set_bool(PGresult *r, int row, int col, bool v)
+{
+	char b = v;
+	assert_true(PQsetvalue(r, row, col, &b, 1));
+}
+
 UNUSED static void set_time(PGresult *r, int row, int col, int64_t real_us)
 {
 	set_i64(r, row, col, real_us - EPOCH_2000_US);

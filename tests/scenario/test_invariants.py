@@ -6,7 +6,8 @@ import invariants
 from test_journal_sql import WithDatabase, ended, event, said, text_body, uuid7
 
 # What is done to a healthy database in a transaction that is rolled back. {done}, {second}: completed runs of one lane, {done} with a tool
-# call; {steer}: superseded by done; {dropped}: never started; {dead}; {child}: running in {lane}, {waits} behind it, spawned by done; {old}: a run id of nothing.
+# call; {steer}: superseded by done; {dropped}: never started; {dead}; {child}: running in {lane}, {waits} behind it, spawned by done; {old}: a run id of nothing;
+# {blocked}: a lane whose only run failed and blocks it.
 OLD = "01900000-0000-7000-8000-000000000000"
 PLANTED = {
     "one_runner": ["UPDATE tb.agent_run_queue SET state = 'running' WHERE run_id = '{waits}'",
@@ -36,6 +37,11 @@ PLANTED = {
     "lane_order": ["UPDATE tb.agent_runs SET started_at = started_at - interval '1 hour' WHERE run_id = '{second}'",
                    "UPDATE tb.agent_run_queue SET lane_pos = lane_pos - 10, enqueued_at = enqueued_at - interval '1 hour',"
                    " run_at = run_at - interval '1 hour' WHERE run_id = '{waits}'"],
+    "blocked_is_paused": ["UPDATE tb.lanes SET blocked = false WHERE session_id = '{blocked}'",
+                          "UPDATE tb.lanes SET blocked = true WHERE session_id = '{lane}'",
+                          "DELETE FROM tb.queue_pauses WHERE object = '{blocked}'"],
+    "blocked_starts_nothing": ["UPDATE tb.agent_runs SET started_at = now() + interval '1 s' WHERE session_id = '{blocked}'",
+                               "UPDATE tb.queue_pauses SET failed_at = now() - interval '1 hour' WHERE object = '{blocked}'"],
     "deadlines_kept": ["UPDATE tb.agent_run_queue SET deadline_at = now() - interval '2 min' WHERE run_id = '{waits}'"],
     "input_kept": ["DELETE FROM tb.run_inputs WHERE run_id = '{waits}'"],
     "input_owned": ["INSERT INTO tb.run_inputs VALUES (1, '{old}', '{}')", "INSERT INTO tb.run_inputs VALUES (1, '{child}', '{}')"],
@@ -90,11 +96,16 @@ class Planted(WithDatabase):
         self.cancel(self.queued(other, victim=dropped, fold=False))
         dead = self.running(third)
         self.journal({**dead, "events": [event(2, phase="error")], "end": [ended("dead", "llm_error", "no")]})
+        self.agent_policy("block")
+        blocked = self.session()
+        self.end(self.running(blocked), result="failed", code="llm_error", error="no")
+        self.queued(blocked)
+        self.agent_policy(None)
         child = self.running(lane)
         waits = self.queued(lane, "waits")
         self.root.ask("INSERT INTO tb.subagent_spawns (tenant_id, parent_run_id, step, call_no, parent_session_id, child_session_id, child_run_id,"
                       f" depth) VALUES (1, '{done['run']}', 1, 0, '{other}', '{lane}', '{child['run']}', 1);")
-        Planted.names = {"lane": lane, "done": done["run"], "second": second, "steer": steer, "dropped": dropped, "dead": dead["run"],
+        Planted.names = {"lane": lane, "blocked": blocked, "done": done["run"], "second": second, "steer": steer, "dropped": dropped, "dead": dead["run"],
                          "child": child["run"], "waits": waits, "old": OLD}
 
     def named(self, plant):

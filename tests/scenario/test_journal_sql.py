@@ -260,6 +260,12 @@ class WithDatabase(unittest.TestCase):
         (row,) = self.journal({**item, "messages": [said("done")], "events": [event(events, phase="end")], "end": [ended(**kw)]})
         self.assertEqual(row["outcome"], "ok")
 
+    def agent_policy(self, policy):
+        """onFailure of the agent's present revision; None: as if it had none."""
+        self.root.ask(f"UPDATE tb.agents SET revision = revision + 1 WHERE tenant_id = 1 AND agent_id = '{AGENT}';"
+                      "INSERT INTO tb.agent_revisions (tenant_id, agent_id, revision, config) SELECT 1, agent_id, revision,"
+                      f" {literal({'onFailure': policy} if policy else {})} FROM tb.agents WHERE tenant_id = 1 AND agent_id = '{AGENT}';")
+
     def cancel(self, *runs, code="cancelled", by="ann"):
         return self.sup.rows("SELECT * FROM tb.cancel(" + arrays([{"t": 1, "r": r, "c": code, "b": by} for r in runs],
                              (("t", "bigint"), ("r", "uuid"), ("c", "text"), ("b", "text"))) + ")")
@@ -632,7 +638,8 @@ class Claim(WithDatabase):
         before, lane = self.live(item["run"]), self.lane(s)
         (row,) = self.claim({"run": item["run"], "session": s, "crashed": True})
         self.assertEqual((row["run_id"], row["due"]), (item["run"], before["run_at"]))
-        self.assertEqual({v for k, v in row.items() if k not in ("n", "run_id", "due")}, {None})
+        self.assertEqual(row["outcome"], "later")
+        self.assertEqual({v for k, v in row.items() if k not in ("n", "run_id", "due", "outcome")}, {None})
         self.assertEqual((self.live(item["run"]), self.lane(s)), (before, lane))
         self.root.ask(f"UPDATE tb.agent_run_queue SET run_at = now() WHERE run_id = '{item['run']}';")
         (row,) = self.claim({"run": item["run"], "session": s})
@@ -956,6 +963,254 @@ class Hands(WithDatabase):
     def test_a_session_id_that_is_taken_opens_nothing(self):
         s = self.session()
         self.assertEqual(self.open((1, AGENT, uuid7(), s))[0]["session_id"], None)
+
+
+class Failures(WithDatabase):
+    """What a failure does to its lane, in the commit that archives it."""
+
+    def setUp(self):
+        self.addCleanup(self.agent_policy, None)
+
+    def failed(self, item, result="failed", code="model_auth"):
+        self.end(item, result=result, code=code, error="no")
+        return item["run"]
+
+    def pause_of(self, session):
+        return self.one(f"SELECT * FROM tb.queue_pauses WHERE scope = 'lane' AND object = '{session}'")
+
+    def pause(self, session, on, by="ann"):
+        (row,) = self.sup.rows(f"SELECT tb.pause('lane', 1, '{session}', {literal(on)}, '{by}') AS changed")
+        return row["changed"]
+
+    def assert_blocked(self, session, run, code="model_auth", by="failure"):
+        p = self.pause_of(session)
+        self.assertEqual((p["failed_run"], p["failed_code"], p["paused_by"]), (run, code, by))
+        self.assertTrue(self.lane(session)["blocked"])
+
+    def assert_free(self, session):
+        self.assertIsNone(self.pause_of(session))
+        self.assertFalse(self.lane(session)["blocked"])
+
+    def test_without_a_policy_nothing_happens(self):
+        for policy in (None, "continue"):
+            self.agent_policy(policy)
+            s = self.session()
+            first, waits = self.running(s), self.queued(s)
+            self.failed(first)
+            self.assert_free(s)
+            self.assertEqual(len(self.claim({"run": waits, "session": s})), 1)
+
+    def test_a_wrong_policy_is_refused(self):
+        for wrong in ("stop", "", "Block", 1, True, ["block"]):
+            with self.assertRaises(Refused) as r:
+                self.root.ask("INSERT INTO tb.agent_revisions (tenant_id, agent_id, revision, config)"
+                              f" VALUES (1, '{AGENT}', 999, {literal({'onFailure': wrong})});")
+            self.assertTrue(str(r.exception).startswith("23514"), r.exception)
+
+    def test_what_is_a_failure(self):
+        self.agent_policy("block")
+        for result, fails in (("failed", True), ("dead", True), ("timed_out", True), ("cancelled", False), ("completed", False)):
+            s = self.session()
+            run = self.running(s)
+            self.queued(s)
+            self.failed(run, result)
+            if fails:
+                self.assert_blocked(s, run["run"])
+            else:
+                self.assert_free(s)
+
+    def test_a_blocked_lane_starts_nothing(self):
+        self.agent_policy("block")
+        s, other = self.session(), self.session()
+        first, waits = self.running(s), self.queued(s)
+        run = self.failed(first)
+        self.assert_blocked(s, run)
+        lane = self.lane(s)
+        free = self.queued(other)
+        self.assertEqual(self.claim({"run": waits, "session": s}), [])
+        self.assertEqual([r["n"] for r in self.claim({"run": waits, "session": s}, {"run": free, "session": other})], [2])
+        self.assertEqual(self.lane(s), lane)
+        self.assertEqual(self.live(waits)["state"], "queued")
+        self.assertTrue(self.pause(s, False))
+        self.assert_free(s)
+        self.assertEqual(len(self.claim({"run": waits, "session": s})), 1)
+
+    def test_no_fused_start_in_a_blocked_lane(self):
+        self.agent_policy("block")
+        lanes = [self.session() for _ in range(3)]
+        for s in lanes[:2]:
+            self.failed(self.running(s))
+        (row,) = self.enqueue(self.item(lanes[0], worker=3))
+        self.assertEqual((row["outcome"], row["fence"]), ("accepted", None))
+        rows = self.enqueue(self.item(lanes[1], worker=3), self.item(lanes[2], worker=3))
+        self.assertEqual([r["fence"] for r in rows], [None, 1])
+
+    def test_a_batch_of_ends(self):
+        self.agent_policy("block")
+        s, other = self.session(), self.session()
+        bad, good = self.running(s), self.running(other)
+        self.journal({**bad, "messages": [said("x")], "events": [event(2, phase="error")], "end": [ended("failed", "model_auth", "no")]},
+                     {**good, "messages": [said("x")], "events": [event(2, phase="end")], "end": [ended()]})
+        self.assert_blocked(s, bad["run"])
+        self.assert_free(other)
+
+    def test_the_first_failure_is_the_reason(self):
+        self.agent_policy("block")
+        s = self.session()
+        first, late = self.running(s), self.queued(s, deadline="2020-01-01T00:00:00Z")
+        run = self.failed(first)
+        (row,) = self.expire(late)
+        self.assertEqual((row["outcome"], row["policy"]), ("expired", "block"))
+        self.assert_blocked(s, run)
+
+    def test_a_deadline_and_a_burial_are_failures(self):
+        self.agent_policy("block")
+        s, other = self.session(), self.session()
+        late = self.queued(s, deadline="2020-01-01T00:00:00Z")
+        self.expire(late)
+        self.assert_blocked(s, late, "deadline")
+        run = self.running(other)["run"]
+        self.sup.rows(f"SELECT * FROM tb.bury(ARRAY[1], ARRAY['{run}']::uuid[], ARRAY['{other}']::uuid[], 'poison', 'it fell')")
+        self.assert_blocked(other, run, "poison")
+
+    def test_a_cancel_is_none(self):
+        self.agent_policy("block")
+        s = self.session()
+        self.cancel(self.queued(s))
+        self.queued(s, victim=self.queued(s), fold=False)
+        self.assert_free(s)
+
+    def test_a_persons_pause_stays_theirs(self):
+        self.agent_policy("block")
+        before, after = self.session(), self.session()
+        first = self.running(before)
+        self.assertTrue(self.pause(before, True))
+        run = self.failed(first)
+        self.assert_blocked(before, run, by="ann")
+        self.assertFalse(self.pause(before, True, "bob"))
+        other = self.failed(self.running(after))
+        self.assertTrue(self.pause(after, True, "bob"))
+        self.assert_blocked(after, other, by="bob")
+        for s, failed in ((before, run), (after, other)):
+            waits = self.queued(s)
+            row = self.redrive(failed, uuid7())
+            self.assertEqual((row["outcome"], row["paused"]), ("queued", True))
+            self.assertLess(row["lane_pos"], self.live(waits)["lane_pos"])
+            p = self.pause_of(s)
+            self.assertEqual((p["failed_run"], p["failed_code"]), (None, None))
+            self.assertFalse(self.lane(s)["blocked"])
+            self.assertTrue(self.pause(s, False))
+            self.assert_free(s)
+
+    def test_a_redrive_of_the_failed_run_goes_first(self):
+        self.agent_policy("block")
+        for result in ("failed", "dead"):
+            s = self.session()
+            first = self.running(s)
+            waits = [self.queued(s), self.queued(s)]
+            run, heir = self.failed(first, result), uuid7()
+            row = self.redrive(run, heir)
+            self.assertEqual((row["outcome"], row["paused"]), ("queued", False))
+            self.assertEqual(row["lane_pos"], self.live(waits[0])["lane_pos"] - 1)
+            again = self.redrive(run, heir)
+            self.assertEqual((again["lane_pos"], again["paused"]), (row["lane_pos"], False))
+            self.assert_free(s)
+            self.assertEqual(len(self.claim({"run": heir, "session": s})), 1)
+
+    def test_a_redrive_into_an_empty_blocked_lane(self):
+        self.agent_policy("block")
+        s = self.session()
+        row = self.redrive(self.failed(self.running(s)), uuid7())
+        self.assertEqual((row["lane_pos"], row["paused"]), (row["lane_seq"], False))
+        self.assert_free(s)
+
+    def test_a_redrive_of_another_run_goes_last_and_ends_no_block(self):
+        s = self.session()
+        old = self.failed(self.running(s))
+        self.agent_policy("block")
+        run = self.failed(self.running(s))
+        waits = self.queued(s)
+        row = self.redrive(old, uuid7())
+        self.assertTrue(row["paused"])
+        self.assertGreater(row["lane_pos"], self.live(waits)["lane_pos"])
+        self.assert_blocked(s, run)
+
+    def test_drop_rest(self):
+        self.agent_policy("drop_rest")
+        for together in (False, True):
+            s, other = self.session(), self.session()
+            first, elsewhere = self.running(s), self.queued(other)
+            waits = [self.queued(s, mode=m) for m in ("followup", "steer", "collect")]
+            waits.append(self.queued(s, run_at="2099-01-01T00:00:00Z"))
+            folded = self.queued(s)
+            self.queued(s, victim=folded, fold=True, kind="job", mode="compact")
+            job = self.one(f"SELECT run_id FROM tb.agent_run_queue WHERE session_id = '{s}' AND kind = 'job'")["run_id"]
+            interrupt = self.queued(s, mode="interrupt")
+            if together:
+                good = self.running(self.session())
+                self.journal({**first, "messages": [said("x")], "events": [event(2, phase="error")], "end": [ended("failed", "model_auth", "no")]},
+                             {**good, "messages": [said("x")], "events": [event(2, phase="end")], "end": [ended()]})
+            else:
+                self.failed(first)
+            for run in (*waits, folded):
+                self.check_unstarted_end(run, "dropped", "lane_failed", f"run {first['run']} before it in its session failed (model_auth), and the"
+                                         " agent drops what waits then")
+            for run in (job, interrupt, elsewhere):
+                self.assertIsNotNone(self.live(run))
+            self.assert_free(s)
+            self.assertEqual(len(self.claim({"run": interrupt, "session": s})), 1)
+
+    def test_an_expired_run_drops_those_behind_it(self):
+        self.agent_policy("drop_rest")
+        s = self.session()
+        runs = [self.queued(s, deadline=d) for d in (None, "2020-01-01T00:00:00Z", "2020-01-01T00:00:00Z", None)]
+        self.assertEqual([(r["outcome"], r["policy"]) for r in self.expire(runs[1], runs[2])], [("expired", "drop_rest"), ("absent", None)])
+        self.assertIsNotNone(self.live(runs[0]))
+        self.assertEqual([self.archived(r)["result"] for r in runs[1:]], ["timed_out", "dropped", "dropped"])
+
+    def test_the_present_revision_decides(self):
+        s = self.session()
+        first, waits = self.running(s), self.queued(s)
+        self.agent_policy("drop_rest")
+        self.failed(first)
+        self.assertEqual(self.archived(waits)["result"], "dropped")
+
+    def test_a_failure_and_a_claim(self):
+        """The claim waits for the lane, and sees what the failure did."""
+        self.agent_policy("block")
+        s = self.session()
+        late, waits = self.queued(s, deadline="2020-01-01T00:00:00Z"), self.queued(s)
+        self.sup.ask("BEGIN;")
+        self.expire(late)
+        other = self.connect("tb_supervisor")
+        other.send_rows(claim_sql([{"run": waits, "session": s}]))
+        wait_for(lambda: self.one("SELECT count(*) AS n FROM pg_stat_activity WHERE wait_event_type = 'Lock'")["n"] > 0)
+        self.sup.ask("COMMIT;")
+        self.assertEqual(json.loads(other.result()), [])
+        self.assert_blocked(s, late, "deadline")
+
+    def test_a_failure_and_a_resume(self):
+        """The lane was paused by a person: the resume waits, and ends both."""
+        self.agent_policy("block")
+        s = self.session()
+        late = self.queued(s, deadline="2020-01-01T00:00:00Z")
+        self.pause(s, True)
+        self.sup.ask("BEGIN;")
+        self.expire(late)
+        other = self.connect("tb_supervisor")
+        other.send_rows(f"SELECT tb.pause('lane', 1, '{s}', false, 'ann') AS changed")
+        wait_for(lambda: self.one("SELECT count(*) AS n FROM pg_stat_activity WHERE wait_event_type = 'Lock'")["n"] > 0)
+        self.sup.ask("COMMIT;")
+        self.assertEqual(json.loads(other.result()), [{"changed": True}])
+        self.assert_free(s)
+
+    def test_a_deleted_session_is_not_paused(self):
+        self.agent_policy("block")
+        s = self.session()
+        first = self.running(s)
+        self.close_lane(s)
+        self.failed(first)
+        self.assert_free(s)
 
 
 class Races(WithDatabase):

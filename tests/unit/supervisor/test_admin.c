@@ -157,10 +157,20 @@ void lq_each_pause(const struct lq *q, bool (*fn)(void *, const struct lq_pause 
 			return;
 }
 
+const struct lq_pause *lq_pause_find(const struct lq *q, enum lq_scope scope,
+				     int64_t tenant, struct uuid id)
+{
+	(void)q;
+	for (int i = 0; i < pause_count; i++)
+		if (pauses[i].scope == scope && pauses[i].tenant == tenant &&
+		    uuid_eq(pauses[i].id, id))
+			return &pauses[i];
+	return NULL;
+}
+
 bool lq_is_paused(const struct lq *q, enum lq_scope scope, int64_t tenant, struct uuid id)
 {
-	(void)q, (void)scope, (void)tenant, (void)id;
-	return false;
+	return lq_pause_find(q, scope, tenant, id) != NULL;
 }
 
 struct lq_run *lq_find(const struct lq *q, struct uuid run)
@@ -596,6 +606,40 @@ static void test_wrong_requests(void **state)
 	v = once("{\"cmd\":\"status\",\"cmd\":\"drain\"}");
 	is(v, "code", "bad_request");
 	assert_int_equal(drains, 0);
+}
+
+/* What a person reads of a lane that a failed run blocks. */
+static void test_a_blocked_lane(void **state)
+{
+	(void)state;
+	static const char because[] =
+		"paused: run 01000000-0000-0000-0000-000000000063 failed (model_auth)";
+	char line[200], id[UUID_TEXT_LEN + 1], sentence[256];
+	struct lq_run *r = add_run(0, LQ_S_WAITING);
+	r->why = (struct lq_why_info){.why = LQ_WHY_LANE_PAUSED};
+	pauses[0] = (struct lq_pause){.scope = LQ_LANE,
+				      .tenant = 1,
+				      .id = id_of(0),
+				      .failed_run = id_of(0x63),
+				      .failed_code = "model_auth"};
+	pause_count = 1;
+	json_t lanes = json_get(once("{\"cmd\":\"lane.list\"}"), "lanes");
+	is(json_at(lanes, 0), "pausedWhy", because);
+	is(json_at(lanes, 0), "failedCode", "model_auth");
+	json_t v = once("{\"cmd\":\"queue.stats\"}");
+	is(json_at(json_get(v, "pauses"), 0), "failedRun",
+	   "01000000-0000-0000-0000-000000000063");
+	uuid_format(r->id, id);
+	snprintf(line, sizeof line, "{\"cmd\":\"run.why\",\"args\":{\"run\":\"%s\"}}",
+		 id);
+	snprintf(sentence, sizeof sentence,
+		 "%s. lane.resume skips that run, run.retry of it lets it go first again",
+		 because);
+	is(once(line), "sentence", sentence);
+	pauses[0].failed_run = (struct uuid){{0}}; /* a person's */
+	lanes = json_get(once("{\"cmd\":\"lane.list\"}"), "lanes");
+	assert_null(json_get(json_at(lanes, 0), "pausedWhy"));
+	is(once(line), "sentence", "its session is paused: lane.resume ends that");
 }
 
 static void test_a_mean(void **state)
@@ -1089,6 +1133,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_an_endless_queue, begin, finish),
 		cmocka_unit_test_setup_teardown(test_queue, begin, finish),
 		cmocka_unit_test_setup_teardown(test_why, begin, finish),
+		cmocka_unit_test_setup_teardown(test_a_blocked_lane, begin, finish),
 		cmocka_unit_test_setup_teardown(test_workers, begin, finish),
 		cmocka_unit_test_setup_teardown(test_invalidate, begin, finish),
 		cmocka_unit_test_setup_teardown(test_without_a_database, begin, finish),

@@ -77,7 +77,7 @@ static void cancel(struct uuid run)
 
 static void pause_lane(int on)
 {
-	struct lq_pause lane = {LQ_LANE, TENANT, SESSION};
+	struct lq_pause lane = {.scope = LQ_LANE, .tenant = TENANT, .id = SESSION};
 	control_pause(&sup, &lane, on, "a test", done, NULL);
 }
 

@@ -38,10 +38,35 @@ static void let_expire(int n)
 	turn();
 }
 
+/* A look at a lane: all that it asks for ended by their deadlines. */
+static void answer_look(struct pg_request *r)
+{
+	static const unsigned types[] = {PG_BOOL,        PG_UUID, PG_TEXT, PG_UUID,
+					 PG_TEXT,        PG_TEXT, PG_UUID, PG_TIMESTAMPTZ,
+					 PG_TIMESTAMPTZ, PG_TEXT};
+	int n = elements(r, 2);
+	PGresult *rows = rows_new(ARRAY_LEN(types), types, n + 1);
+	set_bool(rows, 0, 0, false);
+	for (int i = 0; i < n; i++) {
+		set_uuid(rows, i + 1, 3, uuid_element(r, 2, i));
+		set_text(rows, i + 1, 4, "timed_out");
+		set_text(rows, i + 1, 5, "deadline");
+		set_time(rows, i + 1, 8, EPOCH_2000_US + 9);
+	}
+	answer_rows(r, rows);
+}
+
+static void answer_looks(void)
+{
+	for (int i = 0; i < request_n; i++)
+		if (requests[i]->stmt == SQL_LANE_LOOK && !requests[i]->answered)
+			answer_look(requests[i]);
+}
+
 /* outcome of each row; kept: that of the run `odd`, unless it is nil. */
 static void answer_batch(const char *outcome, const char *of_odd, struct uuid odd)
 {
-	static const unsigned types[] = {PG_INT4, PG_TEXT, PG_TIMESTAMPTZ};
+	static const unsigned types[] = {PG_INT4, PG_TEXT, PG_TIMESTAMPTZ, PG_TEXT};
 	struct pg_request *r = open_request();
 	int n = elements(r, 1);
 	assert_int_equal(r->stmt, SQL_EXPIRE);
@@ -51,9 +76,11 @@ static void answer_batch(const char *outcome, const char *of_odd, struct uuid od
 		bool is_odd = uuid_eq(uuid_element(r, 1, i), odd);
 		set_text(rows, i, 1, is_odd ? of_odd : outcome);
 		set_time(rows, i, 2, EPOCH_2000_US + 9);
+		set_text(rows, i, 3, "continue");
 	}
 	answer_rows(r, rows);
 	turn();
+	answer_looks();
 }
 
 static int left(int n)

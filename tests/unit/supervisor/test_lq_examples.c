@@ -833,6 +833,32 @@ static void test_folds_are_bounded(void **state)
 
 /* ---- pauses, hold, caps */
 
+static void test_a_pause_keeps_the_run_that_failed(void **state)
+{
+	(void)state;
+	struct uuid lane = {{3}}, run = {{9}};
+	begin(1, 1);
+	assert_null(lq_pause_find(q, LQ_LANE, 1, lane));
+	step((struct lq_event){
+		.kind = LQ_PAUSE,
+		.scope = LQ_LANE,
+		.tenant = 1,
+		.id = lane,
+		.failed_run = run,
+		.failed_code = SLICE("a code far longer than what is kept of one")});
+	const struct lq_pause *p = lq_pause_find(q, LQ_LANE, 1, lane);
+	assert_true(uuid_eq(p->failed_run, run));
+	assert_string_equal(p->failed_code, "a code far longer than what is k");
+	assert_null(lq_pause_find(q, LQ_LANE, 2, lane));
+	pause_it(LQ_PAUSE, LQ_LANE, lane); /* now a person's */
+	p = lq_pause_find(q, LQ_LANE, 1, lane);
+	assert_true(uuid_is_nil(p->failed_run));
+	assert_string_equal(p->failed_code, "");
+	pause_it(LQ_RESUME, LQ_LANE, lane);
+	assert_null(lq_pause_find(q, LQ_LANE, 1, lane));
+	lq_free(q);
+}
+
 static void test_pauses_of_every_scope(void **state)
 {
 	(void)state;
@@ -1057,6 +1083,7 @@ int main(void)
 		cmocka_unit_test(test_lane_left_with_folded_runs_starts_them),
 		cmocka_unit_test(test_folds_are_bounded),
 		cmocka_unit_test(test_pauses_of_every_scope),
+		cmocka_unit_test(test_a_pause_keeps_the_run_that_failed),
 		cmocka_unit_test(test_hold_stops_starts_only),
 		cmocka_unit_test(test_agent_at_its_cap_blocks_nobody),
 		cmocka_unit_test(test_moved_slot_yields_once),
