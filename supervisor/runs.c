@@ -173,7 +173,6 @@ void runs_unclaimed(struct sup *s, struct item *it)
 {
 	sup_step(s, &(struct lq_event){.kind = LQ_UNCLAIMED, .run = it->run});
 	workers_check(s);
-	sup_drain_check(s);
 }
 
 /* ---- ends */
