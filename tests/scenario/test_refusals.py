@@ -158,6 +158,18 @@ class Refusals(WithAdmin):
         self.uproot()
         self.assertEqual(self.node.wait(run)["status"], "ok")
 
+    def test_a_drain_does_not_wait_for_a_refused_claim(self):
+        self.opened("drain")
+        run = self.waits_paused("drain")
+        self.plant("agent_run_queue", "UPDATE", f"NEW.run_id = '{run}'", "53100")
+        self.ask("lane.resume", **self.lane("drain"))
+        wait_for(lambda: self.node.log().count("event=claim-refused") >= 3, 30)
+        self.assertEqual(self.node.stop(seconds=20), 0)
+        self.uproot()
+        self.node.start_daemon()
+        self.node.wait_ready()
+        self.assertEqual(self.node.wait(run)["status"], "ok")
+
     # ---- the lock
 
     def test_a_held_lane_stops_no_other(self):
