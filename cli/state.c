@@ -121,14 +121,13 @@ int state_write(const char *directory, const char *name, struct slice text)
 	return rv ? -1 : 0;
 }
 
+/* By a file that nobody else has, for others may prove it at the same time, and that a
+ * kill does not leave behind. */
 static int prove_writable(const char *directory)
 {
-	AUTO(auto_free) char *probe = state_path(directory, ".probe.new");
-	int rv = write_new(probe, SLICE("probe\n"));
-	int why = errno;
-	unlink(probe);
-	errno = why;
-	return rv;
+	AUTO(auto_free) char *probe = state_path(directory, ".probe.XXXXXX");
+	AUTO(auto_close) int fd = mkostemp(probe, O_CLOEXEC);
+	return fd < 0 || unlink(probe) ? -1 : write_all(fd, SLICE("probe\n"));
 }
 
 int state_prepare(const char *directory)

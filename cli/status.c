@@ -48,6 +48,19 @@ static void put_child(struct strbuf *out, json_t c)
 		      (double)number(c, "worstTurnUs") / 1000.0);
 }
 
+/* What those that wait, wait for: words of 'run why'. */
+static void put_reasons(struct strbuf *out, json_t reasons)
+{
+	struct json_iter it = json_iter(reasons);
+	struct slice word;
+	size_t before = out->n;
+	for (json_t n; (n = json_next(&it, &word));)
+		strbuf_printf(out, "%s%lld %.*s", out->n == before ? "waiting   " : ", ",
+			      (long long)json_double(n, 0), SLICE_ARG(word));
+	if (out->n > before)
+		strbuf_add_char(out, '\n');
+}
+
 /* What a node may say beside: the queue's rarer states, rates, how long starts waited. */
 static void put_more(struct strbuf *out, json_t s)
 {
@@ -76,6 +89,7 @@ static void put_more(struct strbuf *out, json_t s)
 			out,
 			"waits     half at most %lld ms, 99 of 100 at most %lld ms\n",
 			number(waits, "p50Ms"), number(waits, "p99Ms"));
+	put_reasons(out, json_get(waits, "reasons"));
 }
 
 void status_print(struct strbuf *out, json_t s)

@@ -156,7 +156,6 @@ static struct wire_enqueue compose(struct call *c, struct post *p)
 		.agent_max_running = p->agent.max_running,
 		.lane_cap = p->agent.lane_cap,
 		.drop = p->agent.drop,
-		.debounce_ms = p->agent.debounce_ms,
 		.user = o->user,
 		.idem_key = p->idem_key,
 		.body_hash = p->idem_key.n ? slice_of(p->hash, 32) : SLICE_NONE,

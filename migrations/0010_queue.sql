@@ -10,6 +10,8 @@ ALTER TABLE agent_run_queue ADD COLUMN cancel_code text;  -- the first reason of
 ALTER TABLE agent_runs ADD COLUMN input jsonb;       -- the body of a run that never reached the transcript, so that it can be redriven
 ALTER TABLE agent_runs ADD COLUMN due_at timestamptz;   -- run_at, of one that was to start later than it was accepted
 ALTER TABLE dead_runs ADD COLUMN redriven_by text;
+ALTER TABLE dead_runs DROP CONSTRAINT dead_runs_reason_check,   -- no_input: its message is not there
+  ADD CONSTRAINT dead_runs_reason_check CHECK (reason IN ('attempts','poison','unknown_tool','deadline','policy','no_input'));
 
 -- An agent's cap is for who wants one; how much of a node a tenant may have is the tenant's cap and weight.
 ALTER TABLE agents ALTER max_running SET DEFAULT 1000;
@@ -240,14 +242,14 @@ END $$;
 
 -- T1. At most one run a lane, in any state but 'waiting'. A run that is not returned waits for an answer or is gone. The lane is locked by
 -- a statement of its own: what the next one reads of the queue must be newer than what a cancel did meanwhile. A folded run waited for
--- the others of its lane: it was due when it is claimed. One in retry_wait that is not due, because its worker died before it told the
--- supervisor, is left as it is and says when it will be; unless its cancel is asked for, which has nothing to wait for.
+-- the others of its lane: it was due when it is claimed. Nothing is changed of a run whose message is missing (outcome 'no_input'), nor of
+-- one in retry_wait whose time has not come ('not_due': its worker died before it told the supervisor), unless its cancel is asked for.
 CREATE FUNCTION tb.claim(p_node uuid, p_tenant bigint[], p_run uuid[], p_session uuid[], p_worker smallint[],
   p_cap_sha256 bytea[], p_crashed boolean[])
 RETURNS TABLE (n integer, run_id uuid, fence bigint, head_seq bigint, commit_no bigint, attempt smallint, crashes smallint,
   agent_revision integer, input_seq bigint, appended integer, resumed boolean, body jsonb, started_at timestamptz,
   enqueued_at timestamptz, agent_id uuid, ev_seq integer, cancel_requested boolean, active_ms integer, max_attempts smallint, mode text,
-  cancel_code text, due timestamptz)
+  outcome text, cancel_code text, due timestamptz)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, tb, pg_temp AS $$
 #variable_conflict use_column
 DECLARE t bigint; s uuid; q tb.agent_run_queue; moves boolean;
@@ -260,13 +262,23 @@ BEGIN
     SELECT * INTO q FROM tb.agent_run_queue x
      WHERE x.tenant_id = t AND x.run_id = p_run[1] AND x.session_id = s AND x.state <> 'waiting';
     IF NOT FOUND THEN RETURN; END IF;
+    n := 1; run_id := q.run_id;
     IF q.state = 'retry_wait' AND q.run_at > now() AND NOT q.cancel_requested THEN
-      n := 1; run_id := q.run_id; due := q.run_at; fence := NULL; head_seq := NULL; commit_no := NULL;
+      fence := NULL; head_seq := NULL; commit_no := NULL; outcome := 'not_due'; due := q.run_at;
       RETURN NEXT; RETURN;
     END IF;
-    n := 1; run_id := q.run_id; started_at := coalesce(q.started_at, now()); enqueued_at := q.enqueued_at; agent_id := q.agent_id;
-    cancel_requested := q.cancel_requested; cancel_code := q.cancel_code; active_ms := q.active_ms; max_attempts := q.max_attempts; mode := q.mode;
     moves := q.kind = 'turn' AND q.input_seq IS NULL;
+    IF moves THEN
+      DELETE FROM tb.run_inputs x WHERE x.tenant_id = t AND x.run_id = q.run_id RETURNING x.body INTO body;
+      IF NOT FOUND THEN
+        fence := NULL; head_seq := NULL; commit_no := NULL; outcome := 'no_input';
+        RETURN NEXT; RETURN;
+      END IF;
+    END IF;
+    outcome := 'claimed';
+    started_at := coalesce(q.started_at, now()); enqueued_at := q.enqueued_at; agent_id := q.agent_id;
+    cancel_requested := q.cancel_requested; cancel_code := q.cancel_code; active_ms := q.active_ms; max_attempts := q.max_attempts;
+    mode := q.mode;
     appended := moves::integer; resumed := q.started_at IS NOT NULL;
     head_seq := head_seq + appended; input_seq := CASE WHEN moves THEN head_seq ELSE q.input_seq END;
     attempt := q.attempt + (q.attempt = 0 OR q.state = 'retry_wait')::integer;
@@ -280,7 +292,6 @@ BEGIN
            run_at = CASE WHEN q.folded THEN greatest(q.run_at, now()) ELSE q.run_at END
      WHERE x.tenant_id = t AND x.run_id = q.run_id;
     IF moves THEN
-      DELETE FROM tb.run_inputs x WHERE x.tenant_id = t AND x.run_id = q.run_id RETURNING x.body INTO body;
       INSERT INTO tb.session_messages (tenant_id, session_id, seq, run_id, role, content)
       VALUES (t, s, head_seq, q.run_id, 'user', body);
     END IF;
@@ -297,14 +308,16 @@ BEGIN
   RETURN QUERY
   WITH c AS MATERIALIZED (
     SELECT u.*, q.kind = 'turn' AND q.input_seq IS NULL AS moves, q.started_at IS NULL AS first,
-           CASE WHEN q.state = 'retry_wait' AND q.run_at > now() AND NOT q.cancel_requested THEN q.run_at END AS due
+           CASE WHEN q.state = 'retry_wait' AND q.run_at > now() AND NOT q.cancel_requested THEN q.run_at END AS due,
+           q.kind = 'turn' AND q.input_seq IS NULL
+             AND (SELECT true FROM tb.run_inputs x WHERE x.tenant_id = u.t AND x.run_id = u.r) IS NULL AS empty
       FROM unnest(p_tenant, p_run, p_session, p_worker, p_cap_sha256, p_crashed)
            WITH ORDINALITY u(t, r, s, w, cap, crashed, n)
       JOIN tb.agent_run_queue q ON q.tenant_id = u.t AND q.run_id = u.r AND q.session_id = u.s
        AND q.state <> 'waiting'),
   lane AS (
     UPDATE tb.lanes l SET fence = l.fence + 1, commit_no = l.commit_no + 1, head_seq = l.head_seq + c.moves::int
-      FROM c WHERE l.tenant_id = c.t AND l.session_id = c.s AND c.due IS NULL
+      FROM c WHERE l.tenant_id = c.t AND l.session_id = c.s AND NOT c.empty AND c.due IS NULL
     RETURNING c.n, l.fence, l.head_seq, l.commit_no),
   q AS (
     UPDATE tb.agent_run_queue q SET state = 'running', fence = lane.fence, cap_sha256 = c.cap, node_id = p_node, worker = c.w,
@@ -327,10 +340,12 @@ BEGIN
         SELECT c.t, c.r, 1, 'lifecycle', '{"phase":"start"}' FROM c JOIN lane ON lane.n = c.n WHERE c.first)
   SELECT c.n::integer, c.r, q.fence, q.head_seq, q.commit_no, q.attempt, q.crashes, q.agent_revision, q.input_seq,
          q.moves::int, NOT q.first, i.body, q.started_at, q.enqueued_at, q.agent_id,
-         CASE WHEN q.first THEN 1 WHEN c.due IS NULL THEN (SELECT max(x.ev_seq) FROM tb.run_events x
+         CASE WHEN q.first THEN 1 WHEN q.n IS NOT NULL THEN (SELECT max(x.ev_seq) FROM tb.run_events x
                 WHERE x.tenant_id = c.t AND x.run_id = c.r) END,
-         q.cancel_requested, q.active_ms, q.max_attempts, q.mode, q.cancel_code, c.due
-    FROM c LEFT JOIN q ON q.n = c.n LEFT JOIN i ON i.n = c.n WHERE q.n IS NOT NULL OR c.due IS NOT NULL ORDER BY c.n;
+         q.cancel_requested, q.active_ms, q.max_attempts, q.mode,
+         CASE WHEN c.empty THEN 'no_input' WHEN c.due IS NOT NULL THEN 'not_due' ELSE 'claimed' END, q.cancel_code, c.due
+    FROM c LEFT JOIN q ON q.n = c.n LEFT JOIN i ON i.n = c.n WHERE c.empty OR c.due IS NOT NULL OR q.n IS NOT NULL ORDER BY c.n;
 END $$;
 
+REVOKE ALL ON FUNCTION archive_waiting, displace, displaced, enqueue, claim FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION enqueue, claim TO tb_supervisor;

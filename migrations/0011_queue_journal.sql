@@ -348,6 +348,8 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, tb, pg_temp AS $$
   INSERT INTO tb.audit_log (tenant_id, audit_id, actor, action, object, detail)
   VALUES (p_tenant, gen_random_uuid(), p_actor, p_action, p_object, coalesce(p_detail, '{}')) $$;
 
+DROP FUNCTION tb.open_session;
+
 -- The edge's getOrCreate for many at once, of several tenants. In key order, so that two batches never wait for each other.
 CREATE FUNCTION tb.open_sessions(p_tenant bigint[], p_agent uuid[], p_key text[], p_session uuid[], p_slot smallint[], p_user text[])
 RETURNS TABLE (n integer, session_id uuid, queue_mode text)
@@ -368,6 +370,7 @@ BEGIN
    ORDER BY u.n;
 END $$;
 
+REVOKE ALL ON FUNCTION bullet, take_waiting, journal, lock_runs, cancel, expire, redrive, pause, audit, open_sessions FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION cancel, expire, redrive, pause, audit TO tb_supervisor;
 GRANT EXECUTE ON FUNCTION journal TO tb_worker;
 GRANT EXECUTE ON FUNCTION open_sessions TO tb_edge;

@@ -32,5 +32,8 @@
 /* Runs and bytes of one journal batch: larger ones gain nothing (docs/performance.md). */
 #define LIMIT_BATCH_RUNS 64u
 #define LIMIT_BATCH_BYTES (256u << 10)
+/* Bodies that wait in the supervisor for their commit; beyond it nothing is accepted. A
+ * thousand times a batch: only a database that stands still fills it. */
+#define LIMIT_JOURNAL_BYTES (256u << 20)
 
 #endif

@@ -6,6 +6,7 @@
 #include "common/crypto.h"
 #include "common/pg/row.h"
 #include "supervisor/children.h"
+#include "supervisor/control.h"
 #include "supervisor/journal.h"
 #include "supervisor/journal_item.h"
 #include "supervisor/live.h"
@@ -131,10 +132,12 @@ static unsigned state_of(const struct lq_run *run)
 	}
 }
 
+/* It may have ended before this was known: then the queue has forgotten it. */
 static void tell_accepted(struct sup *s, struct item *it, const struct pg_result *r,
-			  int row, struct lq_run *run)
+			  int row)
 {
 	struct child *edge = edge_of(it);
+	struct lq_run *run = lq_find(s->lq, it->run_id);
 	struct wire_enqueued m = {.req = it->enqueue.req,
 				  .run = it->run_id,
 				  .accepted_us = pg_get_time(r, row, 9),
@@ -145,8 +148,13 @@ static void tell_accepted(struct sup *s, struct item *it, const struct pg_result
 		m.state = state_of(run);
 		m.position = lq_run_position(run);
 	}
-	if (edge)
-		child_send(edge, WIRE_ENQUEUED, &m);
+	if (!edge)
+		return;
+	child_send(edge, WIRE_ENQUEUED, &m);
+	struct wire_subscribe sub = {
+		.sub = it->enqueue.sub, .tenant = it->tenant, .run = it->run_id};
+	if (sub.sub) /* the replay brings what the start already said */
+		live_subscribe_run(s, edge, &sub);
 }
 
 static struct wire_run_start fused_start(struct item *it, const struct pg_result *r,
@@ -190,7 +198,6 @@ static void settle_victim(struct sup *s, const struct item *it, struct slice out
 static void accepted(struct sup *s, struct item *it, const struct pg_result *r, int row)
 {
 	bool started = !pg_is_null(r, row, 5);
-	struct child *edge = edge_of(it);
 	struct wire_run_start start = fused_start(it, r, row);
 	struct lq_event e = {.kind = LQ_COMMITTED,
 			     .run = it->run,
@@ -198,19 +205,14 @@ static void accepted(struct sup *s, struct item *it, const struct pg_result *r, 
 			     .started = started};
 	runs_step_starting(s, &e, started ? &start : NULL);
 	settle_victim(s, it, pg_get_text(r, row, 10));
-	tell_accepted(s, it, r, row, lq_find(s->lq, it->run_id));
-	if (edge && it->enqueue.sub) { /* after the answer: the replay brings what the
-					  start already said */
-		struct wire_subscribe sub = {
-			.sub = it->enqueue.sub, .tenant = it->tenant, .run = it->run_id};
-		live_subscribe(s, live_get(s, it->run_id, it->tenant), edge, &sub);
-	}
+	tell_accepted(s, it, r, row);
 }
 
-static void never_was(struct sup *s, struct item *it)
+/* The queue forgets it: it did not come to be, or has ended. */
+static void forget(struct sup *s, struct item *it, struct slice victim_outcome)
 {
 	sup_step(s, &(struct lq_event){.kind = LQ_REFUSED, .run = it->run});
-	settle_victim(s, it, SLICE("kept"));
+	settle_victim(s, it, victim_outcome);
 }
 
 static void tell_same(struct sup *s, struct item *it, const struct pg_result *r, int row)
@@ -230,7 +232,7 @@ static void not_accepted(struct sup *s, struct item *it, const struct pg_result 
 			 int row, struct slice outcome)
 {
 	struct child *edge = edge_of(it);
-	never_was(s, it);
+	forget(s, it, SLICE("kept"));
 	if (!edge)
 		return;
 	if (slice_is(outcome, "same"))
@@ -248,17 +250,19 @@ void accept_answered(struct sup *s, struct item *it, const struct pg_result *r, 
 	    (slice_is(outcome, "landed") && !pg_is_null(r, row, 4))) {
 		accepted(s, it, r, row);
 	} else if (slice_is(outcome, "landed")) { /* and it ended already */
-		never_was(s, it);
-		tell_accepted(s, it, r, row, NULL);
+		forget(s, it, pg_get_text(r, row, 10));
+		tell_accepted(s, it, r, row);
 	} else {
 		not_accepted(s, it, r, row, outcome);
 	}
+	control_landed(it->run_id);
 }
 
 void accept_failed(struct sup *s, struct item *it, enum err e)
 {
 	struct child *edge = edge_of(it);
-	never_was(s, it);
+	forget(s, it, SLICE("kept"));
 	if (edge)
 		answer(edge, &it->enqueue, e, NULL, err_is_retryable(e) ? 2 : 0);
+	control_landed(it->run_id);
 }

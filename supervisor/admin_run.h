@@ -16,6 +16,9 @@ void put_run(struct json_out *o, const struct lq_run *r, uint32_t position);
 /* Those of them that its lane does not say. */
 void put_run_in_lane(struct json_out *o, const struct lq_run *r, uint32_t position);
 
+/* The word of run.why for it. */
+const char *why_word(enum lq_why why);
+
 /* The archived run of the arguments "run" and "tenant", read in Postgres. */
 void archive_show(struct ask *a);
 void archive_why(struct ask *a);

@@ -7,6 +7,8 @@
 #include "supervisor/admin_ask.h"
 #include "supervisor/admin_commands.h"
 #include "supervisor/admin_rates.h"
+#include "supervisor/admin_run.h"
+#include "supervisor/admin_walk.h"
 #include "supervisor/children.h"
 #include "supervisor/journal.h"
 #include "supervisor/sup.h"
@@ -53,6 +55,47 @@ static void put_rates(struct json_out *o, const struct rates *r)
 	json_obj_end(o);
 }
 
+/* What the runs that wait, wait for. A lane's first one has a reason of its own; the
+ * others wait for it. */
+struct reasons {
+	const struct lq *q;
+	uint32_t of[LQ_WHY_TURN + 1];
+	struct walk walk;
+};
+
+static bool count_lane(void *ctx, const struct lq_lane_info *l)
+{
+	struct reasons *r = ctx;
+	if (l->waiting) {
+		enum lq_why first =
+			l->head ? lq_why(r->q, l->head).why : LQ_WHY_LANE_BUSY;
+		r->of[first]++;
+		r->of[LQ_WHY_LANE_BUSY] += l->waiting - 1;
+	}
+	return walk_step(&r->walk);
+}
+
+static void put_waits(struct json_out *o, const struct sup *s)
+{
+	uint32_t p50_ms, p99_ms;
+	struct reasons r = {.q = s->lq};
+	waits_quantiles(&s->waits, &p50_ms, &p99_ms);
+	lq_each_lane(s->lq, count_lane, &r);
+	json_key(o, "waits");
+	json_obj(o);
+	json_kv_i64(o, "p50Ms", p50_ms);
+	json_kv_i64(o, "p99Ms", p99_ms);
+	json_key(o, "reasons");
+	json_obj(o);
+	for (int why = 0; why <= LQ_WHY_TURN; why++)
+		if (r.of[why])
+			json_kv_i64(o, why_word((enum lq_why)why), r.of[why]);
+	json_obj_end(o);
+	if (r.walk.cut)
+		json_kv_bool(o, "more", true);
+	json_obj_end(o);
+}
+
 void admin_status(struct ask *a)
 {
 	static const char *const states[] = {"starting", "serving", "draining",
@@ -72,6 +115,7 @@ void admin_status(struct ask *a)
 	json_kv_i64(o, "accepted", (int64_t)s->runs_accepted);
 	json_kv_i64(o, "ended", (int64_t)s->runs_ended);
 	put_rates(o, a->world->rates);
+	put_waits(o, s);
 	json_key(o, "children");
 	json_arr(o);
 	list_each (n, &s->children)

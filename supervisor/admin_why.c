@@ -54,6 +54,11 @@ static const struct {
 	[LQ_WHY_TURN] = {"turn", "it is ready, others go first", true},
 };
 
+const char *why_word(enum lq_why why)
+{
+	return reasons[why].word;
+}
+
 static void put_due(struct json_out *o, int64_t due_us)
 {
 	int64_t now_us = clock_real_us();

@@ -206,6 +206,7 @@ static void birth(struct child *c)
 	c->incarnation = uuid7_new();
 	c->born_us = loop_now_us(c->sup->loop);
 	c->state = LIFE_STARTING;
+	c->lost_launcher = c->leave_forced = false;
 	if (open_link(c, secret) == 0)
 		birth_process(c, secret);
 	crypto_wipe(secret, sizeof secret);
@@ -255,7 +256,6 @@ void child_ready(struct child *c, const struct wire_ready *m)
 		workers_place(c->sup);
 		sup_step(c->sup,
 			 &(struct lq_event){.kind = LQ_WORKER_UP, .worker = c->ordinal});
-		workers_check(c->sup);
 	} else {
 		sup_tell_edges(c->sup, c);
 	}
@@ -343,7 +343,6 @@ void child_left(struct child *c)
 	c->leave = LEAVE_NOT;
 	loop_timer_free(c->leave_limit);
 	c->leave_limit = NULL;
-	workers_check(c->sup);
 	if (again) {
 		birth(c);
 		return;
@@ -354,13 +353,14 @@ void child_left(struct child *c)
 	loop_reap(c->sup->loop, free_child, c);
 }
 
-/* Its runs go on elsewhere, as crashed. */
+/* Its runs go on elsewhere, as crashed unless we ended it. */
 static void bury_worker(struct child *c)
 {
 	sup_step(c->sup,
-		 &(struct lq_event){.kind = LQ_WORKER_DOWN, .worker = c->ordinal});
+		 &(struct lq_event){.kind = LQ_WORKER_DOWN,
+				    .worker = c->ordinal,
+				    .uncharged = c->lost_launcher || c->leave_forced});
 	workers_place(c->sup);
-	workers_check(c->sup);
 }
 
 static void note_death(struct child *c, int status)
@@ -391,10 +391,8 @@ static void died(struct child *c, int status)
 	c->state = LIFE_DOWN;
 	c->ready_us = 0;
 	forget_life(c);
-	if (s->state == SUP_STOPPING) {
-		sup_drain_check(s);
+	if (s->state == SUP_STOPPING)
 		return;
-	}
 	if (!c->leave)
 		note_death(c, status);
 	if (c->role == ROLE_WORKER && was_ready)
@@ -412,10 +410,10 @@ static void launcher_died(struct child *c, int status)
 	c->launcher_pid = -1;
 	if (c->sup->state != SUP_STOPPING)
 		give_up_on_usage(c, "launcher", status);
-	if (c->pid > 0 && c->chan && c->sup->state != SUP_STOPPING)
-		child_punish(c, "its launcher died");
-	else if (c->sup->state == SUP_STOPPING)
-		sup_drain_check(c->sup);
+	if (c->pid <= 0 || !c->chan || c->sup->state == SUP_STOPPING)
+		return;
+	c->lost_launcher = true;
+	child_punish(c, "its launcher died");
 }
 
 void children_reap(struct sup *s)

@@ -5,8 +5,9 @@
  *	  ^                 |                          |                |
  *	  `--backoff timer--+------- died, or link down (then killed) --'
  *
- * A worker's launcher is born before it and dies with it. A child that ends within a
- * second of its READY doubles its pause before the next birth (0.1 s to 5 s). */
+ * A worker's launcher is born before it and dies with it. A worker whose launcher died is
+ * ended, which is not charged to its runs. A child that ends within a second of its READY
+ * doubles its pause before the next birth (0.1 s to 5 s). */
 #ifndef TB_CHILDREN_H
 #define TB_CHILDREN_H
 
@@ -47,6 +48,7 @@ struct child {
 	struct map *caps; /* tenant -> struct cap */
 	enum child_leave leave;
 	bool leave_forced;
+	bool lost_launcher; /* which is why we ended it: no fault of its runs */
 	struct loop_timer *leave_limit;
 
 	/* from its last PING */

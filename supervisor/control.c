@@ -1,48 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0
  * One small request each on the journal's connection, so that it is ordered with the
  * batches: a cancel is before or after a claim, never beside it. What was sent and not
- * answered is sent again until it is known; all of these may be said twice. */
+ * answered is sent again until it is known. */
 #include "supervisor/control.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "common/alloc.h"
-#include "common/clock.h"
-#include "common/fault.h"
 #include "common/log.h"
 #include "common/loop.h"
-#include "common/pg/pool.h"
+#include "supervisor/control_errand.h"
 #include "supervisor/journal.h"
-#include "supervisor/live.h"
-#include "supervisor/runs.h"
 #include "supervisor/sql.h"
 #include "supervisor/sup.h"
 
 #define AGAIN_US 300000
-#define QUEUE_MS 3000 /* a person waits for it */
+#define AGAIN_MOST_US 10000000
+#define QUEUE_MS 3000    /* a person waits for it */
+#define KNOWN_US 4000000 /* so long a person waits for what is not known */
 
-enum errand_kind {
-	ERRAND_CANCEL,
-	ERRAND_PAUSE,
-	ERRAND_REDRIVE,
-	ERRAND_EXPIRE,
-	ERRAND_BURY
-};
-
-struct errand {
-	struct sup *sup;
-	enum errand_kind kind;
-	int64_t tenant, order_us;
-	struct uuid run, session, fresh; /* fresh: the redriven run */
-	struct lq_pause pause;
-	int on;
-	char by[64];
-	bool sent; /* an earlier sending may have landed */
-	struct loop_timer *again;
-	control_done *done;
-	void *arg;
-};
+/* Cancels of runs whose T0 is under way. */
+static struct list held = LIST_INIT(held);
 
 static void submit(struct errand *a);
 
@@ -51,278 +30,97 @@ static void on_again(void *arg)
 	submit(arg);
 }
 
-static struct errand *errand_new(struct sup *s, enum errand_kind kind, const char *by)
+static struct errand *errand_new(struct sup *s, enum errand_id id, const char *by,
+				 control_done *done, void *arg)
 {
 	struct errand *a = xcalloc(1, sizeof *a);
+	list_init(&a->node);
 	a->sup = s;
-	a->kind = kind;
+	a->kind = &errand_kinds[id];
 	snprintf(a->by, sizeof a->by, "%s", by);
 	a->again = loop_timer_new(s->loop, on_again, a);
+	a->asked_us = loop_now_us(s->loop);
+	a->must = !done;
+	a->done = done;
+	a->arg = arg;
 	return a;
 }
 
-static void errand_free(struct errand *a)
+void errand_free(struct errand *a)
 {
 	loop_timer_free(a->again);
 	free(a);
 }
 
-static void tell(struct errand *a, const struct control_answer *answer)
+void errand_tell(struct errand *a, const struct control_answer *answer)
 {
 	if (a->done)
 		a->done(a->arg, answer);
 	errand_free(a);
 }
 
-static void refuse(struct errand *a, enum err e, const char *message)
-{
-	struct control_answer answer = {.err = e, .message = message};
-	tell(a, &answer);
-}
+/* ---- until it is known */
 
-/* ---- answers, by kind */
-
-static enum run_result result_at(const struct pg_result *r, int row, int col)
+static void again(struct errand *a)
 {
-	return pg_is_null(r, row, col)
-		       ? 0
-		       : (enum run_result)result_from_word(pg_get_text(r, row, col));
-}
-
-static void cancelled_now(struct errand *a, int64_t at_us)
-{
-	struct control_answer answer = {.result = RESULT_CANCELLED, .run = a->run};
-	struct lq_run *r = lq_find(a->sup->lq, a->run);
-	if (r)
-		runs_gone(a->sup, r, RESULT_CANCELLED, SLICE("cancelled"), at_us);
-	tell(a, &answer);
-}
-
-static void take_cancel(struct errand *a, const struct pg_result *r)
-{
-	struct slice outcome = pg_get_text(r, 0, 1);
-	struct control_answer answer = {.run = a->run, .result = result_at(r, 0, 2)};
-	struct lq_run *run = lq_find(a->sup->lq, a->run);
-	if (slice_is(outcome, "cancelled") ||
-	    (a->sent && answer.result == RESULT_CANCELLED)) {
-		cancelled_now(a, pg_get_time(r, 0, 4));
-		return;
+	static const struct control_answer unknown = {
+		.err = ERR_UNAVAILABLE,
+		.message = "the database's answer was lost and does not come: whether "
+			   "this was done is not known, ask again"};
+	if (a->done && loop_now_us(a->sup->loop) - a->asked_us >= KNOWN_US) {
+		if (!a->kind->goes_on) {
+			errand_tell(a, &unknown);
+			return;
+		}
+		a->done(a->arg, &unknown);
+		a->done = NULL;
 	}
-	if (slice_is(outcome, "requested")) {
-		if (run)
-			sup_step(a->sup,
-				 &(struct lq_event){.kind = LQ_CANCEL, .run = run});
-	} else if (slice_is(outcome, "ended")) {
-		answer.err = ERR_CONFLICT;
-		answer.message = "the run has ended";
-	} else {
-		answer.err = ERR_NOT_FOUND;
-		answer.message = "there is no such run";
+	int64_t us = (int64_t)AGAIN_US << (a->refusals < 6 ? a->refusals : 6);
+	loop_timer_start(a->again, us < AGAIN_MOST_US ? us : AGAIN_MOST_US);
+}
+
+static void on_failed(struct errand *a, const struct pg_answer *p)
+{
+	struct control_answer nothing = {
+		.err = ERR_UNAVAILABLE,
+		.message = "the database is away; nothing happened"};
+	if (p->fate == PG_ROLLED_BACK) {
+		a->refusals++;
+		log_error("control-refused", "kind=%s sqlstate=%s message=\"%s\"",
+			  a->kind->word, p->sqlstate, p->message);
+		nothing.message = "the database refused this; nothing happened: the log "
+				  "says why (control-refused)";
 	}
-	tell(a, &answer);
-}
-
-static void take_pause(struct errand *a, const struct pg_result *r)
-{
-	struct control_answer answer = {.changed = pg_get_bool(r, 0, 0) || a->sent};
-	sup_step(a->sup, &(struct lq_event){.kind = a->on ? LQ_PAUSE : LQ_RESUME,
-					    .scope = a->pause.scope,
-					    .tenant = a->pause.tenant,
-					    .id = a->pause.id});
-	tell(a, &answer);
-}
-
-static void redriven(struct errand *a, const struct pg_result *r)
-{
-	struct control_answer answer = {.run = a->fresh, .changed = true};
-	struct lq_item item = {.run = a->fresh,
-			       .session = pg_get_uuid(r, 0, 1),
-			       .agent = pg_get_uuid(r, 0, 2),
-			       .tenant = a->tenant,
-			       .slot = (uint32_t)pg_get_i64(r, 0, 3),
-			       .priority = (int)pg_get_i64(r, 0, 6),
-			       .mode = MODE_FOLLOWUP,
-			       .order_us = a->order_us,
-			       .lane_pos = pg_get_i64(r, 0, 5),
-			       .tenant_max_running = (uint32_t)pg_get_i64(r, 0, 8),
-			       .tenant_max_queued = (uint32_t)pg_get_i64(r, 0, 9),
-			       .tenant_weight = (uint32_t)pg_get_i64(r, 0, 10),
-			       .agent_max_running = (uint32_t)pg_get_i64(r, 0, 11)};
-	a->sup->runs_accepted++;
-	if (!lq_find(a->sup->lq, a->fresh))
-		sup_step(a->sup, &(struct lq_event){.kind = LQ_LOADED,
-						    .item = &item,
-						    .now_us = sup_db_now_us(a->sup)});
-	tell(a, &answer);
-}
-
-static const char *why_not_redriven(struct slice outcome)
-{
-	static const struct {
-		const char *outcome, *sentence;
-	} known[] = {
-		{"live", "the run has not ended"},
-		{"closed", "its session was deleted"},
-		{"redriven", "it was redriven before"},
-		{"no_input", "its message is not kept: send it again"},
-	};
-	for (size_t i = 0; i < ARRAY_LEN(known); i++)
-		if (slice_is(outcome, known[i].outcome))
-			return known[i].sentence;
-	return NULL;
-}
-
-static void take_redrive(struct errand *a, const struct pg_result *r)
-{
-	struct slice outcome = pg_get_text(r, 0, 0);
-	const char *why = why_not_redriven(outcome);
-	if (slice_is(outcome, "queued"))
-		redriven(a, r);
-	else if (why)
-		refuse(a, ERR_CONFLICT, why);
+	a->sent |= p->fate == PG_UNKNOWN;
+	if (a->must || a->sent)
+		again(a);
 	else
-		refuse(a, ERR_NOT_FOUND, "there is no such run");
+		errand_tell(a, &nothing);
 }
-
-static void take_expire(struct errand *a, const struct pg_result *r)
-{
-	struct slice outcome = pg_get_text(r, 0, 1);
-	struct lq_run *run = lq_find(a->sup->lq, a->run);
-	if (run && slice_is(outcome, "kept"))
-		sup_step(a->sup, &(struct lq_event){.kind = LQ_KEPT, .run = run});
-	else if (run)
-		runs_gone(a->sup, run, RESULT_TIMED_OUT, SLICE("deadline"),
-			  pg_get_time(r, 0, 2));
-	errand_free(a);
-}
-
-static void take_bury(struct errand *a, const struct pg_result *r)
-{
-	struct sup *s = a->sup;
-	struct wire_sub_end end = {.result = RESULT_DEAD,
-				   .error = SLICE("poison"),
-				   .ended_us = pg_rows(r) ? pg_get_time(r, 0, 2)
-							  : clock_real_us()};
-	struct lq_run *run = lq_find(s->lq, a->run);
-	struct live *l = live_find(s, a->run);
-	char id[UUID_TEXT_LEN + 1];
-	uuid_format(a->run, id);
-	log_error("run-buried", "run=%s message=\"it took its worker down three times\"",
-		  id);
-	end.started_us = l ? l->started_us : 0;
-	if (run && lq_run_state(run) != LQ_S_CLAIMING) /* else its claim finds no row */
-		runs_ended(s, run, &end);
-	errand_free(a);
-}
-
-/* ---- questions, by kind */
-
-static void put_one(struct pg_params *p, const struct errand *a)
-{
-	pg_array(p, PG_INT8);
-	pg_i64(p, a->tenant);
-	pg_array_end(p);
-	pg_array(p, PG_UUID);
-	pg_uuid(p, a->run);
-	pg_array_end(p);
-}
-
-static void put_text(struct pg_params *p, const char *text)
-{
-	pg_array(p, PG_TEXT);
-	pg_text(p, slice_str(text));
-	pg_array_end(p);
-}
-
-static void put_bury(struct pg_params *p, const struct errand *a)
-{
-	put_one(p, a);
-	pg_array(p, PG_UUID);
-	pg_uuid(p, a->session);
-	pg_array_end(p);
-	pg_text(p, SLICE("poison"));
-	pg_text(p, SLICE("the run took its worker down three times; see the worker's "
-			 "last lines in the log"));
-}
-
-static void put_pause(struct pg_params *p, const struct errand *a)
-{
-	pg_text(p, slice_str(lq_scope_word(a->pause.scope)));
-	pg_i64(p, a->pause.tenant);
-	pg_uuid(p, a->pause.id);
-	pg_bool(p, a->on);
-	pg_text(p, slice_str(a->by));
-}
-
-static void put_redrive(struct pg_params *p, const struct errand *a)
-{
-	pg_i64(p, a->tenant);
-	pg_uuid(p, a->run);
-	pg_uuid(p, a->fresh);
-	pg_i64(p, a->order_us);
-	pg_text(p, slice_str(a->by));
-}
-
-static void put_cancel(struct pg_params *p, const struct errand *a)
-{
-	put_one(p, a);
-	put_text(p, "cancelled");
-	put_text(p, a->by);
-}
-
-/* ---- the kinds */
-
-static const struct {
-	int stmt;
-	void (*put)(struct pg_params *p, const struct errand *a);
-	void (*take)(struct errand *a, const struct pg_result *r);
-	bool must; /* nobody waits for it, and it has to happen */
-} kinds[] = {
-	[ERRAND_CANCEL] = {SQL_CANCEL, put_cancel, take_cancel, false},
-	[ERRAND_PAUSE] = {SQL_PAUSE, put_pause, take_pause, false},
-	[ERRAND_REDRIVE] = {SQL_REDRIVE, put_redrive, take_redrive, false},
-	[ERRAND_EXPIRE] = {SQL_EXPIRE, put_one, take_expire, true},
-	[ERRAND_BURY] = {SQL_BURY, put_bury, take_bury, true},
-};
 
 static void on_answer(void *arg, const struct pg_answer *p)
 {
 	struct errand *a = arg;
-	if (p->err == ERR_CANCELLED) {
+	if (p->err == ERR_CANCELLED)
 		errand_free(a);
-		return;
-	}
-	if (!p->err) {
-		if (a->kind == ERRAND_CANCEL)
-			FAULT(CANCEL_LANDED);
-		kinds[a->kind].take(a, p->results[0]);
-		return;
-	}
-	if (p->fate == PG_ROLLED_BACK)
-		log_error("control-refused", "kind=%d sqlstate=%s message=\"%s\"",
-			  (int)a->kind, p->sqlstate, p->message);
-	a->sent |= p->fate == PG_UNKNOWN;
-	if (kinds[a->kind].must || p->fate == PG_UNKNOWN ||
-	    (a->sent && p->fate == PG_NOT_SENT))
-		loop_timer_start(a->again, AGAIN_US);
+	else if (p->err)
+		on_failed(a, p);
 	else
-		refuse(a, ERR_UNAVAILABLE, "the database is away; nothing happened");
+		a->kind->take(a, p->results[0]);
 }
 
+/* A person's question is not kept waiting for a database that is away; a node without its
+ * lease writes nothing. */
 static void submit(struct errand *a)
 {
+	static const struct pg_answer away = {.err = ERR_DATABASE, .fate = PG_NOT_SENT};
+	if (!journal_is_up(a->sup->journal)) {
+		on_failed(a, &away);
+		return;
+	}
 	struct pg_request *r = pg_begin(journal_pool(a->sup->journal));
-	kinds[a->kind].put(pg_add(r, kinds[a->kind].stmt), a);
-	pg_submit(r, PG_ANY, kinds[a->kind].must ? 0 : QUEUE_MS, on_answer, a);
-}
-
-/* A person's question is not kept waiting for a database that is away. */
-static void submit_if_up(struct errand *a)
-{
-	if (journal_is_up(a->sup->journal))
-		submit(a);
-	else
-		refuse(a, ERR_UNAVAILABLE, "the database is away; nothing happened");
+	a->kind->put(pg_add(r, a->kind->stmt), a);
+	pg_submit(r, PG_ANY, QUEUE_MS, on_answer, a);
 }
 
 /* ---- what is asked */
@@ -330,49 +128,52 @@ static void submit_if_up(struct errand *a)
 void control_cancel(struct sup *s, int64_t tenant, struct uuid run, const char *by,
 		    control_done *done, void *arg)
 {
-	struct errand *a = errand_new(s, ERRAND_CANCEL, by);
+	struct errand *a = errand_new(s, ERRAND_CANCEL, by, done, arg);
+	const struct lq_run *r = lq_find(s->lq, run);
 	a->tenant = tenant;
 	a->run = run;
-	a->done = done;
-	a->arg = arg;
-	submit_if_up(a);
+	if (r && lq_run_state(r) == LQ_S_ENQUEUEING)
+		list_push(&held, &a->node);
+	else
+		submit(a);
+}
+
+void control_landed(struct uuid run)
+{
+	list_each (n, &held) {
+		struct errand *a = list_entry(n, struct errand, node);
+		if (!uuid_eq(a->run, run))
+			continue;
+		list_remove(n);
+		a->asked_us = loop_now_us(a->sup->loop);
+		submit(a);
+	}
 }
 
 void control_pause(struct sup *s, const struct lq_pause *what, int on, const char *by,
 		   control_done *done, void *arg)
 {
-	struct errand *a = errand_new(s, ERRAND_PAUSE, by);
+	struct errand *a = errand_new(s, ERRAND_PAUSE, by, done, arg);
 	a->pause = *what;
 	a->on = on;
-	a->done = done;
-	a->arg = arg;
-	submit_if_up(a);
+	submit(a);
 }
 
 void control_redrive(struct sup *s, int64_t tenant, struct uuid run, const char *by,
 		     control_done *done, void *arg)
 {
-	struct errand *a = errand_new(s, ERRAND_REDRIVE, by);
+	struct errand *a = errand_new(s, ERRAND_REDRIVE, by, done, arg);
 	a->tenant = tenant;
 	a->run = run;
 	a->fresh = uuid7_new();
 	a->order_us = sup_next_order_us(s, sup_db_now_us(s));
-	a->done = done;
-	a->arg = arg;
-	submit_if_up(a);
-}
-
-void control_expire(struct sup *s, struct lq_run *r)
-{
-	struct errand *a = errand_new(s, ERRAND_EXPIRE, "deadline");
-	a->tenant = lq_run_tenant(r);
-	a->run = lq_run_id(r);
 	submit(a);
 }
 
-void control_bury(struct sup *s, int64_t tenant, struct uuid run, struct uuid session)
+void control_bury(struct sup *s, int64_t tenant, struct uuid run, struct uuid session,
+		  const char *code)
 {
-	struct errand *a = errand_new(s, ERRAND_BURY, "poison");
+	struct errand *a = errand_new(s, ERRAND_BURY, code, NULL, NULL);
 	a->tenant = tenant;
 	a->run = run;
 	a->session = session;

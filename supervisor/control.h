@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What edges and operators ask of runs, lanes and tenants. Each is durable before `done`
- * says so; a lost connection is asked again until it is known. */
+ * says so. What was sent and not answered is asked again until it is known; who waits
+ * hears after some seconds that it is not (ERR_UNAVAILABLE, and the message says so). */
 #ifndef TB_CONTROL_H
 #define TB_CONTROL_H
 
@@ -21,13 +22,17 @@ struct control_answer {
 	bool changed;           /* pause */
 };
 
-/* Later or at once, exactly once. */
+/* Later or at once, exactly once. NULL: nobody waits; then what was asked is done once
+ * the database is there. */
 typedef void control_done(void *arg, const struct control_answer *a);
 
 /* ERR_NOT_FOUND: there is no such run of that tenant; ERR_CONFLICT: it had ended (result
- * says how); ERR_UNAVAILABLE: the database is away, nothing happened. */
+ * says how); ERR_UNAVAILABLE: the message says whether nothing happened, or that this is
+ * not known. A run whose T0 is under way is cancelled once that is known. */
 void control_cancel(struct sup *s, int64_t tenant, struct uuid run, const char *by,
 		    control_done *done, void *arg);
+/* The run's T0 is known: what waited for it goes on. */
+void control_landed(struct uuid run);
 /* on 1: pauses; 0: resumes. ERR_UNAVAILABLE. */
 void control_pause(struct sup *s, const struct lq_pause *what, int on, const char *by,
 		   control_done *done, void *arg);
@@ -36,10 +41,10 @@ void control_pause(struct sup *s, const struct lq_pause *what, int on, const cha
  * which), ERR_UNAVAILABLE. */
 void control_redrive(struct sup *s, int64_t tenant, struct uuid run, const char *by,
 		     control_done *done, void *arg);
-/* Ends a never-started run whose deadline passed; -> LQ_GONE or LQ_KEPT. */
-void control_expire(struct sup *s, struct lq_run *r);
-/* Ends a run as dead that took its worker down too often. */
-void control_bury(struct sup *s, int64_t tenant, struct uuid run, struct uuid session);
+/* Ends a run as dead that no worker can end, once this node may write: code "poison" (it
+ * took its worker down too often) or "no_input" (its message is missing). */
+void control_bury(struct sup *s, int64_t tenant, struct uuid run, struct uuid session,
+		  const char *code);
 /* What is paused, from the database: before the queue is loaded. done() then. */
 void control_load_pauses(struct sup *s, void (*done)(struct sup *s));
 

@@ -43,14 +43,7 @@ void edge_on_enqueue(struct child *self, const struct wire_enqueue *m)
 
 void edge_on_subscribe(struct child *self, const struct wire_subscribe *m)
 {
-	struct sup *s = self->sup;
-	struct lq_run *r = lq_find(s->lq, m->run);
-	struct wire_sub_state gone = {.sub = m->sub, .state = SUB_GONE};
-	if (!r || lq_run_tenant(r) != m->tenant || lq_run_state(r) == LQ_S_ENQUEUEING) {
-		child_send(self, WIRE_SUB_STATE, &gone);
-		return;
-	}
-	live_subscribe(s, live_get(s, m->run, m->tenant), self, m);
+	live_subscribe_run(self->sup, self, m);
 }
 
 void edge_on_unsubscribe(struct child *self, const struct wire_unsubscribe *m)
@@ -74,12 +67,16 @@ static void on_cancel_answer(void *arg, const struct control_answer *a)
 				   .message = a->err ? slice_str(a->message) : SLICE(""),
 				   .result = (uint32_t)a->result};
 	free(arg);
-	if (asked.req && uuid_eq(asked.edge->incarnation, asked.life))
+	if (uuid_eq(asked.edge->incarnation, asked.life))
 		child_send(asked.edge, WIRE_CANCELLED, &m);
 }
 
 void edge_on_cancel(struct child *self, const struct wire_cancel *m)
 {
+	if (!m->req) {
+		control_cancel(self->sup, m->tenant, m->run, "the API", NULL, NULL);
+		return;
+	}
 	struct asked *asked = xmalloc(sizeof *asked);
 	*asked = (struct asked){self, self->incarnation, m->req};
 	control_cancel(self->sup, m->tenant, m->run, "the API", on_cancel_answer, asked);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Batches of T0 and T1. */
+ * Batches of T0 and T1: gathered and sent. */
 #include "supervisor/journal.h"
 
 #include <stdlib.h>
@@ -15,36 +15,18 @@
 #include "supervisor/caps.h"
 #include "supervisor/children.h"
 #include "supervisor/journal_item.h"
-#include "supervisor/runs.h"
+#include "supervisor/journal_state.h"
 #include "supervisor/sql.h"
 #include "supervisor/sup.h"
 
 #define SPARE_MOST 256
 #define KEEP_BYTES 4096
-#define CLAIM_REST_US 500000
-
-enum flow { FLOW_ENQUEUE, FLOW_CLAIM, FLOWS };
-
-struct batch {
-	struct list items;
-	unsigned count;
-};
-
-struct journal {
-	struct sup *sup;
-	struct pg_pool *pool;
-	struct list waiting[FLOWS];
-	struct batch flight[FLOWS];
-	struct list spare;
-	unsigned spare_count, pending;
-	int in_flight;              /* requests */
-	struct loop_timer *rest;    /* after a refused claim */
-	bool away;                  /* the log says that the database is away */
-	unsigned one_by_one[FLOWS]; /* so many more batches of one row each */
-	int64_t flight_start_us;
-	void (*stopped)(void *arg);
-	void *stopped_arg;
-};
+/* Who holds a lane's lock holds it for one commit. Longer than a slow disk takes for one,
+ * and short beside the 500 ms after which a journal is called slow: it is what the first
+ * batch that meets a held lane costs all others. */
+#define LOCK_TIMEOUT_MS 250
+/* Of one row that may be the one: it has another try. */
+#define LOCK_TIMEOUT_TRIAL SLICE("10ms")
 
 /* ---- items */
 
@@ -59,6 +41,7 @@ static struct item *item_new(struct journal *j, struct lq_run *r, int worker)
 		.text = text, .run = r, .worker = worker, .tenant = lq_run_tenant(r)};
 	it->run_id = lq_run_id(r);
 	it->session = lq_run_session(r);
+	it->since_us = clock_mono_us();
 	list_init(&it->node);
 	struct child *w = worker >= 0 ? child_worker(j->sup, worker) : NULL;
 	if (w) {
@@ -69,10 +52,11 @@ static struct item *item_new(struct journal *j, struct lq_run *r, int worker)
 	return it;
 }
 
-static void item_done(struct journal *j, struct item *it)
+void journal_item_done(struct journal *j, struct item *it)
 {
 	list_remove(&it->node);
 	j->pending--;
+	j->bytes -= it->text.n;
 	if (j->spare_count >= SPARE_MOST || it->text.cap > KEEP_BYTES) {
 		strbuf_fini(&it->text);
 		free(it);
@@ -104,7 +88,8 @@ void journal_enqueue(struct journal *j, const struct lq_action *a, struct child 
 	it->hash = keep(it, m->body_hash);
 	it->body = keep(it, m->body);
 	it->order_us = order_us;
-	list_push(&j->waiting[FLOW_ENQUEUE], &it->node);
+	j->bytes += it->text.n;
+	list_push(&j->flow[FLOW_ENQUEUE].waiting, &it->node);
 	loop_again(j->sup->loop);
 }
 
@@ -112,76 +97,92 @@ void journal_claim(struct journal *j, struct lq_run *r, int worker, int crashed)
 {
 	struct item *it = item_new(j, r, worker);
 	it->crashed = crashed != 0;
-	list_push(&j->waiting[FLOW_CLAIM], &it->node);
+	list_push(&j->flow[FLOW_CLAIM].waiting, &it->node);
 	loop_again(j->sup->loop);
 }
 
 /* ---- the batch */
 
-static void gather(struct journal *j, enum flow f)
+static void fly(struct flow *f, struct list *n)
 {
-	struct batch *b = &j->flight[f];
-	unsigned most = j->one_by_one[f] ? 1 : LIMIT_BATCH_RUNS;
+	list_remove(n);
+	list_push(&f->flight, n);
+	f->count++;
+}
+
+static void gather_waiting(struct flow *f)
+{
+	unsigned most = f->one_by_one ? 1 : LIMIT_BATCH_RUNS;
 	size_t bytes = 0;
-	while (b->count < most && bytes < LIMIT_BATCH_BYTES &&
-	       !list_is_empty(&j->waiting[f])) {
-		struct item *it = list_entry(list_pop(&j->waiting[f]), struct item, node);
+	while (f->count < most && bytes < LIMIT_BATCH_BYTES &&
+	       !list_is_empty(&f->waiting)) {
+		struct item *it = list_entry(list_pop(&f->waiting), struct item, node);
+		if (parked_join(&f->parked, it))
+			continue;
 		bytes += it->text.n;
-		list_push(&b->items, &it->node);
-		b->count++;
+		fly(f, &it->node);
 	}
-	if (b->count && j->one_by_one[f])
-		j->one_by_one[f]--;
 }
 
-/* Capabilities used in this batch and not granted yet; a grant that is sent twice changes
- * nothing. */
-static void add_grants(struct journal *j, struct pg_request *r, struct batch *b)
+/* Parked lanes are tried one at a time, and never two in a row while others wait: a lane
+ * that is still held costs these its trial's lock timeout. */
+static void gather(struct flow *f)
 {
-	unsigned n = 0;
-	list_each (at, &b->items) {
-		struct item *it = list_entry(at, struct item, node);
-		struct child *w =
-			it->worker >= 0 ? child_worker(j->sup, it->worker) : NULL;
-		if (w && uuid_eq(w->incarnation, it->worker_life) &&
-		    cap_is_due(cap_get(w, it->tenant)))
-			n++;
-	}
-	if (n)
-		item_put_grants(pg_add(r, SQL_CAP_GRANT), j->sup, &b->items);
+	int64_t now_us = clock_mono_us();
+	struct parked_lane *l = NULL;
+	if (f->trial_last)
+		gather_waiting(f);
+	if (!f->count)
+		l = parked_take_due(&f->parked, now_us);
+	if (!l && !f->count)
+		gather_waiting(f);
+	f->trial = l;
+	f->trial_last = l != NULL;
+	if (l)
+		fly(f, l->items.next);
 }
 
-static void on_answer(void *arg, const struct pg_answer *a, enum flow f);
-
-static void on_enqueued(void *arg, const struct pg_answer *a)
+static void send_batch(struct journal *j, enum flow_kind kind)
 {
-	on_answer(arg, a, FLOW_ENQUEUE);
-}
-
-static void on_claimed(void *arg, const struct pg_answer *a)
-{
-	on_answer(arg, a, FLOW_CLAIM);
-}
-
-static void send_batch(struct journal *j, enum flow f)
-{
-	struct batch *b = &j->flight[f];
-	gather(j, f);
-	if (b->count == 0)
+	struct flow *f = &j->flow[kind];
+	gather(f);
+	if (f->count == 0)
 		return;
 	struct pg_request *r = pg_begin(j->pool);
-	add_grants(j, r, b);
-	if (f == FLOW_ENQUEUE)
-		item_put_enqueues(pg_add(r, SQL_ENQUEUE), j->sup, &b->items);
+	if (f->trial || f->one_by_one)
+		pg_text(pg_add(r, SQL_LOCK_TIMEOUT), LOCK_TIMEOUT_TRIAL);
+	if (f->one_by_one && !f->trial)
+		f->one_by_one--;
+	/* Both flows of a turn carry a grant that is due; the second changes nothing. */
+	if (item_mark_grants(j->sup, &f->flight))
+		item_put_grants(pg_add(r, SQL_CAP_GRANT), j->sup, &f->flight);
+	if (kind == FLOW_ENQUEUE)
+		item_put_enqueues(pg_add(r, SQL_ENQUEUE), j->sup, &f->flight);
 	else
-		item_put_claims(pg_add(r, SQL_CLAIM), j->sup, &b->items);
-	if (f == FLOW_ENQUEUE)
+		item_put_claims(pg_add(r, SQL_CLAIM), j->sup, &f->flight);
+	if (kind == FLOW_ENQUEUE)
 		FAULT(T0_SEND);
 	else
 		FAULT(T1_SEND);
-	j->in_flight++;
 	j->flight_start_us = clock_mono_us();
-	pg_submit(r, PG_ANY, 0, f == FLOW_ENQUEUE ? on_enqueued : on_claimed, j);
+	if (j->in_flight++ == 0)
+		pace_sent(&j->sup->pace, j->flight_start_us);
+	pg_submit(r, PG_ANY, 0,
+		  kind == FLOW_ENQUEUE ? journal_on_enqueued : journal_on_claimed, j);
+}
+
+static void aim_wake(struct journal *j)
+{
+	int64_t due_us = 0;
+	for (int i = 0; i < FLOWS; i++) {
+		int64_t next_us = parked_next_us(&j->flow[i].parked);
+		if (next_us && (!due_us || next_us < due_us))
+			due_us = next_us;
+	}
+	if (!due_us)
+		return;
+	due_us -= clock_mono_us();
+	loop_timer_start(j->wake, due_us > 0 ? due_us : 0);
 }
 
 /* LOOP_STEPS: before the pool writes. */
@@ -190,126 +191,10 @@ static void on_turn(void *arg)
 	struct journal *j = arg;
 	if (j->in_flight || !pg_pool_is_up(j->pool) || !j->sup->lease_held)
 		return;
-	for (enum flow f = 0; f < FLOWS; f++)
-		if (f != FLOW_CLAIM || !loop_timer_is_running(j->rest))
-			send_batch(j, f);
-}
-
-/* ---- answers */
-
-static void put_back(struct journal *j, enum flow f, bool resend)
-{
-	struct list *at =
-		j->waiting[f].next; /* before what came meanwhile, in the old order */
-	for (struct list *n; (n = list_pop(&j->flight[f].items));) {
-		struct item *it = list_entry(n, struct item, node);
-		it->resend |= resend;
-		if (resend)
-			it->crashed = false; /* it may have been charged already */
-		list_insert_before(at, n);
-	}
-	j->flight[f].count = 0;
-}
-
-/* Both flows of a turn carry a grant that is due: whichever commits, its runs can read.
- */
-static void note_grants(struct journal *j, struct batch *b)
-{
-	list_each (at, &b->items) {
-		struct item *it = list_entry(at, struct item, node);
-		struct child *w =
-			it->worker >= 0 ? child_worker(j->sup, it->worker) : NULL;
-		if (w && uuid_eq(w->incarnation, it->worker_life))
-			cap_get(w, it->tenant)->granted_us = clock_boot_us();
-	}
-}
-
-static bool is_transient(const char *sqlstate)
-{
-	static const char *const known[] = {"40001", "40P01", "55P03", "57014",
-					    "57P01", "57P02", "57P03", "53300"};
-	for (size_t i = 0; i < ARRAY_LEN(known); i++)
-		if (!strcmp(known[i], sqlstate))
-			return true;
-	return false;
-}
-
-static void refuse_all(struct journal *j, const struct pg_answer *a)
-{
-	for (struct list *n; (n = list_pop(&j->flight[FLOW_ENQUEUE].items));) {
-		struct item *it = list_entry(n, struct item, node);
-		log_error("row-refused", "sqlstate=%s message=\"%s\"", a->sqlstate,
-			  a->message);
-		accept_failed(j->sup, it,
-			      a->sqlstate[0] == '5' ? ERR_UNAVAILABLE : ERR_BAD_REQUEST);
-		item_done(j, it);
-	}
-	j->flight[FLOW_ENQUEUE].count = 0;
-}
-
-static void failed(struct journal *j, enum flow f, const struct pg_answer *a)
-{
-	if (a->fate != PG_ROLLED_BACK || is_transient(a->sqlstate)) {
-		put_back(j, f, a->fate == PG_UNKNOWN);
-		return;
-	}
-	if (j->flight[f].count > 1) {
-		log_warn("batch-refused", "rows=%u sqlstate=%s message=\"%s\"",
-			 j->flight[f].count, a->sqlstate, a->message);
-		j->one_by_one[f] += j->flight[f].count;
-		put_back(j, f, false);
-		return;
-	}
-	if (f == FLOW_CLAIM) { /* an accepted run is never dropped: a pause, and again */
-		log_error("claim-refused", "sqlstate=%s message=\"%s\"", a->sqlstate,
-			  a->message);
-		put_back(j, f, false);
-		loop_timer_start(j->rest, CLAIM_REST_US);
-		return;
-	}
-	refuse_all(j, a);
-}
-
-static void deliver(struct journal *j, enum flow f, const struct pg_result *r)
-{
-	struct list items;
-	int row = 0, rows = pg_rows(r), number = 0;
-	list_init(&items);
-	for (struct list *n; (n = list_pop(&j->flight[f].items));)
-		list_push(&items, n);
-	j->flight[f].count = 0;
-	for (struct list *n; (n = list_pop(&items));) {
-		struct item *it = list_entry(n, struct item, node);
-		bool has_row = row < rows && pg_get_i64(r, row, 0) == ++number;
-		if (f == FLOW_ENQUEUE)
-			accept_answered(j->sup, it, r, row);
-		else
-			runs_claimed(j->sup, it, r, has_row ? row : -1);
-		row += has_row;
-		item_done(j, it);
-	}
-}
-
-static void on_answer(void *arg, const struct pg_answer *a, enum flow f)
-{
-	struct journal *j = arg;
-	j->in_flight--;
-	if (a->err == ERR_CANCELLED)
-		return;
-	if (a->err) {
-		failed(j, f, a);
-	} else {
-		if (f == FLOW_ENQUEUE)
-			pace_batch(&j->sup->pace, clock_mono_us(),
-				   clock_mono_us() - j->flight_start_us);
-		if (f == FLOW_ENQUEUE)
-			FAULT(T0_LANDED);
-		else
-			FAULT(T1_LANDED);
-		note_grants(j, &j->flight[f]);
-		deliver(j, f, a->results[a->result_count - 1]);
-	}
-	loop_again(j->sup->loop);
+	for (enum flow_kind f = 0; f < FLOWS; f++)
+		send_batch(j, f);
+	if (!j->in_flight) /* else its answer comes here */
+		aim_wake(j);
 }
 
 /* ---- Postgres comes and goes */
@@ -327,18 +212,25 @@ static void on_state(void *arg, bool up, const char *message)
 		log_warn("journal-down", "message=\"%s\"", message);
 	j->away = true;
 	sup_tell_edges(j->sup, NULL);
-	list_each (n, &j->waiting[FLOW_ENQUEUE]) {
+	struct flow *f = &j->flow[FLOW_ENQUEUE];
+	parked_release_all(&f->parked, &f->waiting);
+	list_each (n, &f->waiting) {
 		struct item *it = list_entry(n, struct item, node);
 		if (it->resend)
 			continue; /* it may have landed: only Postgres can tell */
 		accept_failed(j->sup, it, ERR_UNAVAILABLE);
-		item_done(j, it);
+		journal_item_done(j, it);
 	}
 }
 
 bool journal_is_up(const struct journal *j)
 {
 	return pg_pool_is_up(j->pool) && j->sup->lease_held;
+}
+
+bool journal_is_full(const struct journal *j)
+{
+	return j->bytes >= LIMIT_JOURNAL_BYTES;
 }
 
 unsigned journal_pending(const struct journal *j)
@@ -382,10 +274,15 @@ void journal_stop(struct journal *j, void (*done)(void *arg), void *arg)
 	pg_submit(r, PG_ANY, 2000, on_stopped, j);
 }
 
-static void on_rest_over(void *arg)
+static void on_wake(void *arg)
 {
 	loop_again(((struct journal *)arg)->sup->loop);
 }
+
+static const struct backoff backoffs[] = {
+	[FLOW_ENQUEUE] = {.first_us = 50000, .cap_us = 1000000}, /* somebody waits */
+	[FLOW_CLAIM] = {.first_us = 250000, .cap_us = 5000000},
+};
 
 struct journal *journal_new(struct sup *s, const char *conninfo)
 {
@@ -394,14 +291,16 @@ struct journal *journal_new(struct sup *s, const char *conninfo)
 					.connections = 1,
 					.stmts = supervisor_sql,
 					.stmt_count = SQL__COUNT,
+					.lock_timeout_ms = LOCK_TIMEOUT_MS,
 					.application_name = "terabits journal",
 					.on_state = on_state,
 					.arg = j};
 	j->sup = s;
-	j->rest = loop_timer_new(s->loop, on_rest_over, j);
+	j->wake = loop_timer_new(s->loop, on_wake, j);
 	for (int f = 0; f < FLOWS; f++) {
-		list_init(&j->waiting[f]);
-		list_init(&j->flight[f].items);
+		list_init(&j->flow[f].waiting);
+		list_init(&j->flow[f].flight);
+		parked_init(&j->flow[f].parked, &backoffs[f]);
 	}
 	list_init(&j->spare);
 	loop_hook(s->loop, LOOP_STEPS, on_turn, j);
@@ -414,13 +313,16 @@ void journal_free(struct journal *j)
 	if (!j)
 		return;
 	pg_pool_free(j->pool);
-	loop_timer_free(j->rest);
+	loop_timer_free(j->wake);
 	loop_unhook(j->sup->loop, on_turn, j);
-	for (int f = 0; f < FLOWS; f++) {
-		for (struct list *n; (n = list_pop(&j->waiting[f]));)
-			item_done(j, list_entry(n, struct item, node));
-		for (struct list *n; (n = list_pop(&j->flight[f].items));)
-			item_done(j, list_entry(n, struct item, node));
+	for (int i = 0; i < FLOWS; i++) {
+		struct flow *f = &j->flow[i];
+		parked_release_all(&f->parked, &f->waiting);
+		for (struct list *n; (n = list_pop(&f->waiting));)
+			journal_item_done(j, list_entry(n, struct item, node));
+		for (struct list *n; (n = list_pop(&f->flight));)
+			journal_item_done(j, list_entry(n, struct item, node));
+		parked_fini(&f->parked);
 	}
 	for (struct list *n; (n = list_pop(&j->spare));) {
 		struct item *it = list_entry(n, struct item, node);

@@ -4,9 +4,13 @@
  * What comes in while a batch is under way makes up the next one: no timer, so an idle
  * node commits at once and a busy one commits many runs together (LIMIT_BATCH_RUNS,
  * measured as the largest lever of all). A batch whose commit is unknown goes again with
- * p_resend; a row that fails its batch is found by sending the batch's rows one by one;
- * deadlock and serialisation failures go again as they are. While Postgres is away new
- * enqueues are refused, claims wait. Owns: the connection, the items. */
+ * p_resend. One that is refused goes again row by row, so that only the row it is for
+ * waits: its lane is parked (parked.h) and tried again by itself. A message that was not
+ * taken for 5 s is answered 503 when it is certain that it did not land. A claim that the
+ * database refuses for its row again and again pauses its lane, until a person resumes
+ * it. While Postgres is away new enqueues are refused, claims wait. Owns: the connection,
+ * the items.
+ */
 #ifndef TB_JOURNAL_H
 #define TB_JOURNAL_H
 
@@ -24,6 +28,8 @@ struct journal *journal_new(struct sup *s, const char *conninfo);
 void journal_free(struct journal *j);
 /* False: Postgres is away; nothing can be accepted. */
 bool journal_is_up(const struct journal *j);
+/* True: the bodies it holds have reached LIMIT_JOURNAL_BYTES. */
+bool journal_is_full(const struct journal *j);
 /* T0 of a run, as a DO_ENQUEUE says; m is copied. The edge is told by ENQUEUED. */
 void journal_enqueue(struct journal *j, const struct lq_action *a, struct child *edge,
 		     const struct wire_enqueue *m, int64_t order_us);

@@ -95,14 +95,12 @@ void item_put_claims(struct pg_params *p, struct sup *s, struct list *items)
 	COLUMN(p, PG_BOOL, items, pg_bool(p, it->crashed));
 }
 
-/* The item's live capability when it still has to be granted. */
-static struct cap *ungranted(struct sup *s, const struct item *it)
+/* The item's live capability; NULL: of a former life of its worker. */
+static struct cap *cap_of(struct sup *s, const struct item *it)
 {
 	struct child *w = it->worker >= 0 ? child_worker(s, it->worker) : NULL;
-	if (!w || !uuid_eq(w->incarnation, it->worker_life))
-		return NULL;
-	struct cap *cap = cap_get(w, it->tenant);
-	return cap_is_due(cap) ? cap : NULL;
+	return w && uuid_eq(w->incarnation, it->worker_life) ? cap_get(w, it->tenant)
+							     : NULL;
 }
 
 /* Two items of one tenant and one worker's life name the same capability once: ON
@@ -120,14 +118,33 @@ static bool is_first(struct list *items, const struct item *it)
 	return true;
 }
 
+unsigned item_mark_grants(struct sup *s, struct list *items)
+{
+	unsigned marked = 0;
+	list_each (n, items) {
+		struct item *it = list_entry(n, struct item, node);
+		const struct cap *cap = cap_of(s, it);
+		it->grants = cap && cap_is_due(cap) && is_first(items, it);
+		marked += it->grants;
+	}
+	return marked;
+}
+
 void item_put_grants(struct pg_params *p, struct sup *s, struct list *items)
 {
 	pg_uuid(p, s->node);
-	COLUMN(p, PG_UUID, items,
-	       if (ungranted(s, it) && is_first(items, it)) pg_uuid(p, it->worker_life));
-	COLUMN(p, PG_INT8, items,
-	       if (ungranted(s, it) && is_first(items, it)) pg_i64(p, it->tenant));
+	COLUMN(p, PG_UUID, items, if (it->grants) pg_uuid(p, it->worker_life));
+	COLUMN(p, PG_INT8, items, if (it->grants) pg_i64(p, it->tenant));
 	COLUMN(p, PG_BYTEA, items,
-	       if (ungranted(s, it) && is_first(items, it))
-		       pg_bytea(p, slice_of(it->cap.sha256, 32)));
+	       if (it->grants) pg_bytea(p, slice_of(it->cap.sha256, 32)));
+}
+
+void item_note_grants(struct sup *s, struct list *items, int64_t then_us)
+{
+	list_each (n, items) {
+		const struct item *it = list_entry(n, struct item, node);
+		struct cap *cap = it->grants ? cap_of(s, it) : NULL;
+		if (cap)
+			cap->granted_us = then_us;
+	}
 }

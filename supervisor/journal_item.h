@@ -25,6 +25,8 @@ struct item {
 	struct uuid worker_life;
 	struct cap cap;
 	bool resend, crashed;
+	bool grants;      /* its batch carries the grant of its capability */
+	int64_t since_us; /* CLOCK_MONOTONIC when it was handed in */
 	/* T0 */
 	struct child *edge;
 	struct uuid edge_life;
@@ -43,7 +45,12 @@ static inline struct slice item_text(const struct item *it, struct span s)
 
 void item_put_enqueues(struct pg_params *p, struct sup *s, struct list *items);
 void item_put_claims(struct pg_params *p, struct sup *s, struct list *items);
-/* Those of the batch's capabilities that are not known to be granted. */
+/* Marks the items whose capability the batch has to grant, one a capability; how many. */
+unsigned item_mark_grants(struct sup *s, struct list *items);
+/* The capabilities of the marked ones. */
 void item_put_grants(struct pg_params *p, struct sup *s, struct list *items);
+/* The batch was sent at then_us (CLOCK_BOOTTIME) and has landed: what it granted is
+ * granted. */
+void item_note_grants(struct sup *s, struct list *items, int64_t then_us);
 
 #endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The lease, its heartbeat, housekeeping on the same connection, and the first load of
- * the queue. */
+ * The lease, its heartbeat, and what is done on the same connection. */
 #include "supervisor/lease.h"
 
 #include <stdlib.h>
@@ -14,7 +13,8 @@
 #include "common/loop.h"
 #include "common/pg/row.h"
 #include "supervisor/control.h"
-#include "supervisor/journal.h"
+#include "supervisor/load.h"
+#include "supervisor/net.h"
 #include "supervisor/sql.h"
 #include "supervisor/sup.h"
 
@@ -31,14 +31,11 @@ static struct {
 			     */
 	int64_t sent_us;
 	int beats, tries;
-	int short_counts; /* in a row: the database holds more runs than memory */
-	int loaded_rows;
 	int64_t load_began_us;
 	bool waiting, loaded;
 } lease;
 
 static void ask_lock(struct sup *s);
-static void load_page(struct sup *s, int64_t tenant, struct uuid run);
 
 static void lose(struct sup *s, const char *why)
 {
@@ -50,13 +47,6 @@ static void lose(struct sup *s, const char *why)
 	sup_tell_edges(s, NULL);
 }
 
-/* What the lease allows starts, unless the node drains. */
-static void release(struct sup *s)
-{
-	if (s->lease_held && s->state <= SUP_SERVING)
-		sup_step(s, &(struct lq_event){.kind = LQ_RELEASE});
-}
-
 static void win(struct sup *s)
 {
 	lease.trusted_us = lease.sent_us;
@@ -64,7 +54,7 @@ static void win(struct sup *s)
 	if (s->state == SUP_SERVING)
 		log_info("lease-regained", "%s", "");
 	loop_timer_start(lease.beat, HEARTBEAT_US);
-	release(s);
+	sup_release(s);
 	sup_tell_edges(s, NULL);
 	loop_again(s->loop);
 }
@@ -74,7 +64,7 @@ static void win(struct sup *s)
 /* The database said `db_us` somewhere between the sending and now. */
 static void learn_clock(struct sup *s, int64_t db_us)
 {
-	s->db_offset_us = db_us - (lease.sent_us + clock_boot_us()) / 2;
+	sup_set_clock(s, db_us - (lease.sent_us + clock_boot_us()) / 2);
 }
 
 static void on_beat(void *arg, const struct pg_answer *a)
@@ -113,34 +103,6 @@ static void keep_house(struct sup *s)
 	pg_submit(r, PG_ANY, 10000, on_housekept, s);
 }
 
-/* ---- the net: what the database holds and memory does not is loaded */
-
-static void on_live_count(void *arg, const struct pg_answer *a)
-{
-	struct sup *s = arg;
-	if (a->err)
-		return;
-	bool short_of = pg_get_i64(a->results[0], 0, 0) > lq_stats(s->lq).runs &&
-			journal_pending(s->journal) == 0;
-	lease.short_counts = short_of ? lease.short_counts + 1 : 0;
-	if (lease.short_counts < 2) /* one may be a commit between the two looks */
-		return;
-	lease.short_counts = 0;
-	lease.loaded_rows = 0;
-	log_warn("queue-incomplete", "database=%lld memory=%u",
-		 (long long)pg_get_i64(a->results[0], 0, 0), lq_stats(s->lq).runs);
-	/* No lane starts before its older rows are known. */
-	sup_step(s, &(struct lq_event){.kind = LQ_HOLD});
-	load_page(s, INT64_MIN, (struct uuid){{0}});
-}
-
-static void cast_net(struct sup *s)
-{
-	struct pg_request *r = pg_begin(s->lease);
-	pg_add(r, SQL_LIVE_COUNT);
-	pg_submit(r, PG_ANY, 10000, on_live_count, s);
-}
-
 static void on_beat_timer(void *arg)
 {
 	struct sup *s = arg;
@@ -159,97 +121,27 @@ static void on_beat_timer(void *arg)
 	if (++lease.beats % HOUSEKEEPING_BEATS == 0)
 		keep_house(s);
 	if (lease.beats % NET_BEATS == 0 && s->lease_held)
-		cast_net(s);
+		net_cast(s);
 }
 
-/* ---- the load */
+/* ---- the first load */
 
-static struct lq_item item_at(const struct pg_result *r, int row)
+static void on_loaded(struct sup *s, int rows, const char *failed)
 {
-	return (struct lq_item){
-		.tenant = pg_get_i64(r, row, 0),
-		.run = pg_get_uuid(r, row, 1),
-		.session = pg_get_uuid(r, row, 2),
-		.slot = (uint32_t)pg_get_i64(r, row, 3),
-		.priority = (int)pg_get_i64(r, row, 4),
-		.order_us = pg_get_i64(r, row, 5),
-		/* a cancelled one has nothing to wait for */
-		.run_at_us = pg_get_bool(r, row, 19) ? 0 : pg_get_time(r, row, 6),
-		.lane_pos = pg_get_i64(r, row, 7),
-		.ran = pg_get_bool(r, row, 8),
-		.tenant_max_running = (uint32_t)pg_get_i64(r, row, 9),
-		.tenant_max_queued = (uint32_t)pg_get_i64(r, row, 10),
-		.tenant_weight = (uint32_t)pg_get_i64(r, row, 11),
-		.agent = pg_get_uuid(r, row, 12),
-		.mode = (enum run_mode)mode_from_word(pg_get_text(r, row, 13)),
-		.deadline_us = pg_get_time(r, row, 14),
-		.retrying = slice_is(pg_get_text(r, row, 15), "retry_wait"),
-		.folded = pg_get_bool(r, row, 16),
-		.crashes = (uint32_t)pg_get_i64(r, row, 17),
-		.agent_max_running = (uint32_t)pg_get_i64(r, row, 18)};
-}
-
-/* A row that memory has already is left alone: after the first load this is the net for
- * what slipped. */
-static void load_row(struct sup *s, const struct pg_result *r, int row)
-{
-	struct lq_item it = item_at(r, row);
-	if (it.order_us > s->last_order_us)
-		s->last_order_us = it.order_us;
-	if (lq_find(s->lq, it.run))
-		return;
-	if (!it.mode)
-		it.mode = MODE_FOLLOWUP;
-	sup_step(s, &(struct lq_event){
-			    .kind = LQ_LOADED, .item = &it, .now_us = sup_db_now_us(s)});
-	lease.loaded_rows++;
-}
-
-static void on_page(void *arg, const struct pg_answer *a)
-{
-	struct sup *s = arg;
-	if (a->err == ERR_CANCELLED)
-		return;
-	if (a->err && lease.loaded) { /* the net comes again */
-		release(s);
-		return;
-	}
-	if (a->err)
-		fatal("the queue could not be loaded: %s", a->message);
-	const struct pg_result *r = a->results[0];
-	int rows = pg_rows(r);
-	for (int i = 0; i < rows; i++)
-		load_row(s, r, i);
-	if (rows == 5000) {
-		load_page(s, pg_get_i64(r, rows - 1, 0), pg_get_uuid(r, rows - 1, 1));
-		return;
-	}
-	if (lease.loaded) {
-		log_info("queue-completed", "runs=%d", lease.loaded_rows);
-		release(s);
-		return;
-	}
-	lease.loaded = true;
-	if (lease.loaded_rows)
-		log_info("queue-loaded", "runs=%d ms=%lld", lease.loaded_rows,
+	if (failed)
+		fatal("the queue could not be loaded: %s", failed);
+	if (rows)
+		log_info("queue-loaded", "runs=%d ms=%lld", rows,
 			 (long long)(clock_mono_us() - lease.load_began_us) / 1000);
+	lease.loaded = true;
 	win(s);
 	sup_serve(s);
 }
 
-static void load_page(struct sup *s, int64_t tenant, struct uuid run)
-{
-	struct pg_request *r = pg_begin(s->lease);
-	struct pg_params *p = pg_add(r, SQL_LOAD);
-	pg_i64(p, tenant);
-	pg_uuid(p, run);
-	pg_submit(r, PG_ANY, 0, on_page, s);
-}
-
-static void load_queue(struct sup *s)
+static void load_first(struct sup *s)
 {
 	lease.load_began_us = clock_mono_us();
-	load_page(s, INT64_MIN, (struct uuid){{0}});
+	load_queue(s, on_loaded);
 }
 
 static void on_node_started(void *arg, const struct pg_answer *a)
@@ -259,7 +151,7 @@ static void on_node_started(void *arg, const struct pg_answer *a)
 		return;
 	if (a->err)
 		fatal("this node could not be registered: %s", a->message);
-	control_load_pauses(s, load_queue);
+	control_load_pauses(s, load_first);
 }
 
 static void start_node(struct sup *s)

@@ -188,6 +188,17 @@ void live_subscribe(struct sup *s, struct live *l, struct child *edge,
 		replay(l, sub, m);
 }
 
+void live_subscribe_run(struct sup *s, struct child *edge, const struct wire_subscribe *m)
+{
+	const struct lq_run *r = lq_find(s->lq, m->run);
+	if (r && lq_run_tenant(r) == m->tenant && lq_run_state(r) != LQ_S_ENQUEUEING) {
+		live_subscribe(s, live_get(s, m->run, m->tenant), edge, m);
+		return;
+	}
+	struct wire_sub_state gone = {.sub = m->sub, .state = SUB_GONE};
+	child_send(edge, WIRE_SUB_STATE, &gone);
+}
+
 void live_unsubscribe(struct child *edge, uint64_t id)
 {
 	struct sub *sub = map_get(edge->subs_by_id, slice_of(&id, sizeof id));

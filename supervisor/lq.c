@@ -338,7 +338,7 @@ static void on_worker_up(struct lq *q, int w)
 	lq_worker_judge(q, w);
 }
 
-static void on_worker_down(struct lq *q, int w)
+static void on_worker_down(struct lq *q, int w, bool uncharged)
 {
 	struct list *active = &q->workers[w].active;
 	q->workers[w].up = false;
@@ -350,8 +350,10 @@ static void on_worker_down(struct lq *q, int w)
 			r->orphan = 1; /* its commit decides; until then it holds */
 			continue;
 		}
-		r->crashed = 1;
-		r->crashes += r->crashes < UINT8_MAX;
+		if (!uncharged) {
+			r->crashed = 1;
+			r->crashes += r->crashes < UINT8_MAX;
+		}
 		run_again(q, r);
 	}
 	lq_worker_judge(q, w);
@@ -445,7 +447,7 @@ static void apply(struct lq *q, const struct lq_event *e)
 		on_worker_up(q, e->worker);
 		break;
 	case LQ_WORKER_DOWN:
-		on_worker_down(q, e->worker);
+		on_worker_down(q, e->worker, e->uncharged);
 		break;
 	case LQ_SLOTS:
 		on_slots(q, e->slots);

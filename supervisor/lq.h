@@ -98,7 +98,8 @@ enum lq_event_kind {
 	LQ_CANCEL, /* run: its cancel is durable; a RUNNING one -> DO_CANCEL, a RETRY is
 		      due at once */
 	LQ_WORKER_UP,   /* worker */
-	LQ_WORKER_DOWN, /* worker: its runs are claimed again, as crashed */
+	LQ_WORKER_DOWN, /* worker, uncharged: its runs are claimed again, as crashed
+			   unless uncharged: their worker's end was not their doing */
 	LQ_SLOTS,       /* slots: the owner of each slot */
 	LQ_TICK,        /* now_us: delays, retries and deadlines may have come */
 	LQ_PAUSE,       /* scope, tenant, id */
@@ -112,7 +113,7 @@ struct lq_event {
 	const struct lq_item *item;
 	struct lq_run *run;
 	int64_t lane_pos, now_us, at_us;
-	bool started, gone;
+	bool started, gone, uncharged;
 	int worker;
 	const int16_t *slots; /* LIMIT_SLOTS entries, LQ_NO_WORKER allowed */
 	enum lq_scope scope;
@@ -187,6 +188,9 @@ uint32_t lq_run_position(const struct lq_run *r);
 uint32_t lq_run_take(const struct lq_run *r);
 /* The due time of a DELAYED or RETRY run; else 0. */
 int64_t lq_run_due_us(const struct lq_run *r);
+/* Since when it could have started, had all been free: its acceptance, or its due time.
+ */
+int64_t lq_run_since_us(const struct lq_run *r);
 /* "node", "tenant", "agent" or "lane". */
 const char *lq_scope_word(enum lq_scope s);
 

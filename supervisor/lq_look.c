@@ -113,6 +113,11 @@ int64_t lq_run_due_us(const struct lq_run *r)
 	return r->state == LQ_S_DELAYED || r->state == LQ_S_RETRY ? r->due_us : 0;
 }
 
+int64_t lq_run_since_us(const struct lq_run *r)
+{
+	return r->due_us > r->order_us ? r->due_us : r->order_us;
+}
+
 /* ---- why it waits */
 
 /* The run of its lane that goes before r; NULL: none. */

@@ -20,6 +20,7 @@
 #include "supervisor/admin.h"
 #include "supervisor/children.h"
 #include "supervisor/door.h"
+#include "supervisor/expiry.h"
 #include "supervisor/journal.h"
 #include "supervisor/lease.h"
 #include "supervisor/runs.h"
@@ -148,6 +149,7 @@ static void set_up(struct sup *s)
 	s->told_accepting = true;
 	sup_step(s, &(struct lq_event){.kind = LQ_HOLD});    /* until the lease is won */
 	s->db_offset_us = clock_real_us() - clock_boot_us(); /* until the database said */
+	loop_hook(s->loop, LOOP_STEPS, sup_look, s);
 	loop_signal(s->loop, SIGTERM, on_stop, s);
 	loop_signal(s->loop, SIGINT, on_stop, s);
 	loop_signal(s->loop, SIGCHLD, on_child, s);
@@ -185,6 +187,7 @@ int main(int argc, char **argv)
 	children_new(&s);
 	lease_start(&s);
 	s.journal = journal_new(&s, conninfo);
+	s.expiry = expiry_new(&s);
 	loop_timer_start(s.second, 1000000);
 	loop_run(s.loop);
 	admin_close(s.admin);

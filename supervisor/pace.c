@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Moving averages and the journal's last batches. */
+ * Moving averages, and the journal's batches by the second. */
 #include "supervisor/pace.h"
 
-#define WINDOW_US 10000000
+#define SECOND_US 1000000
 #define SLOW_US 500000
+#define STALLED_US 2000000
 #define SHARE 0.1 /* of a new second in the average */
 #define LONGEST_S 60
 
@@ -26,32 +27,53 @@ void pace_tick(struct pace *p, int64_t now_us, uint64_t accepted, uint64_t ended
 	p->ended = ended;
 }
 
+void pace_sent(struct pace *p, int64_t now_us)
+{
+	p->flight_us = now_us;
+}
+
+void pace_returned(struct pace *p)
+{
+	p->flight_us = 0;
+}
+
 void pace_batch(struct pace *p, int64_t now_us, int64_t took_us)
 {
-	struct pace_batch *b = &p->batches[p->batch_at];
-	p->slow += (took_us > SLOW_US) - (b->took_us > SLOW_US);
-	*b = (struct pace_batch){now_us, took_us};
-	p->batch_at = (p->batch_at + 1) % PACE_BATCHES;
+	int64_t second = now_us / SECOND_US;
+	struct pace_second *s = &p->seconds[second % PACE_SECONDS];
+	if (s->second != second)
+		*s = (struct pace_second){.second = second};
+	s->all++;
+	s->slow += took_us > SLOW_US;
+	p->last_batch_us = took_us;
+}
+
+static int64_t flight_age_us(const struct pace *p, int64_t now_us)
+{
+	return p->flight_us ? now_us - p->flight_us : 0;
 }
 
 bool pace_is_slow(const struct pace *p, int64_t now_us)
 {
-	unsigned all = 0, slow = 0;
-	if (p->slow < 2) /* as nearly always: every acceptance asks */
-		return false;
-	for (unsigned i = 0; i < PACE_BATCHES; i++) {
-		const struct pace_batch *b = &p->batches[i];
-		if (!b->at_us || now_us - b->at_us > WINDOW_US)
+	unsigned all = 1, slow = flight_age_us(p, now_us) > SLOW_US;
+	for (unsigned i = 0; i < PACE_SECONDS; i++) {
+		const struct pace_second *s = &p->seconds[i];
+		if (now_us / SECOND_US - s->second >= PACE_SECONDS)
 			continue;
-		all++;
-		slow += b->took_us > SLOW_US;
+		all += s->all;
+		slow += s->slow;
 	}
 	return slow >= 2 && slow * 100 > all;
 }
 
+bool pace_is_stalled(const struct pace *p, int64_t now_us)
+{
+	return flight_age_us(p, now_us) > STALLED_US;
+}
+
 int64_t pace_last_batch_us(const struct pace *p)
 {
-	return p->batches[(p->batch_at + PACE_BATCHES - 1) % PACE_BATCHES].took_us;
+	return p->last_batch_us;
 }
 
 uint32_t pace_retry_after_s(const struct pace *p, uint32_t ahead, uint32_t dice)

@@ -8,6 +8,7 @@
 #include "supervisor/accept.h"
 #include "supervisor/children.h"
 #include "supervisor/control.h"
+#include "supervisor/expiry.h"
 #include "supervisor/journal.h"
 #include "supervisor/journal_item.h"
 #include "supervisor/live.h"
@@ -57,6 +58,8 @@ static void act_start(struct sup *s, const struct lq_action *a)
 	struct wire_run_start m = *starting;
 	m.take = lq_run_take(a->run);
 	child_send(w, WIRE_RUN_START, &m);
+	if (!m.resumed)
+		waits_add(&s->waits, m.started_us - lq_run_since_us(a->run));
 	show_start(s, live_get(s, lq_run_id(a->run), lq_run_tenant(a->run)));
 }
 
@@ -104,7 +107,7 @@ void runs_act(void *sup, const struct lq_action *a)
 		tell_runner(s, a, WIRE_RUN_YIELD);
 		break;
 	case LQ_DO_EXPIRE:
-		control_expire(s, a->run);
+		expiry_add(s->expiry, a->run);
 		break;
 	case LQ_DO_QUARANTINE:
 		workers_quarantine(s);
@@ -118,7 +121,7 @@ static enum cancel_reason claimed_cancel(const struct pg_result *r, int row)
 {
 	if (!pg_get_bool(r, row, 15))
 		return 0;
-	return slice_is(pg_get_text(r, row, 18), "interrupted") ? CANCEL_INTERRUPTED
+	return slice_is(pg_get_text(r, row, 19), "interrupted") ? CANCEL_INTERRUPTED
 								: CANCEL_ASKED;
 }
 
@@ -158,7 +161,6 @@ static void claim_was_empty(struct sup *s, struct item *it)
 	live_end(s, live_find(s, it->run_id), &end);
 	sup_step(s,
 		 &(struct lq_event){.kind = LQ_UNCLAIMED, .run = it->run, .gone = true});
-	workers_check(s);
 }
 
 /* Its worker died between the commit of its retry and the word of it. */
@@ -170,8 +172,6 @@ static void claim_was_early(struct sup *s, struct item *it, int64_t due_us)
 		 &(struct lq_event){.kind = LQ_NOT_DUE,
 				    .run = it->run,
 				    .at_us = due_us > soonest_us ? due_us : soonest_us});
-	workers_check(s);
-	sup_drain_check(s);
 }
 
 void runs_claimed(struct sup *s, struct item *it, const struct pg_result *r, int row)
@@ -180,19 +180,26 @@ void runs_claimed(struct sup *s, struct item *it, const struct pg_result *r, int
 		claim_was_empty(s, it);
 		return;
 	}
-	int64_t due_us = pg_get_time(r, row, 19);
+	int64_t due_us = pg_get_time(r, row, 20);
 	if (due_us) {
 		claim_was_early(s, it, due_us);
 		return;
 	}
 	struct wire_run_start start = claimed_start(it, r, row);
 	struct lq_event e = {.kind = LQ_CLAIMED, .run = it->run};
+	bool empty = slice_is(pg_get_text(r, row, 18), "no_input");
 	/* The run that takes its worker down again and again would do so for ever: it is
-	 * not started but buried. */
-	bool poison = start.crashes >= CRASHES_MOST;
-	runs_step_starting(s, &e, poison ? NULL : &start);
-	if (poison)
-		control_bury(s, it->tenant, it->run_id, it->session);
+	 * not started but buried. As one whose message is missing. */
+	bool dies = empty || start.crashes >= CRASHES_MOST;
+	runs_step_starting(s, &e, dies ? NULL : &start);
+	if (dies)
+		control_bury(s, it->tenant, it->run_id, it->session,
+			     empty ? "no_input" : "poison");
+}
+
+void runs_unclaimed(struct sup *s, struct item *it)
+{
+	sup_step(s, &(struct lq_event){.kind = LQ_UNCLAIMED, .run = it->run});
 }
 
 /* ---- ends */
@@ -202,8 +209,6 @@ void runs_ended(struct sup *s, struct lq_run *r, const struct wire_sub_end *end)
 	live_end(s, live_find(s, lq_run_id(r)), end);
 	s->runs_ended++;
 	sup_step(s, &(struct lq_event){.kind = LQ_ENDED, .run = r});
-	workers_check(s);
-	sup_drain_check(s);
 }
 
 void runs_gone(struct sup *s, struct lq_run *r, enum run_result result, struct slice code,

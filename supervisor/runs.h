@@ -26,6 +26,8 @@ void runs_step_starting(struct sup *s, const struct lq_event *e,
 /* ---- what the journal learnt; it frees the item afterwards. row -1: the run may not
  * start (cancelled, gone). */
 void runs_claimed(struct sup *s, struct item *it, const struct pg_result *r, int row);
+/* The database refused its claim and will: it waits again, behind its lane's pause. */
+void runs_unclaimed(struct sup *s, struct item *it);
 
 /* ---- ends */
 

@@ -17,7 +17,7 @@
 #include "supervisor/admin.h"
 #include "supervisor/children.h"
 #include "supervisor/journal.h"
-#include "supervisor/sup.h"
+#include "supervisor/workers.h"
 
 #define STOP_LIMIT_US 5000000
 
@@ -68,6 +68,19 @@ void sup_step(struct sup *s, const struct lq_event *e)
 	aim_tick(s);
 }
 
+void sup_release(struct sup *s)
+{
+	if (s->lease_held && !s->loading && s->state <= SUP_SERVING)
+		sup_step(s, &(struct lq_event){.kind = LQ_RELEASE});
+}
+
+void sup_set_clock(struct sup *s, int64_t db_offset_us)
+{
+	s->db_offset_us = db_offset_us;
+	loop_timer_stop(s->tick);
+	aim_tick(s);
+}
+
 bool sup_is_accepting(const struct sup *s, const char **why)
 {
 	const char *reason = NULL;
@@ -81,6 +94,12 @@ bool sup_is_accepting(const struct sup *s, const char **why)
 		reason = "the database is away; nothing was accepted, try again";
 	else if (pace_is_slow(&s->pace, clock_mono_us()))
 		reason = "the database takes over 500 ms a commit; nothing was accepted, "
+			 "try again";
+	else if (pace_is_stalled(&s->pace, clock_mono_us()))
+		reason = "the database has not answered a commit for 2 s; nothing was "
+			 "accepted, try again";
+	else if (journal_is_full(s->journal))
+		reason = "too many messages wait for the database; nothing was accepted, "
 			 "try again";
 	if (why)
 		*why = reason;
@@ -140,10 +159,9 @@ static void stop_children(struct sup *s)
 	children_close(s, ROLE_WORKER);
 	children_close(s, ROLE_EDGE);
 	loop_timer_start(s->drain_limit, STOP_LIMIT_US);
-	sup_drain_check(s);
 }
 
-void sup_drain_check(struct sup *s)
+static void look_at_drain(struct sup *s)
 {
 	static bool told;
 	if (s->state == SUP_DRAINING && lq_stats(s->lq).running == 0 &&
@@ -169,5 +187,12 @@ void sup_drain(struct sup *s)
 	sup_tell_edges(s, NULL);
 	children_drain(s, ROLE_EDGE, (unsigned)s->config.drain_seconds * 1000);
 	loop_timer_start(s->drain_limit, (int64_t)s->config.drain_seconds * 1000000);
-	sup_drain_check(s);
+}
+
+void sup_look(void *sup)
+{
+	struct sup *s = sup;
+	workers_look(s);
+	if (s->state >= SUP_DRAINING)
+		look_at_drain(s);
 }

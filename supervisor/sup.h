@@ -10,6 +10,7 @@
 #include "common/map.h"
 #include "supervisor/lq.h"
 #include "supervisor/pace.h"
+#include "supervisor/waits.h"
 
 struct loop;
 struct loop_timer;
@@ -18,6 +19,7 @@ struct journal;
 struct child;
 struct admin;
 struct workers;
+struct expiry;
 
 enum sup_state { SUP_STARTING, SUP_SERVING, SUP_DRAINING, SUP_STOPPING };
 
@@ -33,8 +35,10 @@ struct sup {
 
 	struct lq *lq;
 	struct journal *journal;
+	struct expiry *expiry;
 	struct pg_pool *lease; /* one connection: the advisory lock and the heartbeat */
 	bool lease_held;
+	bool loading;      /* see load.h: nothing starts */
 	struct map *lives; /* run id -> struct live, see live.h */
 	struct list children;
 	struct admin *admin;
@@ -46,12 +50,18 @@ struct sup {
 	int64_t db_offset_us; /* the database's clock less CLOCK_BOOTTIME, from the
 				 heartbeat */
 	struct pace pace;
+	struct waits waits;
 	bool told_accepting;
 	uint64_t runs_ended, runs_accepted, child_deaths;
 };
 
 /* Hands an event to the lane queue; its actions are performed before this returns. */
 void sup_step(struct sup *s, const struct lq_event *e);
+/* What the lease allows starts, unless the queue is being loaded or the node drains. */
+void sup_release(struct sup *s);
+/* The database's clock less CLOCK_BOOTTIME, as it was just learnt; what is due is aimed
+ * at anew. */
+void sup_set_clock(struct sup *s, int64_t db_offset_us);
 /* Now, as the database's clock says: what delays and deadlines are measured by, so that a
  * stepped clock of this machine lets nothing pass. */
 int64_t sup_db_now_us(const struct sup *s);
@@ -65,8 +75,10 @@ void sup_tell_edges(struct sup *s, struct child *child);
 /* Shutdown: no new work, running runs may end, then children stop and the loop ends.
  * Again: at once. */
 void sup_drain(struct sup *s);
-/* A run ended, a child died: drain may go on. */
-void sup_drain_check(struct sup *s);
+/* The one look, at the end of a turn's steps, at what its events made possible: a leaving
+ * worker may go, a drain go on. A turn hook, so that no event can be forgotten, and
+ * nothing of it happens inside a step of the queue. */
+void sup_look(void *sup);
 /* The lease was won and the queue is loaded: children start. */
 void sup_serve(struct sup *s);
 /* Reads the conninfo of a role from <state>/secrets; dies with what to do. malloc'ed. */

@@ -7,7 +7,6 @@
 #include "supervisor/live.h"
 #include "supervisor/runs.h"
 #include "supervisor/sup.h"
-#include "supervisor/workers.h"
 
 #define DISPATCH_SELF struct child
 #define DISPATCH_PREFIX worker
@@ -77,7 +76,6 @@ void worker_on_run_lost(struct child *self, const struct wire_run_lost *m)
 		return;
 	log_warn("run-lost", "worker=%d", self->ordinal);
 	sup_step(self->sup, &(struct lq_event){.kind = LQ_LOST, .run = r});
-	workers_check(self->sup);
 }
 
 /* Only what waits in its own lane: another's it cannot have seen. */
@@ -101,7 +99,6 @@ void worker_on_run_yielded(struct child *self, const struct wire_run_yielded *m)
 	if (!r)
 		return;
 	sup_step(self->sup, &(struct lq_event){.kind = LQ_YIELDED, .run = r});
-	workers_check(self->sup);
 }
 
 void worker_on_run_retry(struct child *self, const struct wire_run_retry *m)
@@ -112,8 +109,6 @@ void worker_on_run_retry(struct child *self, const struct wire_run_retry *m)
 	int64_t at_us = m->run_at_us ? m->run_at_us : sup_db_now_us(self->sup);
 	sup_step(self->sup,
 		 &(struct lq_event){.kind = LQ_RETRY, .run = r, .at_us = at_us});
-	workers_check(self->sup);
-	sup_drain_check(self->sup);
 }
 
 void worker_on_run_progress(struct child *self, const struct wire_run_progress *m)

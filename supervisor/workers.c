@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Number, placement and leaving of workers. What follows from an event is done by a task
- * at the top of the loop: never inside a step of the lane queue or a link's message. */
+ * Number, placement and leaving of workers. What follows from an event is done at the end
+ * of the turn's steps: never inside a step of the lane queue or a link's message. */
 #include "supervisor/workers.h"
 
 #include <signal.h>
@@ -15,6 +15,7 @@
 #include "supervisor/sup.h"
 
 #define LEAVE_LIMIT_US 60000000
+#define END_LIMIT_US 2000000 /* from the end of its link to SIGKILL */
 #define QUARANTINE_IDLE_US 60000000
 #define NOBODY (-1)
 
@@ -23,12 +24,10 @@ struct workers {
 	int target;
 	int rolling; /* ordinal that restarts now, NOBODY: none */
 	int16_t pins[LIMIT_SLOTS], slots[LIMIT_SLOTS];
-	struct loop_task task;
 	struct loop_timer *idle; /* of the quarantine worker */
 	bool wants_quarantine;
 };
 
-static void on_task(void *arg);
 static void on_idle(void *arg);
 
 struct workers *workers_new(struct sup *s)
@@ -39,7 +38,6 @@ struct workers *workers_new(struct sup *s)
 	w->rolling = NOBODY;
 	for (unsigned i = 0; i < LIMIT_SLOTS; i++)
 		w->pins[i] = w->slots[i] = LQ_NO_WORKER;
-	loop_task_init(&w->task, on_task, w);
 	w->idle = loop_timer_new(s->loop, on_idle, w);
 	return w;
 }
@@ -138,10 +136,17 @@ static void on_leave_limit(void *arg)
 			 lq_worker_running(c->sup->lq, c->ordinal));
 		take_runs(c);
 		child_close(c);
-		loop_timer_start(c->leave_limit, 2000000);
+		loop_timer_start(c->leave_limit, END_LIMIT_US);
 		return;
 	}
 	kill(c->pid, SIGKILL);
+}
+
+static void limit_leave(struct child *c, int64_t limit_us)
+{
+	if (!c->leave_limit)
+		c->leave_limit = loop_timer_new(c->sup->loop, on_leave_limit, c);
+	loop_timer_start(c->leave_limit, limit_us);
 }
 
 static void leave(struct child *c, enum child_leave how)
@@ -159,9 +164,7 @@ static void leave(struct child *c, enum child_leave how)
 		 lq_worker_running(c->sup->lq, c->ordinal),
 		 how == LEAVE_RESTART ? "restart" : "gone");
 	c->leave_forced = false;
-	if (!c->leave_limit)
-		c->leave_limit = loop_timer_new(c->sup->loop, on_leave_limit, c);
-	loop_timer_start(c->leave_limit, LEAVE_LIMIT_US);
+	limit_leave(c, LEAVE_LIMIT_US);
 	workers_place(c->sup);
 }
 
@@ -193,18 +196,23 @@ enum err workers_scale(struct sup *s, int n)
 			leave(c, LEAVE_GONE);
 	}
 	workers_place(s);
-	workers_check(s);
 	return ERR_OK;
 }
 
-static int staying(const struct sup *s)
+/* READY, or on the way there for the first time: one that only crashes serves nobody. */
+static bool is_of_use(const struct child *c)
 {
-	int n = 0;
+	return is_worker(c) && !c->leave && (c->state == LIFE_READY || c->deaths == 0);
+}
+
+static bool others_stay(const struct sup *s, const struct child *but)
+{
 	list_each (at, &s->children) {
 		const struct child *c = list_entry(at, struct child, node);
-		n += is_worker(c) && !c->leave;
+		if (c != but && is_of_use(c))
+			return true;
 	}
-	return n;
+	return false;
 }
 
 enum err workers_drain(struct sup *s, int ordinal)
@@ -214,10 +222,9 @@ enum err workers_drain(struct sup *s, int ordinal)
 		return ERR_NOT_FOUND;
 	if (c->leave == LEAVE_GONE)
 		return ERR_OK;
-	if (staying(s) < 2 && !c->leave)
+	if (!c->leave && !others_stay(s, c))
 		return ERR_CONFLICT;
 	leave(c, LEAVE_GONE);
-	workers_check(s);
 	return ERR_OK;
 }
 
@@ -225,7 +232,6 @@ enum err workers_restart(struct sup *s, int ordinal)
 {
 	if (ordinal < 0) {
 		s->workers->rolling = 0;
-		workers_check(s);
 		return ERR_OK;
 	}
 	struct child *c = child_worker(s, ordinal);
@@ -233,7 +239,6 @@ enum err workers_restart(struct sup *s, int ordinal)
 		return ERR_NOT_FOUND;
 	if (!c->leave)
 		leave(c, LEAVE_RESTART);
-	workers_check(s);
 	return ERR_OK;
 }
 
@@ -244,16 +249,9 @@ int workers_target(const struct sup *s)
 
 /* ---- what goes on */
 
-void workers_check(struct sup *s)
-{
-	if (s->workers)
-		loop_wake(s->loop, &s->workers->task);
-}
-
 void workers_quarantine(struct sup *s)
 {
 	s->workers->wants_quarantine = true;
-	workers_check(s);
 }
 
 static void open_quarantine(struct workers *w)
@@ -283,6 +281,8 @@ static void on_idle(void *arg)
 	sup_step(w->sup,
 		 &(struct lq_event){.kind = LQ_WORKER_DOWN, .worker = LQ_QUARANTINE});
 	child_close(c);
+	c->leave_forced = true; /* it holds no run: what is left is its end */
+	limit_leave(c, END_LIMIT_US);
 }
 
 /* A worker that leaves and has no run left is let go. */
@@ -333,13 +333,12 @@ static void roll(struct workers *w)
 	let_go(w->sup);
 }
 
-static void on_task(void *arg)
+void workers_look(struct sup *s)
 {
-	struct workers *w = arg;
+	struct workers *w = s->workers;
 	if (w->wants_quarantine)
 		open_quarantine(w);
-	bool leaving = let_go(w->sup);
-	if (w->rolling != NOBODY && !leaving && all_ready(w->sup) &&
-	    w->sup->state == SUP_SERVING)
+	bool leaving = let_go(s);
+	if (w->rolling != NOBODY && !leaving && all_ready(s) && s->state == SUP_SERVING)
 		roll(w);
 }

@@ -21,7 +21,8 @@ struct workers *workers_new(struct sup *s);
 /* That many workers in the end. ERR_BAD_REQUEST: not 1 to WORKERS_MOST. */
 enum err workers_scale(struct sup *s, int n);
 /* It takes no new lanes, ends at its last run's yield and stays away until it is scaled
- * up again. ERR_NOT_FOUND; ERR_CONFLICT: it is the last one. */
+ * up again. ERR_NOT_FOUND; ERR_CONFLICT: no other one is READY or starts
+ * for the first time. */
 enum err workers_drain(struct sup *s, int ordinal);
 /* Drained, then born anew from the program's file as it is now. -1: all, one after the
  * other. ERR_NOT_FOUND. */
@@ -37,9 +38,9 @@ uint32_t workers_slots(const struct sup *s, int ordinal);
 
 /* The set of READY workers changed: slots are dealt anew. */
 void workers_place(struct sup *s);
-/* A run left a worker, or a worker became ready or died: a drain or a rolling restart may
- * go on, a little later. */
-void workers_check(struct sup *s);
+/* At the end of a turn's steps: lets go who has no run left, opens the quarantine worker
+ * that is wanted, goes on with a rolling restart. */
+void workers_look(struct sup *s);
 /* The quarantine worker is wanted: born a little later, gone after a minute's idleness.
  */
 void workers_quarantine(struct sup *s);

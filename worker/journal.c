@@ -3,28 +3,44 @@
  *
  *	answered            each item landed, or is stale
  *	not sent            waits for the connection and goes again
- *	40001, 40P01        not committed: goes again
- *	other error         one bad row: all of it goes again, one by one; alone, it is
- *	                    refused
- *	connection lost     unknown: tb.lane_state decides each */
+ *	deadlock and such   not committed: goes again, a few times
+ *	other error         all of it goes again, one by one; alone, a row that the
+ *	                    database refuses is refused, and what it cannot take now (its
+ *	                    lane is locked, a disk is full) goes again after a pause of
+ *	                    its own
+ *	connection lost     unknown: tb.lane_state decides each, in the same way */
 #include "worker/journal.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/alloc.h"
+#include "common/backoff.h"
+#include "common/clock.h"
+#include "common/crypto.h"
 #include "common/fault.h"
 #include "common/log.h"
 #include "common/loop.h"
+#include "common/pg/error.h"
 #include "common/pg/pool.h"
 #include "worker/journal_params.h"
 #include "worker/sql.h"
 #include "worker/worker.h"
 
+#define AGAIN_MOST 3
+/* A lane's lock is held for one commit. What waits longer, waits alone. */
+#define LOCK_TIMEOUT SLICE("250ms")
+#define LOCK_TIMEOUT_ALONE SLICE("10ms")
+
+static const struct backoff pause = {.first_us = 100000, .cap_us = 5000000};
+
 struct journal {
 	struct worker *worker;
-	struct list waiting, flying, unknown;
-	struct loop_timer *again;
+	struct list waiting, flying;
+	struct list unknown, asking; /* whether they landed */
+	struct list held;            /* until they are due */
+	struct loop_timer *wake;     /* the first of them is */
+	unsigned again;              /* deadlocks and the like, one after the other */
 };
 
 static void on_batch(void *arg, const struct pg_answer *a);
@@ -81,73 +97,143 @@ static void settle_as(struct commit *c, enum commit_outcome o)
 	settle(c, (struct commit_result){.outcome = o});
 }
 
-/* Back to the front of the queue, in order. */
-static void return_all(struct journal *j, struct list *from)
+/* Back to the front of where they came from, in order. */
+static void return_all(struct list *from, struct list *to)
 {
 	while (!list_is_empty(from)) {
 		struct list *n = from->prev;
 		list_remove(n);
-		list_push_front(&j->waiting, n);
+		list_push_front(to, n);
 	}
+}
+
+/* ---- those that wait alone */
+
+static void aim_wake(struct journal *j)
+{
+	int64_t due_us = INT64_MAX;
+	if (list_is_empty(&j->held))
+		return;
+	list_each (n, &j->held) {
+		const struct commit *c = list_entry(n, struct commit, node);
+		due_us = c->due_us < due_us ? c->due_us : due_us;
+	}
+	due_us -= clock_mono_us();
+	loop_timer_start(j->wake, due_us > 0 ? due_us : 0);
+}
+
+static void hold(struct journal *j, struct commit *c)
+{
+	uint32_t dice;
+	crypto_random(&dice, sizeof dice);
+	c->tries++;
+	c->due_us =
+		clock_mono_us() + backoff_us(&pause, c->tries, dice, pause.first_us / 2);
+	list_remove(&c->node);
+	list_push(&j->held, &c->node);
+	aim_wake(j);
+}
+
+/* Behind those that wait: runs have no order among each other. */
+static void on_wake(void *arg)
+{
+	struct journal *j = arg;
+	int64_t now_us = clock_mono_us();
+	list_each (n, &j->held) {
+		struct commit *c = list_entry(n, struct commit, node);
+		if (c->due_us > now_us)
+			continue;
+		list_remove(n);
+		list_push(c->unsure ? &j->unknown : &j->waiting, n);
+	}
+	aim_wake(j);
 	loop_again(j->worker->loop);
+}
+
+static bool is_single(const struct list *l)
+{
+	return l->next == l->prev;
+}
+
+/* What was sent is not committed, and going again at once is not enough: one by one; one
+ * that is alone already waits. */
+static void separate(struct journal *j, struct list *sent, struct list *from)
+{
+	if (is_single(sent)) {
+		hold(j, list_entry(sent->next, struct commit, node));
+		return;
+	}
+	list_each (n, sent)
+		list_entry(n, struct commit, node)->alone = 1;
+	return_all(sent, from);
 }
 
 /* ---- sending */
 
-static void fly(struct journal *j)
+/* As many as go together; true: it is one that goes alone. */
+static bool gather(struct list *from, struct list *to)
 {
 	size_t bytes = 0;
 	int n = 0;
-	if (!list_is_empty(&j->flying) || !list_is_empty(&j->unknown) ||
-	    list_is_empty(&j->waiting) || loop_timer_is_running(j->again))
-		return;
-	list_each (node, &j->waiting) {
+	list_each (node, from) {
 		struct commit *c = list_entry(node, struct commit, node);
 		if (n && (n == (int)LIMIT_BATCH_RUNS || c->alone ||
 			  bytes + c->bytes > LIMIT_BATCH_BYTES))
 			break;
 		list_remove(node);
-		list_push(&j->flying, node);
+		list_push(to, node);
 		bytes += c->bytes;
 		n++;
 		if (c->alone)
-			break;
+			return true;
 	}
+	return false;
+}
+
+static struct pg_request *begin(struct journal *j, bool alone)
+{
 	struct pg_request *r = pg_begin(j->worker->pool);
+	pg_text(pg_add(r, SQL_LOCK_TIMEOUT), alone ? LOCK_TIMEOUT_ALONE : LOCK_TIMEOUT);
+	return r;
+}
+
+static void fly(struct journal *j)
+{
+	if (!list_is_empty(&j->flying) || list_is_empty(&j->waiting))
+		return;
+	struct pg_request *r = begin(j, gather(&j->waiting, &j->flying));
 	journal_params(pg_add(r, SQL_JOURNAL), &j->flying);
 	pg_submit(r, CONN_JOURNAL, 0, on_batch, j);
-}
-
-static void on_turn_end(void *arg)
-{
-	fly(arg);
-}
-
-static void on_again(void *arg)
-{
-	struct journal *j = arg;
-	loop_again(j->worker->loop);
 }
 
 /* ---- unknown outcomes */
 
 static void ask_states(struct journal *j)
 {
-	struct pg_request *r = pg_begin(j->worker->pool);
+	if (!list_is_empty(&j->asking) || list_is_empty(&j->unknown))
+		return;
+	struct pg_request *r = begin(j, gather(&j->unknown, &j->asking));
 	struct pg_params *p = pg_add(r, SQL_LANE_STATE);
 	pg_array(p, PG_INT8);
-	list_each (n, &j->unknown)
+	list_each (n, &j->asking)
 		pg_i64(p, list_entry(n, struct commit, node)->tenant);
 	pg_array_end(p);
 	pg_array(p, PG_UUID);
-	list_each (m, &j->unknown)
+	list_each (m, &j->asking)
 		pg_uuid(p, list_entry(m, struct commit, node)->session);
 	pg_array_end(p);
 	pg_array(p, PG_TEXT);
-	list_each (k, &j->unknown)
+	list_each (k, &j->asking)
 		pg_text(p, slice_str(list_entry(k, struct commit, node)->cap));
 	pg_array_end(p);
 	pg_submit(r, CONN_JOURNAL, 0, on_states, j);
+}
+
+static void on_turn_end(void *arg)
+{
+	struct journal *j = arg;
+	ask_states(j);
+	fly(j);
 }
 
 static void decide(struct journal *j, struct commit *c, const struct pg_result *r,
@@ -167,6 +253,7 @@ static void decide(struct journal *j, struct commit *c, const struct pg_result *
 			return;
 		}
 		if (commit_no == c->commit_no) {
+			c->unsure = 0;
 			list_remove(&c->node);
 			list_push(&j->waiting, &c->node);
 			return;
@@ -181,12 +268,17 @@ static void on_states(void *arg, const struct pg_answer *a)
 	int position = 0;
 	if (a->err == ERR_CANCELLED)
 		return;
-	if (a->err) { /* still unknown */
-		ask_states(j);
-		return;
+	if (!a->err) {
+		list_each (n, &j->asking)
+			decide(j, list_entry(n, struct commit, node), a->results[1],
+			       ++position);
+	} else if (a->fate == PG_ROLLED_BACK) {
+		log_warn("lanes-not-read", "sqlstate=%s message=\"%s\"", a->sqlstate,
+			 a->message);
+		separate(j, &j->asking, &j->unknown);
+	} else {
+		return_all(&j->asking, &j->unknown);
 	}
-	list_each (n, &j->unknown)
-		decide(j, list_entry(n, struct commit, node), a->results[0], ++position);
 	loop_again(j->worker->loop);
 }
 
@@ -215,23 +307,19 @@ static void take_answer(struct journal *j, const struct pg_result *r)
 
 static void take_refusal(struct journal *j, const struct pg_answer *a)
 {
-	bool transient = !strcmp(a->sqlstate, "40001") || !strcmp(a->sqlstate, "40P01");
-	/* No space, no memory, shutting down, cancelled by a timeout: it will pass. */
-	bool weather = !strncmp(a->sqlstate, "53", 2) || !strncmp(a->sqlstate, "57", 2);
-	struct commit *first = list_entry(j->flying.next, struct commit, node);
-	bool single = j->flying.next == j->flying.prev;
+	enum pg_error kind = pg_error_kind(a->sqlstate);
 	log_warn("journal-refused", "sqlstate=%s message=\"%s\"", a->sqlstate,
 		 a->message);
-	if (weather)
-		loop_timer_start(j->again, 500000);
-	if (single && !transient && !weather) {
-		settle_as(first, COMMIT_REFUSED);
+	if (kind == PG_ERROR_AGAIN && ++j->again < AGAIN_MOST) {
+		return_all(&j->flying, &j->waiting);
 		return;
 	}
-	if (!transient && !weather)
-		list_each (n, &j->flying)
-			list_entry(n, struct commit, node)->alone = 1;
-	return_all(j, &j->flying);
+	j->again = 0;
+	if (kind == PG_ERROR_ROW && is_single(&j->flying))
+		settle_as(list_entry(j->flying.next, struct commit, node),
+			  COMMIT_REFUSED);
+	else
+		separate(j, &j->flying, &j->waiting);
 }
 
 static void on_batch(void *arg, const struct pg_answer *a)
@@ -240,16 +328,16 @@ static void on_batch(void *arg, const struct pg_answer *a)
 	if (a->err == ERR_CANCELLED)
 		return;
 	if (!a->err) {
-		take_answer(j, a->results[0]);
+		j->again = 0;
+		take_answer(j, a->results[1]);
 	} else if (a->fate == PG_ROLLED_BACK) {
 		take_refusal(j, a);
 	} else if (a->fate == PG_NOT_SENT) {
-		return_all(j, &j->flying);
+		return_all(&j->flying, &j->waiting);
 	} else {
-		struct list *n;
-		while ((n = list_pop(&j->flying)))
-			list_push(&j->unknown, n);
-		ask_states(j);
+		list_each (n, &j->flying)
+			list_entry(n, struct commit, node)->unsure = 1;
+		return_all(&j->flying, &j->unknown);
 	}
 	loop_again(j->worker->loop); /* what waited goes now */
 }
@@ -261,7 +349,9 @@ struct journal *journal_new(struct worker *w)
 	list_init(&j->waiting);
 	list_init(&j->flying);
 	list_init(&j->unknown);
-	j->again = loop_timer_new(w->loop, on_again, j);
+	list_init(&j->asking);
+	list_init(&j->held);
+	j->wake = loop_timer_new(w->loop, on_wake, j);
 	/* Before the pool's own hook of the DATABASE phase: the batch leaves this turn.
 	 */
 	loop_hook(w->loop, LOOP_STEPS, on_turn_end, j);

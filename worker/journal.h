@@ -5,8 +5,8 @@
  * At most one batch is in flight; what is handed in meanwhile waits and goes together,
  * without a timer. A run has at most one commit under way. The outcome of a commit is
  * never guessed: after a lost connection the lane itself says whether it landed. A batch
- * that the database refuses is sent again commit by commit, so that one bad row fails
- * alone. */
+ * that the database does not take is sent again commit by commit, so that one bad row
+ * fails alone, and one whose lane another transaction holds waits alone. */
 #ifndef TB_JOURNAL_H
 #define TB_JOURNAL_H
 
@@ -97,11 +97,14 @@ struct commit {
 	struct commit_end end;
 	struct commit_retry retry;
 	int has_end, has_retry; /* not both */
-	unsigned take; /* enum take bits: waiting messages to append after its own; not
-			  with an end */
-	int clear;     /* the run got on: its crashes count from 0 again */
-	size_t bytes;  /* of the JSON in it */
-	int alone;     /* it was in a refused batch */
+	unsigned take;  /* enum take bits: waiting messages to append after its own; not
+			   with an end */
+	int clear;      /* the run got on: its crashes count from 0 again */
+	size_t bytes;   /* of the JSON in it */
+	int alone;      /* it was in a refused batch */
+	int unsure;     /* it may have landed */
+	unsigned tries; /* alone, and in vain */
+	int64_t due_us; /* the next, CLOCK_MONOTONIC */
 	/* Stores and wakes. */
 	void (*done)(void *arg, const struct commit_result *res);
 	void *arg;

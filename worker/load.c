@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * One request with up to six reads behind the capability. What it finds is checked
- * against RUN_START: a transcript that does not end where the claim said is not used. */
+ * against RUN_START: a transcript that does not end where the claim said is not used. A
+ * run that ran before and whose rows the database refuses to read ends; its tool rows are
+ * read first, so that its calls get their results. */
 #include "worker/load.h"
 
 #include <stdio.h>
@@ -9,6 +11,7 @@
 #include "common/attr.h"
 #include "common/die.h"
 #include "common/log.h"
+#include "common/pg/error.h"
 #include "common/pg/pool.h"
 #include "worker/emit.h"
 #include "worker/run.h"
@@ -57,6 +60,7 @@ static void take_past(struct run *r, const struct pg_result *t, const struct pg_
 {
 	struct resume *p = arena_zalloc(r->arena, sizeof *p);
 	p->count = pg_rows(t);
+	p->bare = r->session->head_seq != r->head_seq;
 	p->rows = arena_zalloc(r->arena, (size_t)p->count * sizeof *p->rows);
 	for (int i = 0; i < p->count; i++)
 		p->rows[i] = (struct resume_row){
@@ -79,72 +83,122 @@ static void take_taken(struct run *r, const struct pg_result *t)
 		emit_taken(r, pg_get_uuid(t, i, 0));
 }
 
-/* No resources, a timeout, shutting down, a system error, a conflict, read-only. */
-static bool is_weather(const char *sqlstate)
+/* True: it will be asked again, after a pause if what stands in the way is the
+ * database's condition. */
+static bool is_asked_again(struct run *r, const struct pg_answer *a)
 {
-	static const char *const classes[] = {"40", "53", "57", "58", "25", "26"};
-	for (size_t i = 0; i < ARRAY_LEN(classes); i++)
-		if (!strncmp(sqlstate, classes[i], 2))
-			return true;
-	return false;
+	if (!a->err ||
+	    (a->fate == PG_ROLLED_BACK && pg_error_kind(a->sqlstate) == PG_ERROR_ROW))
+		return false;
+	if (a->fate != PG_ROLLED_BACK) { /* the connection went */
+		load_run(r);
+		return true;
+	}
+	log_warn("load-again", "sqlstate=%s message=\"%s\"", a->sqlstate, a->message);
+	loop_timer_start(r->pause, WEATHER_US);
+	return true;
+}
+
+/* Going on would be to act on an empty history. The next life of this worker gets a
+ * capability of its own. */
+static void check_capability(const struct run *r, const struct pg_answer *a)
+{
+	if (pg_get_i64(a->results[0], 0, 1) != r->tenant)
+		fatal("the capability for tenant %lld is gone from the database",
+		      (long long)r->tenant);
+}
+
+static void put_capability(struct pg_request *q, const struct run *r)
+{
+	pg_text(pg_add(q, SQL_CAP), slice_str(r->cap));
+}
+
+static void put_past(struct pg_request *q, const struct run *r)
+{
+	struct pg_params *p = pg_add(q, SQL_TOOL_ROWS);
+	pg_i64(p, r->tenant);
+	pg_uuid(p, r->id);
+	p = pg_add(q, SQL_USAGE);
+	pg_i64(p, r->tenant);
+	pg_uuid(p, r->id);
+}
+
+static void unreadable(struct run *r)
+{
+	run_fail(r, ERR_INTERNAL, "what the database holds of this run cannot be read");
+	r->unread = false;
+	run_wake(r);
+}
+
+static void on_past(void *arg, const struct pg_answer *a)
+{
+	struct run *r = arg;
+	r->loading = false;
+	if (a->err == ERR_CANCELLED || is_asked_again(r, a))
+		return;
+	/* The third worker that ends for it ends the run: see tb.bury. */
+	if (a->err)
+		fatal("the tool calls of a run cannot be read (%s: %s): its worker "
+		      "starts anew",
+		      a->sqlstate, a->message);
+	check_capability(r, a);
+	take_past(r, a->results[1], a->results[2]);
+	unreadable(r);
+}
+
+/* Its tool rows alone. */
+static void load_past(struct run *r)
+{
+	struct pg_request *q = pg_begin(r->worker->pool);
+	put_capability(q, r);
+	put_past(q, r);
+	r->loading = true;
+	pg_submit(q, CONN_READS, 0, on_past, r);
+}
+
+static void take_all(struct run *r, const struct pg_answer *a)
+{
+	check_capability(r, a);
+	take_agent(r, a->results[1]);
+	take_history(r, a->results[2]);
+	if (r->resumed)
+		take_past(r, a->results[3], a->results[4]);
+	if (r->unread)
+		take_taken(r, a->results[r->resumed ? 5 : 3]);
+	r->unread = false;
+	run_wake(r);
 }
 
 static void on_loaded(void *arg, const struct pg_answer *a)
 {
 	struct run *r = arg;
 	r->loading = false;
-	if (a->err == ERR_CANCELLED)
+	if (a->err == ERR_CANCELLED || is_asked_again(r, a))
 		return;
-	if (a->err && a->fate != PG_ROLLED_BACK) { /* the connection went: read again */
-		load_run(r);
-		return;
-	}
-	if (a->err && is_weather(a->sqlstate)) { /* it will pass: after a pause, again */
-		log_warn("load-again", "sqlstate=%s message=\"%s\"", a->sqlstate,
-			 a->message);
-		loop_timer_start(r->pause, WEATHER_US);
+	if (!a->err) {
+		take_all(r, a);
 		return;
 	}
-	if (a->err) {
-		log_error("load-failed", "message=\"%s\"", a->message);
-		run_fail(r, ERR_INTERNAL, NULL);
-	} else if (pg_get_i64(a->results[0], 0, 1) != r->tenant) {
-		/* Going on would be to act on an empty history. The next life of this
-		 * worker gets a capability of its own. */
-		fatal("the capability for tenant %lld is gone from the database",
-		      (long long)r->tenant);
-	} else {
-		take_agent(r, a->results[1]);
-		take_history(r, a->results[2]);
-		if (r->resumed)
-			take_past(r, a->results[3], a->results[4]);
-		if (r->unread)
-			take_taken(r, a->results[r->resumed ? 5 : 3]);
-	}
-	r->unread = false;
-	run_wake(r);
+	log_error("load-failed", "sqlstate=%s message=\"%s\"", a->sqlstate, a->message);
+	if (r->resumed && !r->past)
+		load_past(r);
+	else
+		unreadable(r);
 }
 
 void load_run(struct run *r)
 {
 	struct pg_request *q = pg_begin(r->worker->pool);
-	struct pg_params *p = pg_add(q, SQL_CAP);
-	pg_text(p, slice_str(r->cap));
-	p = pg_add(q, SQL_AGENT);
+	put_capability(q, r);
+	struct pg_params *p = pg_add(q, SQL_AGENT);
 	pg_i64(p, r->tenant);
 	pg_uuid(p, r->agent_id);
 	pg_i32(p, r->agent_revision);
 	p = pg_add(q, SQL_HISTORY);
 	pg_i64(p, r->tenant);
 	pg_uuid(p, r->session_id);
-	if (r->resumed) {
-		p = pg_add(q, SQL_TOOL_ROWS);
-		pg_i64(p, r->tenant);
-		pg_uuid(p, r->id);
-		p = pg_add(q, SQL_USAGE);
-		pg_i64(p, r->tenant);
-		pg_uuid(p, r->id);
-	}
+	if (r->resumed)
+		put_past(q, r);
 	if (r->unread) {
 		p = pg_add(q, SQL_TAKEN);
 		pg_i64(p, r->tenant);

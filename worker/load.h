@@ -4,6 +4,8 @@
 #ifndef TB_LOAD_H
 #define TB_LOAD_H
 
+#include <stdbool.h>
+
 #include "common/slice.h"
 
 struct run;
@@ -15,6 +17,7 @@ struct resume_row { /* a row of tool_executions */
 struct resume {
 	struct resume_row *rows;
 	int count;
+	bool bare; /* the transcript could not be read: the run can only end */
 };
 
 /* Reads in one transaction what is not cached, and when r->unread what waiting runs the

@@ -51,13 +51,18 @@ static void take_row(struct run *r, const struct resume_row *row, int call)
 void resume_calls(struct run *r)
 {
 	const struct resume *p = r->past;
-	const struct message *m = resume_answer(r);
-	r->step_no = m ? m->step : 0;
-	r->answer_stored = m != NULL;
+	const struct message *m = p->bare ? NULL : resume_answer(r);
+	if (p->bare) { /* an answer and its calls' rows are one commit */
+		r->step_no = p->count ? p->rows[p->count - 1].step : 0;
+		r->answer_stored = p->count > 0;
+	} else {
+		r->step_no = m ? m->step : 0;
+		r->answer_stored = m != NULL;
+	}
 	r->calls = arena_zalloc(r->arena, (size_t)(p->count + 1) * sizeof *r->calls);
 	r->call_count = 0;
 	r->calls_made = p->count < RUN_CALLS_MOST ? p->count : RUN_CALLS_MOST;
 	for (int i = 0; i < p->count; i++)
-		if (m && p->rows[i].step == r->step_no)
+		if (r->answer_stored && p->rows[i].step == r->step_no)
 			take_row(r, &p->rows[i], i);
 }

@@ -37,7 +37,7 @@ def table_bytes(stand):
 
 
 def fill(stand, sessions):
-    """As tb.open_session writes them, without the foreign key's lookups. The keys are the load client's, so that it finds them."""
+    """As tb.open_sessions writes them, without the foreign key's lookups. The keys are the load client's, so that it finds them."""
     stand.script(f"""
         SET session_replication_role = replica;
         INSERT INTO tb.agent_sessions (tenant_id, session_id, agent_id, session_key, slot)

@@ -51,7 +51,9 @@ def scale(stand, step_s):
     for i, n in enumerate(STEPS):
         time.sleep(max(0, step_s * (i + 1) - (time.monotonic() - began)))
         asked = time.monotonic()
-        stand.admin("worker.scale", n=n)
+        done = stand.node.ctl("worker", "scale", str(n))
+        if done.returncode:
+            raise RuntimeError(f"terabitsctl worker scale {n}: {done.stderr}")
         wait_for(lambda n=n: workers(stand) == ["ready"] * n, 60, 0.02)
         steps.append({"at_s": round(asked - began, 2), "workers": n, "took_s": round(time.monotonic() - asked, 2)})
     return steps
@@ -65,7 +67,7 @@ def show(s, load, found, runs):
     series, steps = load["series"], load["during"]
     s.table(["second", *range(1, len(series) + 1)], [["turns/s", *series]])
     s.say(f"{LANES} lanes, one worker at first; " + "; ".join(
-        f"at {x['at_s']:.1f} s `worker scale {x['workers']}`, done {x['took_s']:.2f} s later" for x in steps) + ".")
+        f"at {x['at_s']:.1f} s `terabitsctl worker scale {x['workers']}`, done {x['took_s']:.2f} s later" for x in steps) + ".")
     s.say(f"Afterwards, by SQL over {runs:,} runs: " + ("each completed once, each lane's messages stand in the order of acceptance, and the "
           "invariants of the tests hold." if not found else "**violations**: " + "; ".join(f"{k}: {v}" for k, v in found.items())))
     s.ask("scaling 1 -> 8 -> 2 under load: lanes out of order, runs lost or done twice", len(found), "none", not found)

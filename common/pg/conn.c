@@ -138,10 +138,12 @@ static PGconn *begin_connect(const struct pg_pool_config *s)
 	 * was small would read all of it, and stay until the table is analysed: a hundred
 	 * thousand dead rows later. */
 	snprintf(options, sizeof options,
-		 "-c statement_timeout=%d -c idle_in_transaction_session_timeout=10000"
+		 "-c statement_timeout=%d -c lock_timeout=%d -c "
+		 "idle_in_transaction_session_timeout=10000"
 		 " -c plan_cache_mode=force_generic_plan -c client_min_messages=error"
 		 " -c jit=off -c enable_seqscan=off -c enable_hashjoin=off",
-		 s->statement_timeout_ms ? s->statement_timeout_ms : 10000);
+		 s->statement_timeout_ms ? s->statement_timeout_ms : 10000,
+		 s->lock_timeout_ms);
 	keyword(&k, "options", options);
 	keyword(&k, "application_name", s->application_name);
 	keyword(&k, "tcp_user_timeout", "5000");
@@ -277,8 +279,18 @@ static void note_error(struct pg_request *r, const PGresult *res)
 	one_line(r->message, sizeof r->message, text ? text : PQresultErrorMessage(res));
 }
 
+/* What was prepared here is gone, or made for a table or function of before a migration:
+ * every further use would fail as well. */
+static bool is_unprepared(const struct pg_conn *c, const struct pg_request *r)
+{
+	return r->prepares < 0 && r->failed_stmt >= 0 &&
+	       c->prepared[r->stmt[r->failed_stmt]] &&
+	       (!strcmp(r->sqlstate, "26000") || !strcmp(r->sqlstate, "0A000"));
+}
+
 static void request_synced(struct pg_conn *c, struct pg_request *r)
 {
+	bool anew = is_unprepared(c, r);
 	list_remove(&r->node);
 	c->in_flight--;
 	if (r->prepares >= 0 && r->failed_stmt >= 0) {
@@ -291,6 +303,8 @@ static void request_synced(struct pg_conn *c, struct pg_request *r)
 		pg_request_settle(r, ERR_DATABASE, PG_ROLLED_BACK);
 	else
 		pg_request_settle(r, ERR_OK, PG_COMMITTED);
+	if (anew)
+		conn_lost(c, "a prepared statement is of no use any more");
 }
 
 static void take_result(struct pg_conn *c, PGresult *res)

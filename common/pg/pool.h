@@ -5,11 +5,12 @@
  * What lies between two Syncs is one implicit transaction, so an error rolls back that
  * request alone. Requests are queued and written at the turn's DATABASE phase; answers
  * come back in order on a connection. Statements are prepared on first use on each
- * connection, behind a Sync of their own. A lost connection fails its requests with
- * ERR_DATABASE: PG_NOT_SENT (never written, safe to send again) or PG_UNKNOWN (written:
- * the commit may have landed); the pool reconnects with jitter (50 ms..1 s) by itself.
- * Every statement is checked against the table given at creation; SQL text never comes
- * from anywhere else. */
+ * connection, behind a Sync of their own; a connection that lost one, or whose statement
+ * has other columns since a migration, is closed and made anew. A lost connection fails
+ * its requests with ERR_DATABASE: PG_NOT_SENT (never written, safe to send again) or
+ * PG_UNKNOWN (written: the commit may have landed); the pool reconnects with jitter (50
+ * ms..1 s) by itself. Every statement is checked against the table given at creation; SQL
+ * text never comes from anywhere else. */
 #ifndef TB_PG_POOL_H
 #define TB_PG_POOL_H
 
@@ -38,6 +39,7 @@ struct pg_pool_config {
 	size_t stmt_count;
 	const char *application_name;
 	int statement_timeout_ms; /* 0: 10,000 */
+	int lock_timeout_ms;      /* of waiting for one lock; 0: none */
 	/* Called when the first connection is up, when the last one is lost, and at each
 	 * failed attempt while down. */
 	void (*on_state)(void *arg, bool up, const char *message);

@@ -68,6 +68,7 @@ class Looking(WithAdmin):
                     "queueBytes", "uptimeMs", "pid"):
             self.assertIsInstance(s[key], int, key)
         self.assertFalse(s["paused"] or s["held"])
+        self.assertGreaterEqual(s["waits"]["p99Ms"], s["waits"]["p50Ms"])
         self.assertEqual(sorted(c["kind"] for c in s["children"] if c["ordinal"] < 62), ["edge", "worker", "worker"])
         wait_for(lambda: self.node.admin("status")["rates"]["endedPerS"] > 0)
 
@@ -78,6 +79,11 @@ class Looking(WithAdmin):
         self.assertEqual([t["tenant"] for t in s["tenants"]], [self.tenant()])
         self.assertEqual(s["tenants"][0]["running"], 1)
         self.assertTrue(s["journal"]["up"])
+        self.assertIsInstance(s["journal"]["lastBatchMs"], int)
+        waits = [self.enqueue("after it", "qs"), self.enqueue("after both", "qs")]
+        self.assertEqual(self.node.admin("status")["waits"]["reasons"], {"lane_busy": 2})
+        for r in waits:
+            self.assertEqual(self.ask("run.cancel", run=r)["status"], "cancelled")
         self.cancel(run)
 
     def test_lanes_and_runs(self):

@@ -57,6 +57,8 @@ class Crash(WithNode):
         run = self.running("[pause 150] calm and steady", "kl")
         self.node.kill("launcher")
         self.assertEqual(self.node.wait(run)["status"], "ok")
+        row = self.run_row(run)
+        self.assertEqual((row["result"], row["crashes"], row["attempts"]), ("completed", 0, 1))  # no fault of the run's
         self.ready_again()
 
     def test_edge_killed(self):

@@ -28,7 +28,8 @@ LANES = {"lanes": [
      "folded": 3, "paused": True, "head": None}], "total": 60}
 STATUS = {"node": "n", "version": "9.9", "pid": 1, "state": "serving", "uptimeMs": 61000, "listen": "127.0.0.1:1", "model": "m",
           "database": True, "lanes": 2, "waiting": 41, "running": 1, "delayed": 2, "accepted": 5, "ended": 4, "retrying": 6,
-          "rates": {"acceptedPerS": 2.5, "endedPerS": 1.5}, "waits": {"p50Ms": 3, "p99Ms": 20}, "children": []}
+          "rates": {"acceptedPerS": 2.5, "endedPerS": 1.5},
+          "waits": {"p50Ms": 3, "p99Ms": 20, "reasons": {"lane_busy": 40, "tenant_cap": 1}}, "children": []}
 WORKERS = {"workers": [{"ordinal": 0, "state": "ready", "pid": 4711, "launcherPid": 4712, "runs": 1, "slots": 4096, "rssKib": 20480,
                         "deaths": 0, "worstTurnUs": 1500, "uptimeMs": 61000, "pinned": 2}], "target": 1}
 STATS = {"waiting": 41, "running": 1, "tenants": [{"tenant": "acme", "running": 1, "waiting": 41, "maxRunning": 50, "weight": 100}],
@@ -191,6 +192,7 @@ class Requests(WithAdmin):
 
     def test_status_and_drain_are_asked_as_ever(self):
         self.asks("status", '{"cmd":"status"}', STATUS)
+        self.assertIn("waiting   40 lane_busy, 1 tenant_cap\n", self.ctl("status").stdout)
         self.asks("drain", '{"cmd":"drain"}', {"ok": True})
 
     def test_nothing_is_sent_for_a_wrong_command_line(self):

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The functions of the journal and the queue, asked directly as the roles that own them: outcomes, batches, races, rights."""
+import glob
 import hashlib
 import json
 import os
 import random
+import re
 import subprocess
 import threading
 import time
@@ -11,7 +13,7 @@ import unittest
 import uuid
 
 from invariants import violations
-from node import Node, wait_for
+from node import ROOT, Node, wait_for
 
 AGENT = "0192f3a0-0000-7000-8000-0000000000a1"
 GONE_AGENT = "0192f3a0-0000-7000-8000-0000000000a2"
@@ -264,6 +266,10 @@ class WithDatabase(unittest.TestCase):
 
     def expire(self, *runs):
         return self.sup.rows("SELECT * FROM tb.expire(" + arrays([{"t": 1, "r": r} for r in runs], (("t", "bigint"), ("r", "uuid"))) + ")")
+
+    def bury(self, run, session, reason, error):
+        (row,) = self.sup.rows(f"SELECT * FROM tb.bury('{{1}}', '{{{run}}}', '{{{session}}}', '{reason}', '{error}')")
+        return row
 
     def redrive(self, run, new, by="ann"):
         (row,) = self.sup.rows(f"SELECT * FROM tb.redrive(1, '{run}', '{new}', 77, '{by}')")
@@ -590,6 +596,23 @@ class Claim(WithDatabase):
         self.assertEqual(self.claim({"run": run, "session": s}, {"run": uuid7(), "session": uuid7()}), [])
         self.assertEqual(self.lane(s), before)
 
+    def test_a_run_whose_message_is_missing_takes_no_number(self):
+        for others in (0, 2):
+            s, rest = self.session(), [self.session() for _ in range(others)]
+            run = self.queued(s)
+            self.root.ask(f"DELETE FROM tb.run_inputs WHERE run_id = '{run}';")
+            before, lane = self.live(run), self.lane(s)
+            rows = self.claim({"run": run, "session": s}, *({"run": self.queued(x), "session": x} for x in rest))
+            self.assertEqual([(r["n"], r["outcome"]) for r in rows], [(1, "no_input")] + [(n + 2, "claimed") for n in range(others)])
+            self.assertEqual((rows[0]["run_id"], rows[0]["fence"], rows[0]["body"]), (run, None, None))
+            self.assertEqual((self.live(run), self.lane(s), self.messages(s), self.events(run)), (before, lane, [], []))
+            self.bury(run, s, "no_input", "gone")
+            self.assertEqual((self.dead(run)["reason"], self.dead(run)["input"], self.archived(run)["result"]), ("no_input", None, "dead"))
+            self.assertEqual(self.redrive(run, uuid7())["outcome"], "no_input")
+            after = self.running(s)
+            self.assertEqual([m["seq"] for m in self.messages(s)], [1])
+            self.end(after)
+
     def test_attempts_and_crashes(self):
         s = self.session()
         item = self.running(s)
@@ -608,8 +631,8 @@ class Claim(WithDatabase):
         self.journal({**item, "retry": [retry()]})
         before, lane = self.live(item["run"]), self.lane(s)
         (row,) = self.claim({"run": item["run"], "session": s, "crashed": True})
-        self.assertEqual((row["run_id"], row["due"]), (item["run"], before["run_at"]))
-        self.assertEqual({v for k, v in row.items() if k not in ("n", "run_id", "due")}, {None})
+        self.assertEqual((row["run_id"], row["outcome"], row["due"]), (item["run"], "not_due", before["run_at"]))
+        self.assertEqual({v for k, v in row.items() if k not in ("n", "run_id", "outcome", "due")}, {None})
         self.assertEqual((self.live(item["run"]), self.lane(s)), (before, lane))
         self.root.ask(f"UPDATE tb.agent_run_queue SET run_at = now() WHERE run_id = '{item['run']}';")
         (row,) = self.claim({"run": item["run"], "session": s})
@@ -1136,6 +1159,18 @@ class Rights(WithDatabase):
             self.assertIn("search_path=pg_catalog, tb, pg_temp", r["config"])
             if r["name"] not in ("bullet", "lock_lanes", "lock_runs"):
                 self.assertTrue(r["definer"], r["name"])
+
+    def test_no_function_is_everybodys(self):
+        """By its own grants, not by default privileges, which the next database may not have."""
+        self.assertEqual(self.root.rows("SELECT p.oid::regprocedure AS name FROM pg_proc p WHERE p.pronamespace = 'tb'::regnamespace"
+                                        " AND has_function_privilege('public', p.oid, 'EXECUTE')"), [])
+        files = sorted(glob.glob(os.path.join(ROOT, "migrations", "00[12]*.sql")))
+        for path in (f for f in files if os.path.basename(f) > "0010"):
+            with open(path) as f:
+                text = f.read()
+            made = set(re.findall(r"^CREATE (?:OR REPLACE )?FUNCTION tb\.(\w+)", text, re.M))
+            kept = {n.strip() for l in re.findall(r"^REVOKE ALL ON FUNCTION ([^;]+) FROM PUBLIC;", text, re.M) for n in l.split(",")}
+            self.assertEqual(made - kept, set(), os.path.basename(path))
 
     def refused(self, session, sql):
         with self.assertRaisesRegex(Refused, "42501"):

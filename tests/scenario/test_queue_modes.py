@@ -14,17 +14,17 @@ SKIPPED = "Skipped to process an incoming message."
 STORE = '[tool memory_store {"text":"%s","path":"%s"}]'
 
 
-class HeldMemory:
-    """While it is held no tool call on the memory ends."""
+class HeldTable:
+    """While it is held nobody else reads or writes it."""
 
-    def __init__(self, node):
+    def __init__(self, node, table):
         psql = os.path.join(node.cluster.bin, "psql")
         self.session = subprocess.Popen([psql, "-X", "-q", "-At", "-h", node.cluster.socket, "-U", "postgres", "terabits"],
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.session.stdin.write("BEGIN; LOCK TABLE tb.agent_memory_entries IN ACCESS EXCLUSIVE MODE; SELECT 'held';\n")
+        self.session.stdin.write(f"BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE; SELECT 'held';\n")
         self.session.stdin.flush()
         if self.session.stdout.readline() != "held\n":
-            raise AssertionError("the memory could not be locked")
+            raise AssertionError(f"{table} could not be locked")
 
     def release(self):
         if self.session.poll() is None:
@@ -95,7 +95,10 @@ class WithQueue(WithNode):
         return name
 
     def hold_memory(self):
-        held = HeldMemory(self.node)
+        return self.hold("tb.agent_memory_entries")
+
+    def hold(self, table):
+        held = HeldTable(self.node, table)
         self.addCleanup(held.release)
         return held
 

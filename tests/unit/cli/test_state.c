@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -104,6 +105,27 @@ static void test_leftovers(void **state)
 	free(fresh);
 }
 
+/* Before the database's lock lets one of them go on, all of them were here. */
+static void test_many_at_once(void **state)
+{
+	enum { PROCESSES = 8, TIMES = 50 };
+	(void)state;
+	for (int i = 0; i < PROCESSES; i++) {
+		pid_t pid = fork();
+		assert_true(pid >= 0);
+		for (int n = 0; pid == 0 && n < TIMES; n++)
+			if (state_prepare(directory))
+				_exit(1);
+		if (pid == 0)
+			_exit(0);
+	}
+	for (int i = 0; i < PROCESSES; i++) {
+		int status;
+		assert_true(wait(&status) > 0);
+		assert_int_equal(status, 0);
+	}
+}
+
 int main(void)
 {
 	char command[64];
@@ -111,9 +133,9 @@ int main(void)
 	if (!mkdtemp(root))
 		return 1;
 	directory = state_path(root, "a/b");
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_prepare),
-					   cmocka_unit_test(test_write),
-					   cmocka_unit_test(test_leftovers)};
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_prepare), cmocka_unit_test(test_write),
+		cmocka_unit_test(test_leftovers), cmocka_unit_test(test_many_at_once)};
 	int rv = cmocka_run_group_tests(tests, NULL, NULL);
 	free(directory);
 	snprintf(command, sizeof command, "rm -r %s", root);

@@ -60,15 +60,12 @@ static void test_the_lanes_bounds_travel(void **state)
 	order("{\"message\":\"x\"}");
 	assert_int_equal(sup.last.lane_cap, 20);
 	assert_int_equal(sup.last.drop, DROP_REJECT);
-	assert_int_equal(sup.last.debounce_ms, 500);
 	db.agent.lane_cap = 3;
 	db.agent.drop = DROP_SUMMARIZE;
-	db.agent.debounce_ms = 0;
 	forget_all();
 	order("{\"message\":\"x\"}");
 	assert_int_equal(sup.last.lane_cap, 3);
 	assert_int_equal(sup.last.drop, DROP_SUMMARIZE);
-	assert_int_equal(sup.last.debounce_ms, 0);
 }
 
 /* When it is due, in milliseconds from now; -1: at once. */

@@ -275,7 +275,7 @@ static void m_tick(struct model *m)
 			m_expect(m, LQ_DO_EXPIRE, r, 0);
 	}
 }
-static void m_down(struct model *m, int w)
+static void m_down(struct model *m, int w, bool uncharged)
 {
 	m->up[w] = false;
 	if (w == LQ_QUARANTINE)
@@ -287,8 +287,8 @@ static void m_down(struct model *m, int w)
 			r->orphan = true;
 			continue;
 		}
-		r->crashed = true;
-		r->crashes++;
+		r->crashed = !uncharged;
+		r->crashes += !uncharged;
 		m_wait(m, r);
 	}
 }

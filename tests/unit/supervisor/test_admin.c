@@ -624,6 +624,13 @@ static void test_status(void **state)
 	(void)state;
 	sup.runs_accepted = 30;
 	sup.runs_ended = 29;
+	sup.waits = (struct waits){0};
+	for (int i = 0; i < 3; i++)
+		waits_add(&sup.waits, i < 2 ? 40000 : 7000000);
+	for (int i = 0; i < 5; i++) { /* lane 0 is busy, lane 1 at a cap */
+		struct lq_run *r = add_run(i / 3, i ? LQ_S_WAITING : LQ_S_RUNNING);
+		r->why.why = i == 3 ? LQ_WHY_TENANT_CAP : LQ_WHY_LANE_BUSY;
+	}
 	json_t v = once("{\"cmd\":\"status\"}");
 	static const char *const numbers[] = {
 		"pid",        "uptimeMs", "lanes",  "waiting",  "running",
@@ -641,6 +648,13 @@ static void test_status(void **state)
 	assert_false(json_bool(json_get(v, "database"), true));
 	assert_int_equal(json_kind(json_get(json_get(v, "rates"), "acceptedPerS")),
 			 JSON_NUMBER);
+	json_t waits = json_get(v, "waits"), reasons = json_get(waits, "reasons");
+	assert_int_equal(num(waits, "p50Ms"), 40);
+	assert_int_equal(num(waits, "p99Ms"), 7000);
+	assert_int_equal(num(reasons, "lane_busy"), 3);
+	assert_int_equal(num(reasons, "tenant_cap"), 1);
+	assert_int_equal(json_len(reasons), 2);
+	assert_null(json_get(waits, "more"));
 	assert_int_equal(json_len(json_get(v, "children")), 3);
 	is(json_at(json_get(v, "children"), 2), "state", "down");
 	v = once("{\"cmd\":\"drain\"}");
@@ -901,10 +915,12 @@ static void test_queue(void **state)
 	(void)state;
 	pauses[0] = (struct lq_pause){.scope = LQ_AGENT, .tenant = 4, .id = id_of(8)};
 	pause_count = 1;
+	pace_batch(&sup.pace, 1, 1500000);
 	json_t v = once("{\"cmd\":\"queue.stats\",\"args\":{\"limit\":3}}");
 	assert_int_equal(json_len(json_get(v, "tenants")), 3);
 	assert_int_equal(num(json_at(json_get(v, "tenants"), 2), "running"), 2);
 	assert_int_equal(num(json_get(v, "journal"), "pending"), 3);
+	assert_int_equal(num(json_get(v, "journal"), "lastBatchMs"), 1500);
 	json_t p = json_at(json_get(v, "pauses"), 0);
 	is(p, "scope", "agent");
 	assert_int_equal(num(p, "tenant"), 4);

@@ -73,6 +73,7 @@ static void expect_grants(unsigned want)
 {
 	struct pg_params p;
 	pg_params_init(&p);
+	assert_int_equal(item_mark_grants(&sup, &items), want);
 	item_put_grants(&p, &sup, &items);
 	assert_int_equal(p.count, 4);
 	for (int i = 1; i < 4; i++)
@@ -108,11 +109,36 @@ static void test_a_former_life_hides_nothing(void **state)
 	expect_grants(1);
 }
 
+/* A busy tenant's batches land all the time; only the one that carried its grant renews
+ * it. */
+static void test_only_what_was_sent_is_granted(void **state)
+{
+	(void)state;
+	struct item a, b, c;
+	int64_t now_us = clock_boot_us(), hour_us = 3600 * 1000000ll;
+	add(&a, worker.incarnation, 1);
+	add(&b, worker.incarnation, 2);
+	add(&c, former, 3);
+	cap_get(&worker, 1)->granted_us = now_us - 11 * hour_us;
+	assert_int_equal(item_mark_grants(&sup, &items), 1);
+	item_note_grants(&sup, &items, now_us);
+	assert_int_equal(cap_get(&worker, 1)->granted_us, now_us - 11 * hour_us);
+	assert_int_equal(cap_get(&worker, 2)->granted_us, now_us);
+	assert_int_equal(cap_get(&worker, 3)->granted_us, 0);
+	cap_get(&worker, 1)->granted_us -= 2 * hour_us; /* two hours later */
+	assert_int_equal(item_mark_grants(&sup, &items), 1);
+	worker.incarnation = uuid7_new(); /* and the worker died before it landed */
+	item_note_grants(&sup, &items, now_us);
+	assert_int_equal(cap_get(&worker, 1)->granted_us, now_us - 13 * hour_us);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_once_a_tenant, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_former_life_hides_nothing, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_only_what_was_sent_is_granted, setup,
 						teardown),
 	};
 	crypto_init();

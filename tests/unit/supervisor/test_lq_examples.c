@@ -207,6 +207,26 @@ static void test_crash_is_charged_once(void **state)
 	lq_free(q);
 }
 
+/* Its launcher died, or we ended it: the run goes on, and is not nearer to its burial. */
+static void test_an_uncharged_end_is_no_crash(void **state)
+{
+	(void)state;
+	begin(10, 10);
+	struct lq_run *r = accept_run(item(1, 1));
+	for (int i = 0; i < 5; i++) {
+		step((struct lq_event){
+			.kind = LQ_WORKER_DOWN, .worker = 0, .uncharged = true});
+		assert_quiet();
+		assert_int_equal(lq_run_crashes(r), 0);
+		worker(LQ_WORKER_UP, 0);
+		assert_did(LQ_DO_CLAIM, r);
+		assert_int_equal(done[0].worker, 0);
+		assert_false(done[0].crashed);
+		claimed(r);
+	}
+	lq_free(q);
+}
+
 static struct lq_run *suspect(uint32_t lane)
 {
 	struct lq_item it = item(1, lane);
@@ -787,16 +807,21 @@ static void test_lane_left_with_folded_runs_starts_them(void **state)
 	lq_free(q);
 }
 
-/* What is folded is bounded as well, and the lane stays at its cap. */
+/* What is folded is bounded as well, and the lane stays at its cap: the oldest that waits
+ * is dropped then, no folded one. */
 static void test_folds_are_bounded(void **state)
 {
 	(void)state;
+	struct lq_run *in_order[43];
 	fill_lane();
+	memcpy(in_order, waiting_runs, sizeof waiting_runs);
 	for (int i = 0; i < 40; i++) {
 		struct lq_action a = enqueue(for_full_lane(DROP_SUMMARIZE));
 		struct lq_lane_info l;
 		assert_int_equal(a.kind, LQ_DO_ENQUEUE);
 		assert_int_equal(a.fold, i < LQ_FOLDED_MOST);
+		assert_ptr_equal(a.victim, in_order[i]);
+		in_order[i + 3] = a.run;
 		tell(a.fold ? LQ_FOLDED : LQ_GONE, a.victim);
 		committed(&a);
 		assert_true(lq_lane(q, 1, lq_run_session(a.run), &l));
@@ -998,6 +1023,7 @@ int main(void)
 		cmocka_unit_test(test_delayed_waits_for_its_tick),
 		cmocka_unit_test(test_refusals_name_the_narrowest_limit),
 		cmocka_unit_test(test_crash_is_charged_once),
+		cmocka_unit_test(test_an_uncharged_end_is_no_crash),
 		cmocka_unit_test(test_suspect_runs_alone_in_quarantine),
 		cmocka_unit_test(test_quarantine_is_asked_for_again_when_it_died),
 		cmocka_unit_test(test_progress_ends_the_suspicion),

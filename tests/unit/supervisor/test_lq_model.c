@@ -590,16 +590,21 @@ static void op_cancel(void)
 
 static void set_worker(int worker, int up)
 {
-	say(up ? "event up" : "event down", 0, NULL, worker);
+	bool uncharged = !up && chance(25);
+	say(up          ? "event up"
+	    : uncharged ? "event down, uncharged"
+			: "event down",
+	    0, NULL, worker);
 	if (!up) {
-		m_down(&w.m, worker);
+		m_down(&w.m, worker, uncharged);
 	} else {
 		w.m.up[worker] = true;
 		if (worker == LQ_QUARANTINE)
 			w.m.asked = false;
 	}
 	step((struct lq_event){.kind = up ? LQ_WORKER_UP : LQ_WORKER_DOWN,
-			       .worker = worker});
+			       .worker = worker,
+			       .uncharged = uncharged});
 }
 
 static void op_worker(void)

@@ -93,6 +93,7 @@ struct run {
 	/* on its worker */
 	bool live, yield, cancel;
 	int worker, steps;
+	int charged; /* deaths of a worker under it that were its own, perhaps */
 	unsigned life, start;
 	int64_t fence, commit_no;
 };
@@ -228,6 +229,7 @@ static void db_claim(struct msg *m)
 	}
 	must(!early, "a retry waits for its time");
 	r->row.crashes += m->crashed;
+	must(r->row.crashes <= r->charged, "a crash is charged that was none");
 	r->row.ran = true;
 	r->row.folded = r->row.retrying = false;
 	m->fence = ++l->fence;
@@ -665,9 +667,15 @@ static void worker_dies(int w)
 	s.up[w] = false;
 	s.life[w]++;
 	s.deaths++;
-	for (int i = 0; i < s.runs; i++)
+	bool uncharged = chance(25);
+	for (int i = 0; i < s.runs; i++) {
+		const struct lq_run *r = known(i);
 		s.run[i].live &= s.run[i].worker != w;
-	step((struct lq_event){.kind = LQ_WORKER_DOWN, .worker = w});
+		s.run[i].charged += !uncharged && r && lq_run_state(r) == LQ_S_RUNNING &&
+				    lq_run_worker(r) == w;
+	}
+	step((struct lq_event){
+		.kind = LQ_WORKER_DOWN, .worker = w, .uncharged = uncharged});
 	if (chance(60))
 		place();
 	post((struct msg){.what = WORKER_COMES, .worker = w}, 20 * MS + a_while());

@@ -60,13 +60,55 @@ static void test_a_few_slow_ones_among_many_are_not_slow(void **state)
 	int64_t now = 100 * SECOND;
 	(void)state;
 	pace_batch(&p, now, 600000);
-	for (int i = 0; i < PACE_BATCHES - 1; i++)
-		pace_batch(&p, now, 2000);
-	assert_false(pace_is_slow(&p, now));
-	pace_batch(&p, now, 600000); /* over the oldest, slow one */
-	assert_false(pace_is_slow(&p, now));
 	pace_batch(&p, now, 600000);
-	assert_true(pace_is_slow(&p, now));
+	for (int i = 0; i < 198; i++)
+		pace_batch(&p, now + i * 10000, 2000);
+	assert_false(pace_is_slow(&p, now + 2 * SECOND)); /* one in a hundred */
+	pace_batch(&p, now + 2 * SECOND, 600000);
+	assert_true(pace_is_slow(&p, now + 2 * SECOND));
+}
+
+/* Also at a thousand batches a second. */
+static void test_ten_seconds_are_remembered(void **state)
+{
+	struct pace p = {0};
+	int64_t now = 100 * SECOND;
+	(void)state;
+	for (int i = 0; i < 100; i++)
+		pace_batch(&p, now, 600000);
+	for (int i = 1; i < 9000; i++)
+		pace_batch(&p, now + i * 1000, 1000);
+	assert_true(pace_is_slow(&p, now + 9 * SECOND));
+	for (int i = 0; i < 2000; i++)
+		pace_batch(&p, now + 9 * SECOND + i * 1000, 1000);
+	assert_false(pace_is_slow(&p, now + 11 * SECOND));
+}
+
+static void test_what_is_under_way_counts(void **state)
+{
+	struct pace p = {0};
+	int64_t now = 100 * SECOND;
+	(void)state;
+	pace_batch(&p, now, 600000);
+	pace_sent(&p, now);
+	assert_false(pace_is_slow(&p, now + 400000));
+	assert_true(pace_is_slow(&p, now + 600000)); /* the second slow one */
+	pace_returned(&p);
+	assert_false(pace_is_slow(&p, now + 600000));
+}
+
+static void test_a_commit_that_does_not_come_back(void **state)
+{
+	struct pace p = {0};
+	int64_t now = 100 * SECOND;
+	(void)state;
+	for (int i = 0; i < 1000; i++)
+		pace_batch(&p, now, 1000);
+	pace_sent(&p, now);
+	assert_false(pace_is_stalled(&p, now + 1900000));
+	assert_true(pace_is_stalled(&p, now + 2100000));
+	pace_returned(&p);
+	assert_false(pace_is_stalled(&p, now + 2100000));
 }
 
 int main(void)
@@ -76,6 +118,9 @@ int main(void)
 		cmocka_unit_test(test_retry_after_is_bounded_and_spread),
 		cmocka_unit_test(test_slow_needs_two_of_the_last_ten_seconds),
 		cmocka_unit_test(test_a_few_slow_ones_among_many_are_not_slow),
+		cmocka_unit_test(test_ten_seconds_are_remembered),
+		cmocka_unit_test(test_what_is_under_way_counts),
+		cmocka_unit_test(test_a_commit_that_does_not_come_back),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -349,6 +349,27 @@ static void test_resume_before_the_end(void **state)
 	}
 }
 
+/* Its calls get their results all the same. */
+static void test_resume_without_its_transcript(void **state)
+{
+	(void)state;
+	start_plain();
+	answer_calls(l, "ko");
+	land(l);
+	next_life((struct wire_run_start){.crashes = 1});
+	load_bare(l);
+	land(l);
+	assert_string_equal(transcript(), "uarr");
+	expect_end(RESULT_FAILED, err_code(ERR_INTERNAL), "failed");
+	restart_world();
+	start_plain(); /* it has no answer: nobody asked for calls */
+	next_life((struct wire_run_start){.crashes = 1});
+	load_bare(l);
+	land(l);
+	assert_string_equal(transcript(), "u");
+	expect_end(RESULT_FAILED, err_code(ERR_INTERNAL), "failed");
+}
+
 /* ---- cancel */
 
 static const struct {
@@ -898,6 +919,7 @@ int main(void)
 		CASE(test_a_taken_list_that_is_no_list),
 		CASE(test_resume_between_taken_messages),
 		CASE(test_resume_before_the_end),
+		CASE(test_resume_without_its_transcript),
 		CASE(test_cancel_anywhere),
 		CASE(test_cancelled_calls),
 		CASE(test_a_late_cancel),

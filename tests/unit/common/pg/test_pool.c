@@ -25,6 +25,8 @@ enum {
 	S_LATER,
 	S_TEXT,
 	S_MANY,
+	S_FORGET,
+	S_WAIT,
 };
 static const struct pg_stmt stmts[] = {
 	[S_ECHO] = {"echo", "SELECT $1"},
@@ -35,6 +37,8 @@ static const struct pg_stmt stmts[] = {
 	[S_LATER] = {"later", "SELECT n FROM tb_ut_later"},
 	[S_TEXT] = {"txt", "SELECT $1 || 'x'"},
 	[S_MANY] = {"many", "SELECT g, repeat('y', 100) FROM generate_series(1, $1) g"},
+	[S_FORGET] = {"forget", "DEALLOCATE ALL"},
+	[S_WAIT] = {"wait", "SELECT n FROM tb_ut WHERE n = $1 FOR UPDATE"},
 };
 
 static const char *conninfo;
@@ -436,6 +440,78 @@ static void test_large(void **state)
 	pool_end();
 }
 
+static void test_a_forgotten_statement_is_prepared_anew(void **state)
+{
+	NEEDS_POSTGRES();
+	struct pg_request *r;
+	pool_begin(conninfo, 1);
+	submit(echo(1), 0, 0, 0);
+	UNTIL(is_settled());
+	r = pg_begin(pool);
+	pg_add(r, S_FORGET);
+	submit(r, 1, 0, 0);
+	submit(echo(2), 2, 0, 0);
+	UNTIL(is_settled());
+	assert_int_equal(outs[2].fate, PG_ROLLED_BACK);
+	assert_string_equal(outs[2].sqlstate, "26000");
+	UNTIL(ups == 2);
+	submit(echo(3), 3, 0, 0);
+	UNTIL(is_settled());
+	assert_ok(3);
+	assert_int_equal(outs[3].value, 3);
+	pool_end();
+}
+
+static void test_a_migrated_result_is_prepared_anew(void **state)
+{
+	NEEDS_POSTGRES();
+	struct pg_request *r;
+	side_exec("DROP TABLE IF EXISTS tb_ut_later; CREATE TABLE tb_ut_later (n int8)");
+	pool_begin(conninfo, 1);
+	r = pg_begin(pool);
+	pg_add(r, S_LATER);
+	submit(r, 0, 0, 0);
+	UNTIL(is_settled());
+	assert_ok(0);
+	side_exec("ALTER TABLE tb_ut_later ALTER n TYPE text");
+	for (int i = 1; i <= 2; i++) {
+		UNTIL(ups == i);
+		r = pg_begin(pool);
+		pg_add(r, S_LATER);
+		submit(r, i, 0, 0);
+		UNTIL(is_settled());
+	}
+	assert_string_equal(outs[1].sqlstate, "0A000");
+	assert_ok(2);
+	pool_end();
+	side_exec("DROP TABLE tb_ut_later");
+}
+
+static void test_a_lock_is_not_waited_for_long(void **state)
+{
+	NEEDS_POSTGRES();
+	struct pg_pool_config c = {.conninfo = conninfo,
+				   .connections = 1,
+				   .stmts = stmts,
+				   .stmt_count = ARRAY_LEN(stmts),
+				   .application_name = "tb_ut",
+				   .lock_timeout_ms = 20};
+	struct pg_request *r;
+	pool_begin(conninfo, 1);
+	pg_pool_free(pool);
+	pool = pg_pool_new(loop, &c);
+	side_exec("INSERT INTO tb_ut VALUES (77)");
+	side_exec("BEGIN; SELECT n FROM tb_ut WHERE n = 77 FOR UPDATE");
+	r = pg_begin(pool);
+	pg_i64(pg_add(r, S_WAIT), 77);
+	submit(r, 0, 0, 0);
+	UNTIL(is_settled());
+	assert_int_equal(outs[0].fate, PG_ROLLED_BACK);
+	assert_string_equal(outs[0].sqlstate, "55P03");
+	side_exec("ROLLBACK");
+	pool_end();
+}
+
 int main(void)
 {
 	crypto_init();
@@ -451,6 +527,9 @@ int main(void)
 		cmocka_unit_test(test_free_cancels),
 		cmocka_unit_test(test_queue_limit),
 		cmocka_unit_test(test_large),
+		cmocka_unit_test(test_a_forgotten_statement_is_prepared_anew),
+		cmocka_unit_test(test_a_migrated_result_is_prepared_anew),
+		cmocka_unit_test(test_a_lock_is_not_waited_for_long),
 	};
 	return cmocka_run_group_tests(tests, begin, finish);
 }
