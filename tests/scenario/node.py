@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A node of its own for a test: private cluster, fake model server, terabitsd, and the means to ask and to break them."""
 import atexit
+import contextlib
+import fcntl
 import glob
+import hashlib
 import http.client
 import json
 import os
@@ -64,10 +67,52 @@ def own(path):
         subprocess.run(["chown", "-R", f"{USER}:{USER}", path], check=True)
 
 
-class Cluster:
-    """A private Postgres below dir; reachable by its unix socket only."""
+@contextlib.contextmanager
+def locked(path, how):
+    with open(path, "w") as f:
+        fcntl.flock(f, how)
+        yield
 
-    def __init__(self, dir):
+
+SETTINGS = ("listen_addresses=''\nwal_compression=lz4\ncheckpoint_timeout=15min\nmax_wal_size=4GB\nshared_buffers=256MB\njit=off\n"
+            "max_connections=200\n")
+OBJECTS = ("CREATE ROLE terabits_owner LOGIN CREATEROLE PASSWORD 'owner'", "CREATE DATABASE terabits OWNER terabits_owner")
+
+
+class Reader:
+    """A psql that stays, for what only reads: to begin one takes longer than most answers. A statement that writes is refused."""
+
+    def __init__(self, command):
+        self.p = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                                  env={**os.environ, "PGOPTIONS": "-c default_transaction_read_only=on"})
+
+    def ask(self, text):
+        """The answer; None when there is none: an error, which ends it."""
+        end = "\x1fend"
+        try:
+            self.p.stdin.write(f"{text}\n;\n\\echo {end}\n")
+            self.p.stdin.flush()
+        except BrokenPipeError:
+            return None
+        lines = []
+        for line in self.p.stdout:
+            if line == end + "\n":
+                return "".join(lines)
+            lines.append(line)
+        return None
+
+    def close(self):
+        with contextlib.suppress(BrokenPipeError):
+            self.p.stdin.close()
+        self.p.stdout.close()
+        self.p.wait()
+
+
+class Cluster:
+    """A private Postgres below dir; reachable by its unix socket only. fsync: as where it must outlive the machine; otherwise it does
+    not wait for the disk, and what it wrote before it is killed is as safe, with the kernel."""
+
+    def __init__(self, dir, fsync=False):
         self.dir = dir
         found = sorted(glob.glob(os.path.join(ROOT, ".deps/pg/usr/lib/postgresql/*/bin")))
         if not found:
@@ -75,18 +120,21 @@ class Cluster:
         self.bin = self.reachable(found[-1])
         self.socket = os.path.join(dir, "s")
         self.data = os.path.join(dir, "pg")
+        self.readers = []
         os.makedirs(self.socket)
         own(dir)
-        self.tool("initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N")
-        with open(os.path.join(self.data, "pg_hba.conf"), "w") as f:
-            f.write("local all postgres trust\nlocal all all scram-sha-256\n")
+        self.copy_template()
         with open(os.path.join(self.data, "postgresql.conf"), "a") as f:
-            f.write(f"listen_addresses=''\nunix_socket_directories='{self.socket}'\nwal_compression=lz4\n"
-                    "checkpoint_timeout=15min\nmax_wal_size=4GB\nshared_buffers=256MB\njit=off\nmax_connections=200\n")
+            f.write(f"unix_socket_directories='{self.socket}'\nfsync={'on' if fsync else 'off'}\n")
         self.start()
-        self.sql("CREATE ROLE terabits_owner LOGIN CREATEROLE PASSWORD 'owner'", "postgres")
-        self.sql("CREATE DATABASE terabits OWNER terabits_owner", "postgres")
         self.owner = f"host={self.socket} port=5432 dbname=terabits user=terabits_owner password=owner"
+
+    @staticmethod
+    def cache():
+        """What all clusters of a user begin with is kept here; as root where others can read."""
+        path = os.path.join(ROOT, "build", "test-pg") if os.getuid() else "/var/tmp/terabits-test-pg"
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        return path
 
     @staticmethod
     def reachable(bin):
@@ -94,20 +142,44 @@ class Cluster:
         if os.getuid():
             return bin
         bin = os.path.realpath(bin)  # .deps may be a link: one copy for every checkout that shares it
-        copy = "/var/tmp/terabits-test-pg"
+        copy = Cluster.cache()
         stamp = os.path.join(copy, ".from")
         tree = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(bin))))  # .../usr
         mark = f"{tree} {os.stat(bin).st_mtime}"
-        have = None
-        if os.path.exists(stamp):
-            with open(stamp) as f:
-                have = f.read()
-        if have != mark:
-            shutil.rmtree(copy, ignore_errors=True)
-            shutil.copytree(tree, copy, symlinks=True)
-            with open(stamp, "w") as f:
-                f.write(mark)
+        with locked(copy + ".lock", fcntl.LOCK_EX):
+            have = None
+            if os.path.exists(stamp):
+                with open(stamp) as f:
+                    have = f.read()
+            if have != mark:
+                shutil.rmtree(copy, ignore_errors=True)
+                shutil.copytree(tree, copy, symlinks=True)
+                with open(stamp, "w") as f:
+                    f.write(mark)
         return os.path.join(copy, os.path.relpath(bin, tree))
+
+    def copy_template(self):
+        """initdb takes longer than most tests: its result is kept, by all that it depends on."""
+        cause = f"{self.bin} {os.stat(self.bin).st_mtime} {SETTINGS} {OBJECTS}"
+        template = f"{self.cache()}.{hashlib.sha256(cause.encode()).hexdigest()[:12]}"
+        with locked(template + ".lock", fcntl.LOCK_EX):
+            if not os.path.isdir(template):
+                self.make_template(template)
+        subprocess.run(["cp", "-a", template, self.data], check=True)
+
+    def make_template(self, template):
+        self.tool("initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N")
+        with open(os.path.join(self.data, "pg_hba.conf"), "w") as f:
+            f.write("local all postgres trust\nlocal all all scram-sha-256\n")
+        with open(os.path.join(self.data, "postgresql.conf"), "a") as f:
+            f.write(SETTINGS)
+        self.tool("pg_ctl", "-D", self.data, "-l", os.path.join(self.dir, "pg.log"), "-o", f"-k {self.socket}", "-w", "start")
+        for text in OBJECTS:
+            self.sql(text, "postgres")
+        self.stop("fast")
+        subprocess.run(["cp", "-a", self.data, template + ".new"], check=True)
+        os.rename(template + ".new", template)
+        shutil.rmtree(self.data)
 
     def tool(self, name, *args):
         subprocess.run(as_user() + [os.path.join(self.bin, name), *args], check=True, stdout=subprocess.DEVNULL,
@@ -117,6 +189,8 @@ class Cluster:
         self.tool("pg_ctl", "-D", self.data, "-l", os.path.join(self.dir, "pg.log"), "-w", "start")
 
     def stop(self, mode="immediate"):
+        while self.readers:
+            self.readers.pop().close()
         subprocess.run(as_user() + [os.path.join(self.bin, "pg_ctl"), "-D", self.data, "-m", mode, "-w", "stop"],
                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/")
 
@@ -133,7 +207,25 @@ class Cluster:
         return p
 
     def sql(self, text, database="terabits"):
+        if database == "terabits" and text.lstrip().startswith("SELECT") and ";" not in text:
+            answer = self.read(text)
+            if answer is not None:
+                return answer.strip()
         return self.psql("-c", text, conninfo=f"host={self.socket} dbname={database} user=postgres").stdout.strip()
+
+    def read(self, text):
+        """By a reader that nobody uses at the moment; None for what it cannot answer."""
+        try:
+            reader = self.readers.pop()
+        except IndexError:
+            reader = Reader([os.path.join(self.bin, "psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", "-d",
+                             f"host={self.socket} dbname=terabits user=postgres"])
+        answer = reader.ask(text)
+        if answer is None:
+            reader.close()
+        else:
+            self.readers.append(reader)
+        return answer
 
 
 class Node:
