@@ -445,7 +445,7 @@ class Texts(WithAdmin):
 class WithNode(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.node = Node(model="fake")
+        cls.node = Node(model="fake", migrated=True)
         cls.addClassCleanup(cls.node.close)
         cls.node.start()
 
@@ -607,7 +607,7 @@ class Doctor(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.node = Node()
+        cls.node = Node(fsync=True)
         cls.addClassCleanup(cls.node.close)
 
     def doctor(self, *args):

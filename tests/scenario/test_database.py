@@ -78,7 +78,7 @@ class Captured(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.node = Node(model="fake")
+        cls.node = Node(model="fake", migrated=True)
         cls.addClassCleanup(cls.node.close)
         n = cls.node.start()
         secret = "t" * 43

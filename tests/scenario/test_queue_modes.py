@@ -362,8 +362,8 @@ class Time(WithQueue):
 
     def test_the_last_attempt(self):
         run = self.post("[status 500] never", "dead")
-        wait_for(lambda: self.state(run) == "retry_wait")
-        self.node.sql(f"UPDATE tb.agent_run_queue SET max_attempts = 2 WHERE run_id = '{run}'")
+        wait_for(lambda: self.node.sql(f"UPDATE tb.agent_run_queue SET max_attempts = 2 WHERE run_id = '{run}' AND state = 'retry_wait'"
+                                       " RETURNING 1"))
         self.assertEqual(self.node.wait(run)["status"], "error")
         row = self.ended(run)
         self.assertEqual((row["result"], row["error_code"], row["attempts"]), ("dead", "model_overloaded", 2))
