@@ -10,12 +10,13 @@ import sys
 import tempfile
 import time
 
-PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+PR_SET_CHILD_SUBREAPER = 36
 GRACE_SECONDS = 5  # for what has been told to end and is about to
 
 
-def prctl(option, value):
-    if ctypes.CDLL(None, use_errno=True).prctl(option, ctypes.c_ulong(value), 0, 0, 0):
+def adopt():
+    """Whatever loses its parent below this process becomes its child."""
+    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, ctypes.c_ulong(1), 0, 0, 0):
         raise OSError(ctypes.get_errno(), "prctl")
 
 
@@ -28,7 +29,7 @@ def reap():
 
 
 def descendants():
-    """{pid: command line}; daemons too, for they become this process's children when their parents end."""
+    """{pid: command line}"""
     parents, commands = {}, {}
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
@@ -70,16 +71,15 @@ def told(number, _):
 
 
 def main():
-    prctl(PR_SET_CHILD_SUBREAPER, 1)
-    prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    ends = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    adopt()
+    ends = [n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]
     for number in ends:
         signal.signal(number, told)
     scratch = tempfile.mkdtemp(prefix="tb", dir="/tmp")  # short: paths of sockets have a limit
     os.chmod(scratch, 0o1777)
     left = {}
     try:
-        command = subprocess.Popen(sys.argv[1:], env={**os.environ, "TB_TMP": scratch, "TMPDIR": scratch})
+        command = subprocess.Popen(sys.argv[1:], env={**os.environ, "TB_TMP": scratch, "TB_GUARD": str(os.getpid())})
         status = command.wait()
         left = outliving()
     finally:

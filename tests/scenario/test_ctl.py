@@ -126,7 +126,7 @@ class Terminal:
 
 class WithAdmin(unittest.TestCase):
     def setUp(self):
-        self.dir = tempfile.mkdtemp(prefix="tbc", dir="/tmp")
+        self.dir = tempfile.mkdtemp(prefix="tbc", dir=os.environ.get("TB_TMP", "/tmp"))
         self.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
         self.admin = Admin(os.path.join(self.dir, "admin.sock"))
         self.addCleanup(self.admin.close)
