@@ -105,15 +105,15 @@ SETTINGS = ("listen_addresses=''\nwal_compression=lz4\ncheckpoint_timeout=15min\
 OBJECTS = ("CREATE ROLE terabits_owner LOGIN CREATEROLE PASSWORD 'owner'", "CREATE DATABASE terabits OWNER terabits_owner")
 
 
-class Reader:
-    """A psql that stays, for what only reads: to begin one takes longer than most answers. A statement that writes is refused."""
+class Psql:
+    """One that stays: to begin one, and to connect, takes longer than most answers."""
 
-    def __init__(self, command):
-        self.p = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-                                  env={**os.environ, "PGOPTIONS": "-c default_transaction_read_only=on"})
+    def __init__(self, cluster, conninfo, *args, errors=subprocess.STDOUT, env=None):
+        self.p = subprocess.Popen([os.path.join(cluster.bin, "psql"), "-XAtq", "-d", conninfo, *args], stdin=subprocess.PIPE,
+                                  stdout=subprocess.PIPE, stderr=errors, text=True, env={**os.environ, **(env or {})})
 
     def ask(self, text):
-        """The answer; None when there is none: an error, which ends it."""
+        """What it printed; None when it ended."""
         end = "\x1fend"
         try:
             self.p.stdin.write(f"{text}\n;\n\\echo {end}\n")
@@ -217,12 +217,12 @@ class Cluster:
         return self.psql("-c", text, conninfo=f"host={self.socket} dbname={database} user=postgres").stdout.strip()
 
     def read(self, text):
-        """By a reader that nobody uses at the moment; None for what it cannot answer."""
+        """By a session that cannot write and that nobody uses at the moment; None for what it cannot answer."""
         try:
             reader = self.readers.pop()
         except IndexError:
-            reader = Reader([os.path.join(self.bin, "psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", "-d",
-                             f"host={self.socket} dbname=terabits user=postgres"])
+            reader = Psql(self, f"host={self.socket} dbname=terabits user=postgres", "-v", "ON_ERROR_STOP=1", errors=subprocess.DEVNULL,
+                          env={"PGOPTIONS": "-c default_transaction_read_only=on"})
         answer = reader.ask(text)
         if answer is None:
             reader.close()
