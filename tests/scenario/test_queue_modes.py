@@ -361,9 +361,10 @@ class Time(WithQueue):
         self.assertEqual(text_of(self.node.events(run)), "echo: three little words")
 
     def test_the_last_attempt(self):
+        hold = self.asked("[hang] for ever", "dead")
         run = self.post("[status 500] never", "dead")
-        wait_for(lambda: self.node.sql(f"UPDATE tb.agent_run_queue SET max_attempts = 2 WHERE run_id = '{run}' AND state = 'retry_wait'"
-                                       " RETURNING 1"))
+        self.node.sql(f"UPDATE tb.agent_run_queue SET max_attempts = 2 WHERE run_id = '{run}'")
+        self.cancel(hold)
         self.assertEqual(self.node.wait(run)["status"], "error")
         row = self.ended(run)
         self.assertEqual((row["result"], row["error_code"], row["attempts"]), ("dead", "model_overloaded", 2))
