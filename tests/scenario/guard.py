@@ -47,7 +47,7 @@ def descendants():
 
 def end_all():
     while left := descendants():
-        for pid in left:
+        for pid in sorted(left):  # parents first: none reports its child's death
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
