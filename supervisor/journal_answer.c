@@ -134,7 +134,6 @@ static void let_go(struct journal *j, struct item *it)
 		parked_release(&f->parked, l, &f->waiting);
 	runs_unclaimed(j->sup, it);
 	journal_item_done(j, it);
-	sup_drain_check(j->sup); /* it waits for what is pending here */
 }
 
 static void on_paused(void *arg, const struct control_answer *answer)

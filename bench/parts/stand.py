@@ -64,7 +64,7 @@ class Stand:
     def __init__(self, options, workers=1, tenants=1):
         self.options = options
         self.seconds = options.seconds
-        self.node = scenario_node.Node(build=options.build, model="fake", workers=workers)
+        self.node = scenario_node.Node(build=options.build, model="fake", workers=workers, fsync=True)
         self.load_program = os.path.join(options.build, "bench", "bench_load")
         self.token_file = self.node.token_file
         try:

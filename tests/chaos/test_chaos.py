@@ -31,7 +31,7 @@ class Chaos(unittest.TestCase):
         self.seed = int(os.environ.get("TB_SEED", time.time_ns() % 1000000))
         print(f"TB_SEED={self.seed}", file=sys.stderr)
         self.random = random.Random(self.seed)
-        self.node = Node(model="fake", workers=2)
+        self.node = Node(model="fake", workers=2, migrated=True, fsync=True)
         self.addCleanup(self.node.close)
         self.node.start()
         self.kills = collections.Counter()

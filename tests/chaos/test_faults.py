@@ -27,7 +27,7 @@ class Faulty(unittest.TestCase):
         self.seed = int(os.environ.get("TB_SEED", time.time_ns() % 1000000))
         print(f"TB_SEED={self.seed}", file=sys.stderr)
         self.random = random.Random(self.seed)
-        self.node = Node(model="fake", workers=3)
+        self.node = Node(model="fake", workers=3, migrated=True, fsync=True)
         self.faults = Faults(self.node.dir)
         own(self.node.dir)
         self.node.env.update(self.faults.env())

@@ -57,9 +57,6 @@ QUERIES = {name: query for name, (_, query) in INVARIANTS.items()}
 
 def violations(source):
     """{name: rows} of what does not hold; source.rows(query) asks as a role that sees every table."""
-    found = {}
-    for name, query in QUERIES.items():
-        rows = source.rows(query)
-        if rows:
-            found[f"{name}: {SENTENCES[name]}"] = rows[:5]
-    return found
+    asked = source.rows(" UNION ALL ".join(f"SELECT '{name}' AS name, (SELECT json_agg(v) FROM ({query}) v) AS found"
+                                           for name, query in QUERIES.items()))
+    return {f"{a['name']}: {SENTENCES[a['name']]}": a["found"][:5] for a in asked if a["found"]}

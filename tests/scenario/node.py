@@ -3,6 +3,7 @@
 import atexit
 import contextlib
 import glob
+import hashlib
 import http.client
 import json
 import os
@@ -65,10 +66,79 @@ def own(path):
         subprocess.run(["chown", "-R", f"{USER}:{USER}", path], check=True)
 
 
-class Cluster:
-    """A private Postgres below dir; reachable by its unix socket only."""
+def digest(*parts):
+    """A short name for what depends on these texts, numbers and files' contents (path: ["/..."])."""
+    h = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, list):
+            for path in part:
+                with open(path, "rb") as f:
+                    h.update(f.read())
+        h.update(f"|{part}|".encode())
+    return h.hexdigest()[:12]
 
-    def __init__(self, dir):
+
+def kept(name, make):
+    """A directory that make(path) filled once, for all later ones that need the same; one that nobody needed for a day goes. As root
+    where the tests' user can reach it."""
+    home = os.path.join(ROOT, "build", "kept") if os.getuid() else "/var/tmp/terabits-test"
+    path = os.path.join(home, name)
+    os.makedirs(home, exist_ok=True)
+    with open(os.path.join(home, f".{name}"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not os.path.isdir(path):
+            for old in os.scandir(home):
+                if old.is_dir() and old.stat().st_mtime < time.time() - 86400:
+                    shutil.rmtree(old.path)
+            new = path + ".new"
+            shutil.rmtree(new, ignore_errors=True)
+            os.mkdir(new)
+            make(new)
+            os.rename(new, path)
+        os.utime(path)
+    return path
+
+
+SETTINGS = ("listen_addresses=''\nwal_compression=lz4\ncheckpoint_timeout=15min\nmax_wal_size=4GB\nshared_buffers=256MB\njit=off\n"
+            "max_connections=200\n")
+OBJECTS = ("CREATE ROLE terabits_owner LOGIN CREATEROLE PASSWORD 'owner'", "CREATE DATABASE terabits OWNER terabits_owner")
+
+
+class Psql:
+    """One that stays: to begin one, and to connect, takes longer than most answers."""
+
+    def __init__(self, cluster, conninfo, *args, errors=subprocess.STDOUT, env=None):
+        self.p = subprocess.Popen([os.path.join(cluster.bin, "psql"), "-XAtq", "-d", conninfo, *args], stdin=subprocess.PIPE,
+                                  stdout=subprocess.PIPE, stderr=errors, text=True, env={**os.environ, **(env or {})})
+
+    def ask(self, text):
+        """What it printed; None when it ended."""
+        end = "\x1fend"
+        try:
+            self.p.stdin.write(f"{text}\n;\n\\echo {end}\n")
+            self.p.stdin.flush()
+        except BrokenPipeError:
+            return None
+        lines = []
+        for line in self.p.stdout:
+            if line == end + "\n":
+                return "".join(lines)
+            lines.append(line)
+        return None
+
+    def close(self):
+        with contextlib.suppress(BrokenPipeError):
+            self.p.stdin.close()
+        self.p.stdout.close()
+        self.p.wait()
+
+
+class Cluster:
+    """A private Postgres below dir; reachable by its unix socket only. fsync: as where it must outlive the machine; otherwise it does
+    not wait for the disk, and what it wrote before it is killed is as safe, with the kernel."""
+
+    def __init__(self, dir, fsync=False, data=None):
+        """data: a directory of a stopped one to begin with."""
         self.dir = dir
         found = sorted(glob.glob(os.path.join(ROOT, ".deps/pg/usr/lib/postgresql/*/bin")))
         if not found:
@@ -76,17 +146,15 @@ class Cluster:
         self.bin = self.reachable(found[-1])
         self.socket = os.path.join(dir, "s")
         self.data = os.path.join(dir, "pg")
+        self.readers = []
+        self.cause = digest(self.bin, os.stat(self.bin).st_mtime, SETTINGS, OBJECTS)
         os.makedirs(self.socket)
         own(dir)
-        self.tool("initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N")
-        with open(os.path.join(self.data, "pg_hba.conf"), "w") as f:
-            f.write("local all postgres trust\nlocal all all scram-sha-256\n")
+        data = data or os.path.join(kept(f"cluster-{self.cause}", self.begin), "pg")
+        subprocess.run(["cp", "-a", data, self.data], check=True)
         with open(os.path.join(self.data, "postgresql.conf"), "a") as f:
-            f.write(f"listen_addresses=''\nunix_socket_directories='{self.socket}'\nwal_compression=lz4\n"
-                    "checkpoint_timeout=15min\nmax_wal_size=4GB\nshared_buffers=256MB\njit=off\nmax_connections=200\n")
+            f.write(f"unix_socket_directories='{self.socket}'\nfsync={'on' if fsync else 'off'}\n")
         self.start()
-        self.sql("CREATE ROLE terabits_owner LOGIN CREATEROLE PASSWORD 'owner'", "postgres")
-        self.sql("CREATE DATABASE terabits OWNER terabits_owner", "postgres")
         self.owner = f"host={self.socket} port=5432 dbname=terabits user=terabits_owner password=owner"
 
     @staticmethod
@@ -95,20 +163,25 @@ class Cluster:
         if os.getuid():
             return bin
         bin = os.path.realpath(bin)  # .deps may be a link: one copy for every checkout that shares it
-        copy = "/var/tmp/terabits-test-pg"
-        stamp = os.path.join(copy, ".from")
         tree = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(bin))))  # .../usr
-        mark = f"{tree} {os.stat(bin).st_mtime}"
-        have = None
-        if os.path.exists(stamp):
-            with open(stamp) as f:
-                have = f.read()
-        if have != mark:
-            shutil.rmtree(copy, ignore_errors=True)
-            shutil.copytree(tree, copy, symlinks=True)
-            with open(stamp, "w") as f:
-                f.write(mark)
+        copy = kept(f"postgres-{digest(tree, os.stat(bin).st_mtime)}",
+                    lambda path: shutil.copytree(tree, path, symlinks=True, dirs_exist_ok=True))
         return os.path.join(copy, os.path.relpath(bin, tree))
+
+    def begin(self, path):
+        """initdb takes longer than most tests."""
+        self.data = os.path.join(path, "pg")
+        own(path)
+        self.tool("initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N")
+        with open(os.path.join(self.data, "pg_hba.conf"), "w") as f:
+            f.write("local all postgres trust\nlocal all all scram-sha-256\n")
+        with open(os.path.join(self.data, "postgresql.conf"), "a") as f:
+            f.write(SETTINGS)
+        self.tool("pg_ctl", "-D", self.data, "-l", os.path.join(self.dir, "pg.log"), "-o", f"-k {self.socket}", "-w", "start")
+        for text in OBJECTS:
+            self.sql(text, "postgres")
+        self.stop("fast")
+        self.data = os.path.join(self.dir, "pg")
 
     def tool(self, name, *args):
         subprocess.run(as_user() + [os.path.join(self.bin, name), *args], check=True, stdout=subprocess.DEVNULL,
@@ -118,6 +191,8 @@ class Cluster:
         self.tool("pg_ctl", "-D", self.data, "-l", os.path.join(self.dir, "pg.log"), "-w", "start")
 
     def stop(self, mode="immediate"):
+        while self.readers:
+            self.readers.pop().close()
         subprocess.run(as_user() + [os.path.join(self.bin, "pg_ctl"), "-D", self.data, "-m", mode, "-w", "stop"],
                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/")
 
@@ -134,17 +209,35 @@ class Cluster:
         return p
 
     def sql(self, text, database="terabits"):
+        if database == "terabits" and text.lstrip().startswith("SELECT") and ";" not in text:
+            answer = self.read(text)
+            if answer is not None:
+                return answer.strip()
         return self.psql("-c", text, conninfo=f"host={self.socket} dbname={database} user=postgres").stdout.strip()
+
+    def read(self, text):
+        """By a session that cannot write and that nobody uses at the moment; None for what it cannot answer."""
+        try:
+            reader = self.readers.pop()
+        except IndexError:
+            reader = Psql(self, f"host={self.socket} dbname=terabits user=postgres", "-v", "ON_ERROR_STOP=1", errors=subprocess.DEVNULL,
+                          env={"PGOPTIONS": "-c default_transaction_read_only=on"})
+        answer = reader.ask(text)
+        if answer is None:
+            reader.close()
+        else:
+            self.readers.append(reader)
+        return answer
 
 
 class Node:
     """model: "offline", "fake", or a dict of environment variables. The environment of the tests reaches the node as far as `env`
-    says and no further."""
+    says and no further. migrated: with the database and the secrets that `terabitsctl migrate` makes of nothing."""
 
-    def __init__(self, build=None, model="offline", workers=1, env=None, cluster=None):
+    def __init__(self, build=None, model="offline", workers=1, env=None, migrated=False, fsync=False):
         self.build = build or default_build()
         self.model = model
-        self.dir = tempfile.mkdtemp(prefix="tbn", dir="/tmp")
+        self.dir = tempfile.mkdtemp(prefix="tbn", dir=os.environ.get("TB_TMP", "/tmp"))
         os.chmod(self.dir, 0o711)
         self.state = os.path.join(self.dir, "state")
         self.runtime = os.path.join(self.dir, "r")
@@ -153,11 +246,14 @@ class Node:
         self.port = free_port()
         self.fake = self.daemon = None
         self.fake_port = None
-        self.own_cluster = cluster is None
         self.bin = self.reachable_programs()
         os.makedirs(os.path.join(self.state, "secrets"), mode=0o700)
         os.makedirs(self.runtime)
-        self.cluster = cluster or Cluster(os.path.join(self.dir, "c"))
+        self.migrated = migrated
+        begin = migrated and self.migrated_before()
+        self.cluster = Cluster(os.path.join(self.dir, "c"), fsync, begin and os.path.join(begin, "pg"))
+        if begin:
+            self.take_secrets(begin)
         with open(os.path.join(self.state, "secrets", "owner"), "w") as f:
             f.write(self.cluster.owner)
         os.chmod(os.path.join(self.state, "secrets", "owner"), 0o600)
@@ -188,6 +284,28 @@ class Node:
             shutil.copy2(lib, os.path.join(self.dir, "lib"))
         return copy
 
+    def migrated_before(self):
+        """What this build's `terabitsctl migrate` made of nothing: pg, state, and its socket's path in a file; kept, for its time."""
+        def make(path):
+            node = Node(self.build)
+            node.migrate()
+            node.cluster.stop("fast")
+            subprocess.run(["cp", "-a", node.cluster.data, node.state, path], check=True)
+            with open(os.path.join(path, "socket"), "w") as f:
+                f.write(node.cluster.socket)
+            node.close()
+        programs = [os.path.join(self.build, "bin", "terabitsctl")] + sorted(glob.glob(os.path.join(ROOT, "migrations", "*.sql")))
+        return kept(f"migrated-{digest(programs, SETTINGS, OBJECTS, os.getuid())}", make)
+
+    def take_secrets(self, begin):
+        with open(os.path.join(begin, "socket")) as f:
+            socket_then = f.read()
+        shutil.copy2(os.path.join(begin, "state", "token"), self.token_file)
+        for path in glob.glob(os.path.join(begin, "state", "secrets", "tb_*")):
+            copy = os.path.join(self.state, "secrets", os.path.basename(path))
+            with open(path) as f, open(os.open(copy, os.O_CREAT | os.O_WRONLY, 0o600), "w") as out:
+                out.write(f.read().replace(socket_then, self.cluster.socket))
+
     def program_env(self):
         env = dict(self.env)
         if os.getuid() == 0 and os.path.isdir(os.path.join(self.dir, "lib")):
@@ -202,12 +320,17 @@ class Node:
     def start(self):
         if self.model == "fake" and not self.fake:
             self.start_fake()
-        p = self.ctl("migrate")
-        if p.returncode:
-            raise AssertionError(f"migrate: {p.stderr}")
+        if not self.migrated:
+            self.migrate()
         self.start_daemon()
         self.wait_ready()
         return self
+
+    def migrate(self):
+        p = self.ctl("migrate")
+        if p.returncode:
+            raise AssertionError(f"migrate: {p.stderr}")
+        self.migrated = True
 
     def start_fake(self):
         self.fake = subprocess.Popen(self.command("fake-model"), stdout=subprocess.PIPE, text=True, env=self.program_env())
@@ -263,8 +386,7 @@ class Node:
                 wait_for(lambda: not self.all_pids(), 10)
             except AssertionError:
                 left = self.all_pids()
-        if self.own_cluster:
-            self.cluster.stop()
+        self.cluster.stop()
         log = self.log()
         if os.environ.get("KEEP"):
             print(f"kept: {self.dir}", file=sys.stderr)

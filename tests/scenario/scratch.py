@@ -10,7 +10,7 @@ from node import Cluster, as_user
 
 
 def start():
-    dir = tempfile.mkdtemp(prefix="tbs", dir="/tmp")
+    dir = tempfile.mkdtemp(prefix="tbs", dir=os.environ.get("TB_TMP", "/tmp"))
     os.chmod(dir, 0o711)
     c = Cluster(os.path.join(dir, "c"))
     print(f"TB_SCRATCH={dir}\nTB_TEST_DATABASE='{c.owner}'")

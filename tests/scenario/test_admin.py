@@ -261,6 +261,8 @@ class Workers(WithAdmin):
 
 
 class Dead(WithAdmin):
+    seconds = 70  # until the quarantine worker leaves
+
     def bury(self, session):
         """A run that took its worker down three times."""
         run = self.hold(session)

@@ -127,7 +127,7 @@ class Terminal:
 
 class WithAdmin(unittest.TestCase):
     def setUp(self):
-        self.dir = tempfile.mkdtemp(prefix="tbc", dir="/tmp")
+        self.dir = tempfile.mkdtemp(prefix="tbc", dir=os.environ.get("TB_TMP", "/tmp"))
         self.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
         self.admin = Admin(os.path.join(self.dir, "admin.sock"))
         self.addCleanup(self.admin.close)
@@ -447,7 +447,7 @@ class Texts(WithAdmin):
 class WithNode(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.node = Node(model="fake")
+        cls.node = Node(model="fake", migrated=True)
         cls.addClassCleanup(cls.node.close)
         cls.node.start()
 
@@ -609,7 +609,7 @@ class Doctor(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.node = Node()
+        cls.node = Node(fsync=True)
         cls.addClassCleanup(cls.node.close)
 
     def doctor(self, *args):

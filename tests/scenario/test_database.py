@@ -3,10 +3,11 @@
 import hashlib
 import os
 import shutil
+import subprocess
 import threading
 import unittest
 
-from node import Node
+from node import Node, Psql
 
 
 def conninfo(node, role):
@@ -78,7 +79,8 @@ class Captured(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.node = Node(model="fake")
+        cls.sessions = {}
+        cls.node = Node(model="fake", migrated=True)
         cls.addClassCleanup(cls.node.close)
         n = cls.node.start()
         secret = "t" * 43
@@ -102,7 +104,13 @@ class Captured(unittest.TestCase):
                            " AND NOT relispartition").split()
 
     def ask(self, role, sql):
-        return self.node.cluster.psql("-c", sql, conninfo=conninfo(self.node, role), check=False)
+        """In a session of the role in which nothing was said before but the same first statements."""
+        first = (role, sql.rpartition(";")[0])
+        if first not in self.sessions:
+            self.sessions[first] = Psql(self.node.cluster, conninfo(self.node, role))
+            self.addClassCleanup(self.sessions[first].close)
+        said = self.sessions[first].ask(sql)
+        return subprocess.CompletedProcess(sql, int("ERROR: " in said), said, said)
 
     def count(self, role, table, prefix, where="true"):
         p = self.ask(role, f"{prefix} SELECT count(*) FROM tb.{table} WHERE {where}")

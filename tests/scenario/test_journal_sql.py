@@ -48,6 +48,9 @@ def text_body(*texts):
     return {"blocks": [{"type": "text", "text": t} for t in texts]}
 
 
+together = True  # the classes share a cluster: one process
+
+
 class Refused(Exception):
     """An SQLSTATE."""
 
@@ -174,10 +177,8 @@ class WithDatabase(unittest.TestCase):
 
     @staticmethod
     def begin():
-        node = WithDatabase.node = Node()
+        node = WithDatabase.node = Node(migrated=True)
         unittest.addModuleCleanup(WithDatabase.finish)
-        p = node.ctl("migrate")
-        assert p.returncode == 0, p.stderr
         WithDatabase.cluster, WithDatabase.sessions = node.cluster, []
         node.sql(f"INSERT INTO tb.agents (tenant_id, agent_id, name) VALUES (1, '{AGENT}', 'sql');"
                  f"INSERT INTO tb.agents (tenant_id, agent_id, name, deleted_at) VALUES (1, '{GONE_AGENT}', 'gone', now());"

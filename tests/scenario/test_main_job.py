@@ -32,7 +32,7 @@ class WithNode(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.node = Node(model=cls.model, env=cls.env, workers=cls.workers)
+        cls.node = Node(model=cls.model, env=cls.env, workers=cls.workers, migrated=True)
         cls.addClassCleanup(cls.node.close)
         cls.node.start()
 
