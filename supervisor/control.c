@@ -10,6 +10,7 @@
 #include "common/alloc.h"
 #include "common/log.h"
 #include "common/loop.h"
+#include "common/pg/error.h"
 #include "supervisor/control_errand.h"
 #include "supervisor/journal.h"
 #include "supervisor/sql.h"
@@ -79,15 +80,34 @@ static void again(struct errand *a)
 	loop_timer_start(a->again, us < AGAIN_MOST_US ? us : AGAIN_MOST_US);
 }
 
+static void count_refusal(struct errand *a, const struct pg_answer *p)
+{
+	a->refusals++;
+	log_error("control-refused", "kind=%s sqlstate=%s message=\"%s\"", a->kind->word,
+		  p->sqlstate, p->message);
+}
+
+/* Another transaction has the lane, or chance: it passes, most of the time before whoever
+ * waits has to be told. */
+static bool may_pass(const struct errand *a, const struct pg_answer *p)
+{
+	enum pg_error kind = pg_error_kind(p->sqlstate);
+	return p->fate == PG_ROLLED_BACK &&
+	       (kind == PG_ERROR_LOCK || kind == PG_ERROR_AGAIN) &&
+	       loop_now_us(a->sup->loop) - a->asked_us < KNOWN_US;
+}
+
 static void on_failed(struct errand *a, const struct pg_answer *p)
 {
 	struct control_answer nothing = {
 		.err = ERR_UNAVAILABLE,
 		.message = "the database is away; nothing happened"};
+	if (may_pass(a, p)) {
+		loop_timer_start(a->again, AGAIN_US);
+		return;
+	}
 	if (p->fate == PG_ROLLED_BACK) {
-		a->refusals++;
-		log_error("control-refused", "kind=%s sqlstate=%s message=\"%s\"",
-			  a->kind->word, p->sqlstate, p->message);
+		count_refusal(a, p);
 		nothing.message = "the database refused this; nothing happened: the log "
 				  "says why (control-refused)";
 	}

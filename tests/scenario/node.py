@@ -2,6 +2,7 @@
 """A node of its own for a test: private cluster, fake model server, terabitsd, and the means to ask and to break them."""
 import atexit
 import contextlib
+import fcntl
 import glob
 import hashlib
 import http.client

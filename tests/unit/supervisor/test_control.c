@@ -124,6 +124,38 @@ static void test_away_is_nothing(void **state)
 	assert_int_equal(open_requests(), 0);
 }
 
+/* Another transaction has the run's lane. */
+static void test_a_lock_is_waited_for(void **state)
+{
+	(void)state;
+	struct uuid run = waiting_run();
+	cancel(run);
+	for (int i = 0; i < 3; i++) {
+		refuse(open_request(), PG_ROLLED_BACK, "55P03");
+		assert_int_equal(told.n, 0);
+		pass(SECOND);
+	}
+	answer_rows(open_request(), cancel_row("cancelled", "cancelled"));
+	assert_told(ERR_OK, "");
+	assert_null(lq_find(sup.lq, run));
+}
+
+static void test_a_lock_that_stays_is_said(void **state)
+{
+	(void)state;
+	struct uuid run = waiting_run();
+	cancel(run);
+	for (int i = 0; told.n == 0; i++) {
+		assert_true(i < 20);
+		refuse(open_request(), PG_ROLLED_BACK, "55P03");
+		pass(SECOND);
+	}
+	assert_told(ERR_UNAVAILABLE, "nothing happened");
+	assert_non_null(lq_find(sup.lq, run));
+	pass(60 * SECOND);
+	assert_int_equal(open_requests(), 0);
+}
+
 /* The first sending may have landed: a refusal of the second says nothing about it. */
 static void test_unknown_then_refused_is_asked_again(void **state)
 {
@@ -288,6 +320,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		STORY(test_refused_is_nothing),
 		STORY(test_away_is_nothing),
+		STORY(test_a_lock_is_waited_for),
+		STORY(test_a_lock_that_stays_is_said),
 		STORY(test_unknown_then_refused_is_asked_again),
 		STORY(test_what_stays_unknown_is_said),
 		STORY(test_a_pause_that_stays_unknown_ends),
