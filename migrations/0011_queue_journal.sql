@@ -352,16 +352,22 @@ END $$;
 CREATE FUNCTION tb.pause(p_scope text, p_tenant bigint, p_object uuid, p_paused boolean, p_by text) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, tb, pg_temp AS $$
 DECLARE v_tenant bigint := coalesce(p_tenant, 0); v_object uuid := coalesce(p_object, '00000000-0000-0000-0000-000000000000');
+  v_changed boolean;
 BEGIN
   IF p_paused THEN
     INSERT INTO tb.queue_pauses AS x (scope, tenant_id, object, paused_by) VALUES (p_scope, v_tenant, v_object, p_by)
     ON CONFLICT (scope, tenant_id, object) DO UPDATE SET paused_by = excluded.paused_by, paused_at = now() WHERE x.paused_by = 'failure';
   ELSE
-    IF p_scope = 'lane' THEN                         -- the lane's lock comes before the pause, as where a run fails
+    -- Where a run fails the lane's lock comes before the pause, so here too; but a lane that is not blocked is not waited for.
+    IF p_scope = 'lane' AND EXISTS (SELECT FROM tb.lanes l WHERE l.tenant_id = v_tenant AND l.session_id = v_object AND l.blocked) THEN
       PERFORM tb.lock_lanes(ARRAY[v_tenant], ARRAY[v_object]);
-      UPDATE tb.lanes l SET blocked = false WHERE l.tenant_id = v_tenant AND l.session_id = v_object AND l.blocked;
     END IF;
     DELETE FROM tb.queue_pauses x WHERE x.scope = p_scope AND x.tenant_id = v_tenant AND x.object = v_object;
+    v_changed := FOUND;
+    IF p_scope = 'lane' THEN                         -- also if the failure came between: the pause that was deleted was its
+      UPDATE tb.lanes l SET blocked = false WHERE l.tenant_id = v_tenant AND l.session_id = v_object AND l.blocked;
+    END IF;
+    RETURN v_changed;
   END IF;
   RETURN FOUND;
 END $$;

@@ -55,12 +55,16 @@ class Refused(Exception):
     """An SQLSTATE."""
 
 
+# As common/pg/conn.c: in which order rows are locked depends on the plan.
+PLANS = "-c plan_cache_mode=force_generic_plan -c jit=off -c enable_seqscan=off -c enable_hashjoin=off"
+
+
 class Session:
     """One connection: psql behind two pipes."""
 
     def __init__(self, cluster, conninfo):
         self.p = subprocess.Popen([os.path.join(cluster.bin, "psql"), "-XAtq", "-d", conninfo], stdin=subprocess.PIPE,
-                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "PGOPTIONS": PLANS})
         self.ask("\\set VERBOSITY sqlstate")
 
     def send(self, sql):
@@ -1342,8 +1346,9 @@ class Races(WithDatabase):
                 return random.sample(ids, min(n, len(ids)))
 
         def enqueues(c):
-            batch = [self.item(s, mode=random.choice(("followup", "steer", "collect", "followup")), key=f"k{random.randrange(40)}", hash=b"1",
-                               worker=random.choice((None, None, 3))) for s in random.choices(sessions, k=16)]
+            batch = [self.item(s, mode=random.choice(("followup", "steer", "collect", "followup")), hash=b"1",
+                               key=random.choice((None, f"k{random.randrange(400)}")), worker=random.choice((None, None, 3)))
+                     for s in random.choices(sessions, k=16)]
             if random.random() < 0.5:
                 for item in batch[:5]:
                     item["mode"] = "interrupt"
