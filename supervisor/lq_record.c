@@ -31,25 +31,26 @@ struct lq *lq_new(const struct lq_limits *limits, lq_act_fn *act, void *ctx)
 
 /* ---- the two hash tables; their ids come from our own processes, so no keyed hash */
 
-static uint32_t mix(const struct uuid *id, int64_t tenant)
+uint32_t lq_hash(const struct uuid *id, int64_t tenant)
 {
 	uint64_t a, b;
 	memcpy(&a, id->b, 8);
 	memcpy(&b, id->b + 8, 8);
-	a = (a ^ (uint64_t)tenant * 0x9e3779b97f4a7c15u) * 0xbf58476d1ce4e5b9u;
-	b = (b ^ a >> 32) * 0x94d049bb133111ebu;
-	return (uint32_t)(b >> 32);
+	b ^= (a ^ (uint64_t)tenant * 0x9e3779b97f4a7c15u) * 0xbf58476d1ce4e5b9u;
+	b = (b ^ b >> 30) * 0xbf58476d1ce4e5b9u;
+	b = (b ^ b >> 27) * 0x94d049bb133111ebu;
+	return (uint32_t)(b ^ b >> 31);
 }
 
 static struct lq_run **run_bucket(const struct lq *q, const struct uuid *id)
 {
-	return &q->run_buckets[mix(id, 0) & (q->run_bucket_count - 1)];
+	return &q->run_buckets[lq_hash(id, 0) & (q->run_bucket_count - 1)];
 }
 
 static struct lane **lane_bucket(const struct lq *q, int64_t tenant,
 				 const struct uuid *session)
 {
-	return &q->lane_buckets[mix(session, tenant) & (q->lane_bucket_count - 1)];
+	return &q->lane_buckets[lq_hash(session, tenant) & (q->lane_bucket_count - 1)];
 }
 
 /* How many buckets for so many records: twice or half of what there is, seldom. */

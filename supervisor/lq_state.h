@@ -138,6 +138,10 @@ static inline struct tenant *lq_tenant_of(const struct lq_run *r)
 
 /* ---- lq_record.c */
 
+/* Of a run's id (tenant 0) or a lane's. Its low bits choose the bucket, so each of them
+ * depends on every byte: ids may be consecutive numbers. */
+uint32_t lq_hash(const struct uuid *id, int64_t tenant);
+
 /* A run in no list yet; its lane, agent and tenant are made when they are new, and caps
  * and weight become what the item says. */
 struct lq_run *lq_run_new(struct lq *q, const struct lq_item *it);

@@ -5,6 +5,7 @@
 
 #include "common/clock.h"
 #include "supervisor/heap.h"
+#include "supervisor/lq_state.h"
 #include "supervisor/placement.h"
 #include "tests/unit/common/rand.h"
 #include "tests/unit/supervisor/lq_story.h"
@@ -12,6 +13,29 @@
 #define CROWD 100000
 
 static struct lq_run *crowd[CROWD];
+
+/* ---- hashing */
+
+/* Ids that differ in two bytes only, wherever these are: as many buckets are hit as by
+ * chance, which is 1 - 1/e of them. */
+static void test_consecutive_ids_spread(void **state)
+{
+	(void)state;
+	static bool hit[1 << 16];
+	for (int at = 0; at < 15; at++) {
+		int hits = 0;
+		memset(hit, 0, sizeof hit);
+		for (int i = 0; i < 1 << 16; i++) {
+			struct uuid id = {{0x01, 0x9a, 0x2b, 0, 0, 0, 0x70, 1, 0x80}};
+			id.b[at] = (uint8_t)(i >> 8);
+			id.b[at + 1] = (uint8_t)i;
+			bool *b = &hit[lq_hash(&id, 0) & 0xffff];
+			hits += !*b;
+			*b = true;
+		}
+		assert_in_range(hits, 0.6 * 65536, 0.66 * 65536);
+	}
+}
 
 /* ---- memory */
 
@@ -324,6 +348,7 @@ int main(void)
 {
 	crypto_init();
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_consecutive_ids_spread),
 		cmocka_unit_test(test_memory_of_a_queued_run),
 		cmocka_unit_test(test_weights_within_a_tenth),
 		cmocka_unit_test(test_quiet_worker_costs_nothing_on_a_crowded_one),
