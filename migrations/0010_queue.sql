@@ -391,5 +391,5 @@ BEGIN
     FROM c LEFT JOIN q ON q.n = c.n LEFT JOIN i ON i.n = c.n WHERE q.n IS NOT NULL OR c.empty OR c.due IS NOT NULL ORDER BY c.n;
 END $$;
 
-REVOKE ALL ON FUNCTION archive_waiting, displace, displaced, enqueue, claim FROM PUBLIC;
+REVOKE ALL ON FUNCTION archive_waiting, failure_policy, lane_failed, displace, displaced, enqueue, claim FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION enqueue, claim TO tb_supervisor;

@@ -399,7 +399,9 @@ BEGIN
    ORDER BY u.n;
 END $$;
 
-REVOKE ALL ON FUNCTION bullet, take_waiting, journal, lock_runs, cancel, expire, redrive, pause, audit, open_sessions FROM PUBLIC;
+REVOKE ALL ON FUNCTION bullet, take_waiting, journal, lock_runs, cancel, expire, lane_is_paused, redrive, pause, audit, open_sessions
+  FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION cancel, expire, redrive, pause, audit TO tb_supervisor;
 GRANT EXECUTE ON FUNCTION journal TO tb_worker;
 GRANT EXECUTE ON FUNCTION open_sessions TO tb_edge;
+REVOKE INSERT ON agent_sessions, lanes FROM tb_edge; -- open_sessions does that

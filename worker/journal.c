@@ -29,7 +29,6 @@
 
 #define AGAIN_MOST 3
 /* A lane's lock is held for one commit. What waits longer, waits alone. */
-#define LOCK_TIMEOUT SLICE("250ms")
 #define LOCK_TIMEOUT_ALONE SLICE("10ms")
 
 static const struct backoff pause = {.first_us = 100000, .cap_us = 5000000};
@@ -193,7 +192,8 @@ static bool gather(struct list *from, struct list *to)
 static struct pg_request *begin(struct journal *j, bool alone)
 {
 	struct pg_request *r = pg_begin(j->worker->pool);
-	pg_text(pg_add(r, SQL_LOCK_TIMEOUT), alone ? LOCK_TIMEOUT_ALONE : LOCK_TIMEOUT);
+	if (alone) /* it waited before: not long here, where others wait behind it */
+		pg_text(pg_add(r, SQL_LOCK_TIMEOUT), LOCK_TIMEOUT_ALONE);
 	return r;
 }
 
@@ -236,6 +236,12 @@ static void on_turn_end(void *arg)
 	fly(j);
 }
 
+/* In front of what was asked for there may be the lock's limit. */
+static const struct pg_result *last_of(const struct pg_answer *a)
+{
+	return a->results[a->result_count - 1];
+}
+
 static void decide(struct journal *j, struct commit *c, const struct pg_result *r,
 		   int position)
 {
@@ -270,7 +276,7 @@ static void on_states(void *arg, const struct pg_answer *a)
 		return;
 	if (!a->err) {
 		list_each (n, &j->asking)
-			decide(j, list_entry(n, struct commit, node), a->results[1],
+			decide(j, list_entry(n, struct commit, node), last_of(a),
 			       ++position);
 	} else if (a->fate == PG_ROLLED_BACK) {
 		log_warn("lanes-not-read", "sqlstate=%s message=\"%s\"", a->sqlstate,
@@ -329,7 +335,7 @@ static void on_batch(void *arg, const struct pg_answer *a)
 		return;
 	if (!a->err) {
 		j->again = 0;
-		take_answer(j, a->results[1]);
+		take_answer(j, last_of(a));
 	} else if (a->fate == PG_ROLLED_BACK) {
 		take_refusal(j, a);
 	} else if (a->fate == PG_NOT_SENT) {

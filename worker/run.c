@@ -88,6 +88,11 @@ const char *run_code(const struct run *r)
 enum step_verdict run_fail(struct run *r, enum err e, const char *fmt, ...)
 {
 	va_list ap;
+	/* It was told to stop: that is the reason, whatever fails on the way out. */
+	if (r->failure == ERR_CANCELLED && e != ERR_CANCELLED) {
+		e = ERR_CANCELLED;
+		fmt = NULL;
+	}
 	r->failure = e;
 	if (fmt) {
 		va_start(ap, fmt);

@@ -25,6 +25,7 @@
 
 #define SESSION_CACHE_BYTES (16u << 20)
 #define HTTP_CONNECTIONS 512
+#define LOCK_TIMEOUT_MS 250 /* of a batch: then it goes one by one */
 
 /* ---- the database */
 
@@ -71,6 +72,7 @@ static void open_database(struct worker *w, const struct wire_boot *b)
 						  .stmts = worker_sql,
 						  .stmt_count = SQL__COUNT,
 						  .application_name = "terabits-worker",
+						  .lock_timeout_ms = LOCK_TIMEOUT_MS,
 						  .on_state = on_database,
 						  .arg = w});
 	crypto_wipe(conninfo, b->conninfo.n);

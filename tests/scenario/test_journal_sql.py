@@ -1407,6 +1407,14 @@ class Rights(WithDatabase):
     INTERNAL = {"archive_waiting", "displace", "displaced", "take_waiting", "bullet", "lock_lanes", "lock_runs"}
     ROLES = ("tb_supervisor", "tb_worker", "tb_edge", "tb_search", "public")
 
+    def test_the_edge_makes_sessions_by_their_function_alone(self):
+        s = uuid7()
+        for sql in (f"INSERT INTO tb.agent_sessions (tenant_id, session_id, agent_id, session_key, slot) VALUES (1, '{s}', '{AGENT}', 'x', 1)",
+                    f"INSERT INTO tb.lanes (tenant_id, session_id) VALUES (1, '{s}')"):
+            with self.assertRaisesRegex(Refused, "42501"):
+                self.edge.ask(f"BEGIN; SELECT set_config('app.tenant_id', '1', true); {sql}; COMMIT;")
+            self.edge.ask("ROLLBACK;")
+
     def test_each_function_is_its_roles_alone(self):
         names = set.union(self.INTERNAL, *self.OWN.values())
         rows = self.root.rows("SELECT p.proname AS name, r.role, p.prosecdef AS definer, p.proconfig::text AS config,"

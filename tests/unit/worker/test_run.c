@@ -370,6 +370,20 @@ static void test_resume_without_its_transcript(void **state)
 	expect_end(RESULT_FAILED, err_code(ERR_INTERNAL), "failed");
 }
 
+/* A cancel that came before stays its reason. */
+static void test_a_cancelled_run_that_cannot_be_read(void **state)
+{
+	(void)state;
+	start_plain();
+	answer_calls(l, "ko");
+	land(l);
+	next_life((struct wire_run_start){.cancel = CANCEL_ASKED});
+	load_bare(l);
+	land(l);
+	assert_string_equal(transcript(), "uarr");
+	expect_end(RESULT_CANCELLED, err_code(ERR_CANCELLED), "cancelled");
+}
+
 /* ---- cancel */
 
 static const struct {
@@ -920,6 +934,7 @@ int main(void)
 		CASE(test_resume_between_taken_messages),
 		CASE(test_resume_before_the_end),
 		CASE(test_resume_without_its_transcript),
+		CASE(test_a_cancelled_run_that_cannot_be_read),
 		CASE(test_cancel_anywhere),
 		CASE(test_cancelled_calls),
 		CASE(test_a_late_cancel),
