@@ -212,8 +212,8 @@ class Answers(WithAdmin):
     def test_tables(self):
         out = self.answered("lane.list", LANES, "lane", "list").stdout.splitlines()
         self.assertEqual(out[0].split(), "TENANT SESSION AGENT SLOT WORKER ACTIVE WAITING DELAYED FOLDED PAUSED HEAD WHY".split())
-        self.assertEqual(out[1].split(), ["acme", "s-few", "main", "7", "0", RUN, "1", "0", "0", "-", RUN2])
-        self.assertEqual(out[2].split(), ["acme", "s-many", "main", "9", "-", "-", "40", "2", "3", "yes", "-"])
+        self.assertEqual(out[1].split(), ["acme", "s-few", "main", "7", "0", RUN, "1", "0", "0", "-", RUN2, "-"])
+        self.assertEqual(out[2].split(), ["acme", "s-many", "main", "9", "-", "-", "40", "2", "3", "yes", "-", "-"])
         self.assertEqual(out[3], "2 of 60; --limit shows more")
         self.assertIn("there are more", self.answered("lane.list", {"lanes": LANES["lanes"], "more": True}, "lane", "list").stdout)
         self.assertEqual(self.answered("lane.list", {"lanes": [], "total": 0}, "lane", "list").stdout, "no lanes\n")
