@@ -929,7 +929,7 @@ class Hands(WithDatabase):
         for w in what:
             self.assertEqual([pause(*w), pause(*w)], [True, False])
         nil = str(uuid.UUID(int=0))
-        rows = self.sup.rows("SELECT scope, tenant_id, object, paused_by FROM tb.queue_pauses ORDER BY scope")
+        rows = self.sup.rows("SELECT scope, tenant_id, object, paused_by FROM tb.queue_pauses WHERE paused_by = 'ann' ORDER BY scope")
         self.assertEqual(rows, [{"scope": c, "tenant_id": t, "object": o or nil, "paused_by": "ann"} for c, t, o in sorted(what)])
         for w in what:
             self.assertEqual([pause(*w, False), pause(*w, False)], [True, False])
