@@ -10,6 +10,8 @@ from relay import Relay
 
 
 class WithRelay(unittest.TestCase):
+    seconds = 50
+
     def setUp(self):
         self.node = Node(model="fake", workers=2)
         self.addCleanup(self.node.close)
