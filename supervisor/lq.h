@@ -16,9 +16,13 @@
  *
  * Between lanes: a tenant's ready lanes by key = order_us - priority * 30 s (static:
  * ageing without rewriting), tenants by start-time fair queueing over their weights. A
- * worker, tenant or agent at its cap, or paused, takes what it holds back out of the
- * heaps and puts it back later, so no event scans lanes that cannot start. O(log n) an
- * event; an idle lane costs nothing.
+ * worker, tenant or agent at its cap takes what it holds back out of the heaps and puts
+ * it back later, so no event scans lanes that cannot start. O(log n) an event, but for a
+ * pause (of more than a lane) and a change of slots, which look at every lane; an idle
+ * lane costs nothing.
+ *
+ * A pause stops new runs from starting. What ran before goes on to its end, whoever has
+ * to claim it again: only HOLD stops that.
  *
  * Owns: its records. Never: allocates for a lane without runs. Fails: only by refusing an
  * ENQUEUE. */
@@ -79,11 +83,12 @@ enum lq_event_kind {
 	LQ_REFUSED,   /* run: T0 did not make a row; it never was */
 	LQ_LOADED,  /* item, now_us: a row found in the database; no-op for a known run */
 	LQ_CLAIMED, /* run: T1 landed */
-	LQ_UNCLAIMED, /* run, gone: T1 returned no row; gone: forget it, else it waits
-			 again */
-	LQ_NOT_DUE,   /* run, at_us: T1 found it in retry_wait until then and changed
-			 nothing;   a crash of its last worker is not its own */
-	LQ_ENDED,     /* run: its last commit landed */
+	/* run, gone: T1 returned no row; gone: forget it, else it waits again, and heeds
+	 * pauses though it ran, until that of its lane ends or its cancel comes */
+	LQ_UNCLAIMED,
+	LQ_NOT_DUE, /* run, at_us: T1 found it in retry_wait until then and changed
+		       nothing;   a crash of its last worker is not its own */
+	LQ_ENDED,   /* run: its last commit landed */
 	LQ_LOST, /* run: its worker gave it up without an end; claimed again, uncharged */
 	LQ_YIELDED, /* run: its worker let go at a step boundary; claimed again, uncharged
 		     */
