@@ -546,6 +546,40 @@ class Together(WithDatabase):
         self.assertEqual(by[1]["body"], text_body("hello"))
         self.assertEqual([r["folded"] for r in tables["agent_run_queue"]], [False] * len(tables["agent_run_queue"]))
 
+    def test_claims_in_blocked_lanes_one_by_one_and_together(self):
+        """What started goes on, what did not has no row, whatever else is the matter with it."""
+        self.addCleanup(self.agent_policy, None)
+        self.agent_policy("block")
+        empties = []
+
+        def scene():
+            s = [self.session() for _ in range(7)]
+            names = {id: f"session{n}" for n, id in enumerate(s)}
+            crashed, tired, early, stopped, asks = (self.running(x) for x in s[:5])
+            fresh, empty = self.queued(s[5]), self.queued(s[6])
+            self.journal({**tired, "retry": [retry(pause_us=0)]})
+            for i in (early, stopped):
+                self.journal({**i, "retry": [retry()]})
+            self.cancel(stopped["run"])
+            self.root.ask(f"UPDATE tb.agent_run_queue SET state = 'waiting' WHERE run_id = '{asks['run']}';"
+                          f"DELETE FROM tb.run_inputs WHERE run_id = '{empty}';")
+            for x in s:
+                late = self.queued(x, deadline="2020-01-01T00:00:00Z")
+                self.expire(late)
+                names[late] = f"late in {names[x]}"
+                self.assertTrue(self.lane(x)["blocked"])
+            items = [{"run": r, "session": x} for r, x in zip(
+                (crashed["run"], tired["run"], early["run"], stopped["run"], asks["run"], fresh, empty), s)]
+            items[0]["crashed"] = True
+            empties.append(empty)
+            return self.named(items, names), names, s
+        rows, _ = self.same_alone_and_together(scene, self.claim)
+        self.assertEqual([(r["n"], r["outcome"], r["attempt"], r["crashes"], r["cancel_code"]) for r in rows],
+                         [(1, "claimed", 1, 1, None), (2, "claimed", 2, 0, None), (3, "later", None, None, None),
+                          (4, "claimed", 2, 0, "cancelled")])
+        for run in empties:
+            self.root.ask(f"INSERT INTO tb.run_inputs (tenant_id, run_id, body) VALUES (1, '{run}', '{{}}');")
+
     def test_journal_one_by_one_and_together(self):
         def scene():
             s = [self.session() for _ in range(10)]
@@ -926,10 +960,12 @@ class Hands(WithDatabase):
             return self.sup.ask(f"SELECT tb.pause('{scope}', {literal(tenant)}, {literal(object)}, {literal(paused)}, 'ann');") == "t"
         s = self.session()
         what = (("node", 0, None), ("tenant", 1, None), ("agent", 1, AGENT), ("lane", 1, s))
+        known = "SELECT scope, tenant_id, object, paused_by FROM tb.queue_pauses ORDER BY scope"
+        before = self.sup.rows(known)
         for w in what:
             self.assertEqual([pause(*w), pause(*w)], [True, False])
         nil = str(uuid.UUID(int=0))
-        rows = self.sup.rows("SELECT scope, tenant_id, object, paused_by FROM tb.queue_pauses ORDER BY scope")
+        rows = [r for r in self.sup.rows(known) if r not in before]
         self.assertEqual(rows, [{"scope": c, "tenant_id": t, "object": o or nil, "paused_by": "ann"} for c, t, o in sorted(what)])
         for w in what:
             self.assertEqual([pause(*w, False), pause(*w, False)], [True, False])
