@@ -188,6 +188,8 @@ enum lq_state {
 	LQ_S_RETRY
 };
 enum lq_state lq_run_state(const struct lq_run *r);
+/* Its row is gone; a commit of it is under way still, and ends it here as well. */
+bool lq_run_is_gone(const struct lq_run *r);
 const char *
 lq_state_word(enum lq_state s); /* "queued", "scheduled", "running", "retry_wait" ... */
 /* Runs of its lane that go before it. */

@@ -61,6 +61,11 @@ enum lq_state lq_run_state(const struct lq_run *r)
 	return (enum lq_state)r->state;
 }
 
+bool lq_run_is_gone(const struct lq_run *r)
+{
+	return r->gone;
+}
+
 static struct lq_run *run_of(struct list *n)
 {
 	return list_entry(n, struct lq_run, node);
