@@ -62,13 +62,13 @@ CREATE FUNCTION tb.journal(
   f_tokens_in bigint[], f_tokens_out bigint[],
   i_take smallint[], i_clear boolean[],
   r_item integer[], r_pause_us bigint[], r_code text[], r_error text[], r_active_ms integer[])
-RETURNS TABLE (n integer, outcome text, head_seq bigint, commit_no bigint, at timestamptz, taken jsonb)
+RETURNS TABLE (n integer, outcome text, head_seq bigint, commit_no bigint, at timestamptz, taken jsonb, policy text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, tb, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
   v_head bigint[]; v_commit bigint[]; v_agent uuid[]; v_user text[]; one boolean := cardinality(i_run) = 1;
   a_head bigint; a_commit bigint; an_agent uuid; a_user text; q tb.agent_run_queue; k integer;
-  v_taken jsonb[]; a_taken jsonb; any_job boolean;
+  v_taken jsonb[]; a_taken jsonb; any_job boolean; v_policy text[];
 BEGIN
   IF cardinality(r_item) > 0 AND r_item && f_item THEN
     RAISE EXCEPTION 'an item has an end or a retry, not both' USING ERRCODE = '22023';
@@ -184,6 +184,12 @@ BEGIN
       JOIN tb.agent_runs r ON r.tenant_id = i_tenant[f.i] AND r.run_id = i_run[f.i]
      WHERE f.result = 'dead' AND v_head[f.i] IS NOT NULL;
   END IF;
+  IF f_result && '{failed,dead,timed_out}' THEN      -- what the trigger did about the lane: whoever hears of the end need not ask
+    FOR k IN 1 .. cardinality(f_item) LOOP
+      CONTINUE WHEN f_result[k] NOT IN ('failed', 'dead', 'timed_out');
+      v_policy[f_item[k]] := tb.failure_policy(i_tenant[f_item[k]], v_agent[f_item[k]]);
+    END LOOP;
+  END IF;
   IF any_job THEN                                    -- a job's parameters stay in run_inputs while it lives
     DELETE FROM tb.run_inputs b USING unnest(f_item) f(i)
      WHERE v_head[f.i] IS NOT NULL AND b.tenant_id = i_tenant[f.i] AND b.run_id = i_run[f.i];
@@ -212,7 +218,8 @@ BEGIN
       END IF;
     END LOOP;
   END IF;
-  RETURN QUERY SELECT k, CASE WHEN v_head[k] IS NULL THEN 'stale' ELSE 'ok' END, v_head[k], v_commit[k], now(), v_taken[k]
+  RETURN QUERY SELECT k, CASE WHEN v_head[k] IS NULL THEN 'stale' ELSE 'ok' END, v_head[k], v_commit[k], now(), v_taken[k],
+                      CASE WHEN v_head[k] IS NOT NULL THEN v_policy[k] END
     FROM generate_series(1, cardinality(i_tenant)) k;
 END $$;
 

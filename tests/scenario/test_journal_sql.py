@@ -1041,6 +1041,26 @@ class Failures(WithDatabase):
             self.assert_free(s)
             self.assertEqual(len(self.claim({"run": waits, "session": s})), 1)
 
+    def test_an_end_that_is_a_failure_tells_the_policy(self):
+        for policy in (None, "continue", "block", "drop_rest"):
+            self.agent_policy(policy)
+            said_of_it = policy or "continue"
+            for result in ("failed", "dead", "timed_out", "cancelled", "completed"):
+                (row,) = self.journal({**self.running(self.session()), "messages": [said("x")], "events": [event(2, phase="end")],
+                                       "end": [ended(result)]})
+                self.assertEqual(row["policy"], None if result in ("cancelled", "completed") else said_of_it)
+            items = [self.running(self.session()) for _ in range(5)]
+            for i, result in zip(items, ("completed", "failed", "failed", None, "dead")):
+                i.update(messages=[said("x")], events=[event(2, phase="end") if result else event(2, "assistant")])
+                if result:
+                    i["end"] = [ended(result)]
+            stale = {**items[2], "fence": 0}
+            rows = self.journal(*items[:2], stale, *items[3:])
+            self.assertEqual([(r["outcome"], r["policy"]) for r in rows],
+                             [("ok", None), ("ok", said_of_it), ("stale", None), ("ok", None), ("ok", said_of_it)])
+            self.end(items[2])
+            self.end(items[3], events=3)
+
     def test_a_wrong_policy_is_refused(self):
         for wrong in ("stop", "", "Block", 1, True, ["block"]):
             with self.assertRaises(Refused) as r:
