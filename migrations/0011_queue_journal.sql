@@ -384,6 +384,11 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, tb, pg_temp AS $$
   INSERT INTO tb.audit_log (tenant_id, audit_id, actor, action, object, detail)
   VALUES (p_tenant, gen_random_uuid(), p_actor, p_action, p_object, coalesce(p_detail, '{}')) $$;
 
+-- False: another node's start said that this one is gone.
+CREATE FUNCTION tb.node_is_running(p_node uuid) RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, tb, pg_temp AS $$
+  SELECT EXISTS (SELECT FROM tb.nodes WHERE node_id = p_node AND gone_at IS NULL) $$;
+
 DROP FUNCTION tb.open_session;
 
 -- The edge's getOrCreate for many at once, of several tenants. In key order, so that two batches never wait for each other.
@@ -406,9 +411,9 @@ BEGIN
    ORDER BY u.n;
 END $$;
 
-REVOKE ALL ON FUNCTION bullet, take_waiting, journal, lock_runs, cancel, expire, lane_is_paused, redrive, pause, audit, open_sessions
-  FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION cancel, expire, redrive, pause, audit TO tb_supervisor;
+REVOKE ALL ON FUNCTION bullet, take_waiting, journal, lock_runs, cancel, expire, lane_is_paused, redrive, pause, audit, open_sessions,
+  node_is_running FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION cancel, expire, redrive, pause, audit, node_is_running TO tb_supervisor;
 GRANT EXECUTE ON FUNCTION journal TO tb_worker;
 GRANT EXECUTE ON FUNCTION open_sessions TO tb_edge;
 REVOKE INSERT ON agent_sessions, lanes FROM tb_edge; -- open_sessions does that

@@ -24,6 +24,7 @@
 #define NET_BEATS 10            /* half a minute */
 #define HELD_TRIES 20 /* a killed predecessor's backend may need a moment to notice */
 #define HELD_PAUSE_US 100000
+#define OWN_PAUSE_US 1000000
 
 static struct {
 	struct loop_timer *beat;
@@ -31,8 +32,9 @@ static struct {
 			     */
 	int64_t sent_us;
 	int beats, tries;
+	struct loop_timer *retry; /* of a lock that is held */
 	int64_t load_began_us;
-	bool waiting, loaded;
+	bool waiting, loaded, locked;
 } lease;
 
 static void ask_lock(struct sup *s);
@@ -50,6 +52,7 @@ static void lose(struct sup *s, const char *why)
 static void win(struct sup *s)
 {
 	lease.trusted_us = lease.sent_us;
+	lease.tries = 0;
 	s->lease_held = true;
 	if (s->state == SUP_SERVING)
 		log_info("lease-regained", "%s", "");
@@ -174,19 +177,48 @@ static void on_retry(void *arg)
 	ask_lock(arg);
 }
 
+static void retry_lock(struct sup *s, int64_t us)
+{
+	if (!lease.retry)
+		lease.retry = loop_timer_new(s->loop, on_retry, s);
+	loop_timer_start(lease.retry, us);
+}
+
+/* The lock was ours before. Memory is of use as long as no other node started meanwhile;
+ * then what still holds the lock is the end of a connection that was lost here and not
+ * there. */
+static void on_is_running(void *arg, const struct pg_answer *a)
+{
+	struct sup *s = arg;
+	if (a->err == ERR_CANCELLED)
+		return;
+	if (!a->err && !pg_get_bool(a->results[0], 0, 0))
+		fatal("another node took this database over; this one ends");
+	if (!a->err && lease.locked) {
+		win(s);
+		return;
+	}
+	if (!a->err && !lease.tries++)
+		log_warn("lease-held",
+			 "message=\"the server process of the lost connection holds "
+			 "the lease still: waiting for its end\"");
+	retry_lock(s, OWN_PAUSE_US);
+}
+
+static void ask_is_running(struct sup *s)
+{
+	struct pg_request *r = pg_begin(s->lease);
+	pg_uuid(pg_add(r, SQL_NODE_IS_RUNNING), s->node);
+	pg_submit(r, PG_ANY, 5000, on_is_running, s);
+}
+
 static void lock_is_held(struct sup *s, struct slice holder)
 {
-	static struct loop_timer *retry;
-	if (lease.loaded) /* it was ours: whoever has it now runs our lanes */
-		fatal("another node took this database over (%.*s); this one ends",
-		      SLICE_ARG(holder));
 	if (++lease.tries > HELD_TRIES)
 		fatal("another terabitsd serves this database (%.*s): stop it first, or "
 		      "use another database",
 		      SLICE_ARG(holder));
-	if (!retry)
-		retry = loop_timer_new(s->loop, on_retry, s);
-	loop_timer_start(retry, HELD_PAUSE_US);
+	retry_lock(s, HELD_PAUSE_US);
 }
 
 static void judge_database(const struct pg_result *r)
@@ -222,10 +254,11 @@ static void on_lock(void *arg, const struct pg_answer *a)
 	}
 	judge_database(a->results[0]);
 	learn_clock(s, pg_get_i64(a->results[0], 0, 6));
-	if (!pg_get_bool(a->results[0], 0, 0))
+	lease.locked = pg_get_bool(a->results[0], 0, 0);
+	if (lease.loaded)
+		ask_is_running(s);
+	else if (!lease.locked)
 		lock_is_held(s, pg_get_text(a->results[0], 0, 5));
-	else if (lease.loaded)
-		win(s);
 	else
 		start_node(s);
 }

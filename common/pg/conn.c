@@ -2,7 +2,12 @@
  * One connection in pipeline mode: connect, prepare on first use, send, read results in
  * order, lose, reconnect. A request is settled when its Sync is answered and not before:
  * an error result alone does not prove a rollback, since the server may die between the
- * two. */
+ * two.
+ *
+ * The server ends a statement by its own limit; when nothing is heard for longer than
+ * that, the connection is half open or its server process stands still, and is lost like
+ * any other. What a lost connection leaves at the server would keep its locks until the
+ * server notices, so the next connection ends it first. */
 #include "common/pg/conn.h"
 
 #include <stdio.h>
@@ -11,14 +16,14 @@
 
 #include "common/alloc.h"
 #include "common/crypto.h"
-#include "common/die.h"
 #include "common/log.h"
 #include "common/loop.h"
+#include "common/pg/dial.h"
 
 #define BACKOFF_FIRST_US 50000
 #define BACKOFF_MOST_US 1000000
 #define CONNECT_LIMIT_US 10000000
-#define MAX_KEYWORDS 64
+#define SILENCE_US 5000000 /* beyond the limit of a statement */
 
 static void conn_lost(struct pg_conn *c, const char *why);
 
@@ -52,6 +57,7 @@ void pg_conn_fini(struct pg_conn *c)
 
 static void on_connecting(void *arg, int what);
 static void on_ready(void *arg, int what);
+static void read_input(struct pg_conn *c);
 
 static void watch(struct pg_conn *c, int what, loop_fd_fn *fn)
 {
@@ -60,8 +66,44 @@ static void watch(struct pg_conn *c, int what, loop_fd_fn *fn)
 	c->watch = loop_fd_new(pg_pool_loop(c->pool), c->fd, what, fn, c);
 }
 
+static int64_t silence_limit_us(const struct pg_conn *c)
+{
+	return pg_statement_timeout_ms(pg_pool_settings(c->pool)) * 1000LL + SILENCE_US;
+}
+
+static void to_flight(struct pg_conn *c, struct pg_request *r)
+{
+	if (c->in_flight++ == 0)
+		c->heard_us = loop_now_us(pg_pool_loop(c->pool));
+	list_push(&c->flight, &r->node);
+	c->has_output = true;
+	if (!loop_timer_is_running(c->timer))
+		loop_timer_start(c->timer, silence_limit_us(c));
+}
+
+/* Before anything else is sent here. The pid may be another's by now, but then it is not
+ * older than this connection and of the same name. */
+static void end_predecessor(struct pg_conn *c, int predecessor)
+{
+	char sql[512];
+	snprintf(sql, sizeof sql,
+		 "SELECT pg_terminate_backend(old.pid, 1000) FROM pg_stat_activity old,"
+		 " pg_stat_activity me WHERE me.pid = pg_backend_pid() AND old.pid = %d"
+		 " AND old.usename = me.usename AND old.application_name ="
+		 " me.application_name AND old.backend_start < me.backend_start",
+		 predecessor);
+	if (!PQsendQueryParams(c->pq, sql, 0, NULL, NULL, NULL, NULL, 1) ||
+	    !PQpipelineSync(c->pq))
+		return; /* the connection is broken: reading will say so */
+	struct pg_request *r = pg_request_new(c->pool);
+	r->prepares = ENDS_PREDECESSOR;
+	r->stmt_count = 1;
+	to_flight(c, r);
+}
+
 static void conn_up(struct pg_conn *c)
 {
+	int predecessor = c->backend;
 	loop_timer_stop(c->timer);
 	if (PQsetnonblocking(c->pq, 1) || !PQenterPipelineMode(c->pq)) {
 		conn_lost(c, PQerrorMessage(c->pq));
@@ -71,7 +113,10 @@ static void conn_up(struct pg_conn *c)
 	       pg_pool_settings(c->pool)->stmt_count * sizeof *c->prepared);
 	c->state = CONN_UP;
 	c->backoff_us = BACKOFF_FIRST_US;
+	c->backend = PQbackendPID(c->pq);
 	watch(c, LOOP_READ, on_ready);
+	if (predecessor)
+		end_predecessor(c, predecessor);
 	pg_pool_conn_changed(c->pool, "");
 	loop_again(pg_pool_loop(c->pool));
 }
@@ -99,59 +144,31 @@ static void on_connecting(void *arg, int what)
 	connect_more(arg);
 }
 
+static void judge_silence(struct pg_conn *c)
+{
+	int64_t limit_us = silence_limit_us(c), left_us;
+	char why[64];
+	read_input(c); /* after a pause of this process an answer may lie here */
+	if (c->state != CONN_UP || list_is_empty(&c->flight))
+		return;
+	left_us = c->heard_us + limit_us - loop_now_us(pg_pool_loop(c->pool));
+	if (left_us > 0) {
+		loop_timer_start(c->timer, left_us);
+		return;
+	}
+	snprintf(why, sizeof why, "nothing was heard for %.3g s", (double)limit_us / 1e6);
+	conn_lost(c, why);
+}
+
 static void on_timer(void *arg)
 {
 	struct pg_conn *c = arg;
 	if (c->state == CONN_CONNECTING)
 		conn_lost(c, "no answer within 10 s");
+	else if (c->state == CONN_UP)
+		judge_silence(c);
 	else
 		pg_conn_start(c);
-}
-
-struct keywords {
-	const char *name[MAX_KEYWORDS], *value[MAX_KEYWORDS];
-	int count;
-};
-
-static void keyword(struct keywords *k, const char *name, const char *value)
-{
-	for (int i = 0; i < k->count; i++) {
-		if (strcmp(k->name[i], name))
-			continue;
-		k->value[i] = value;
-		return;
-	}
-	check(k->count < MAX_KEYWORDS - 1);
-	k->name[k->count] = name;
-	k->value[k->count++] = value;
-}
-
-static PGconn *begin_connect(const struct pg_pool_config *s)
-{
-	struct keywords k = {.count = 0};
-	char options[512];
-	PQconninfoOption *given = PQconninfoParse(s->conninfo, NULL);
-	for (PQconninfoOption *o = given; o && o->keyword; o++)
-		if (o->val)
-			keyword(&k, o->keyword, o->val);
-	/* Every statement of a process looks things up by key. A plan made while a table
-	 * was small would read all of it, and stay until the table is analysed: a hundred
-	 * thousand dead rows later. */
-	snprintf(options, sizeof options,
-		 "-c statement_timeout=%d -c lock_timeout=%d -c "
-		 "idle_in_transaction_session_timeout=10000"
-		 " -c plan_cache_mode=force_generic_plan -c client_min_messages=error"
-		 " -c jit=off -c enable_seqscan=off -c enable_hashjoin=off",
-		 s->statement_timeout_ms ? s->statement_timeout_ms : 10000,
-		 s->lock_timeout_ms);
-	keyword(&k, "options", options);
-	keyword(&k, "application_name", s->application_name);
-	keyword(&k, "tcp_user_timeout", "5000");
-	keyword(&k, "keepalives_idle", "5");
-	keyword(&k, "target_session_attrs", "read-write");
-	PGconn *pq = given ? PQconnectStartParams(k.name, k.value, 0) : NULL;
-	PQconninfoFree(given);
-	return pq;
 }
 
 void pg_conn_start(struct pg_conn *c)
@@ -159,7 +176,7 @@ void pg_conn_start(struct pg_conn *c)
 	if (!c->timer)
 		c->timer = loop_timer_new(pg_pool_loop(c->pool), on_timer, c);
 	c->state = CONN_CONNECTING;
-	c->pq = begin_connect(pg_pool_settings(c->pool));
+	c->pq = pg_dial(pg_pool_settings(c->pool));
 	if (!c->pq || PQstatus(c->pq) == CONNECTION_BAD) {
 		conn_lost(c, c->pq ? PQerrorMessage(c->pq)
 				   : "the connection string is malformed");
@@ -221,8 +238,7 @@ static void prepare(struct pg_conn *c, int stmt, const struct pg_params *params)
 	struct pg_request *r = pg_request_new(c->pool);
 	r->prepares = stmt;
 	r->stmt_count = 1;
-	list_push(&c->flight, &r->node);
-	c->in_flight++;
+	to_flight(c, r);
 	c->prepared[stmt] = true;
 }
 
@@ -248,9 +264,7 @@ void pg_conn_send(struct pg_conn *c, struct pg_request *r)
 	for (int i = 0; i < r->stmt_count; i++)
 		send_statement(c, r->stmt[i], r->params[i]);
 	PQpipelineSync(c->pq);
-	list_push(&c->flight, &r->node);
-	c->in_flight++;
-	c->has_output = true;
+	to_flight(c, r);
 }
 
 void pg_conn_flush(struct pg_conn *c)
@@ -283,7 +297,7 @@ static void note_error(struct pg_request *r, const PGresult *res)
  * every further use would fail as well. */
 static bool is_unprepared(const struct pg_conn *c, const struct pg_request *r)
 {
-	return r->prepares < 0 && r->failed_stmt >= 0 &&
+	return r->prepares == PREPARES_NOTHING && r->failed_stmt >= 0 &&
 	       c->prepared[r->stmt[r->failed_stmt]] &&
 	       (!strcmp(r->sqlstate, "26000") || !strcmp(r->sqlstate, "0A000"));
 }
@@ -298,6 +312,9 @@ static void request_synced(struct pg_conn *c, struct pg_request *r)
 		log_error("statement-refused", "statement=%s sqlstate=%s message=\"%s\"",
 			  pg_pool_settings(c->pool)->stmts[r->prepares].name, r->sqlstate,
 			  r->message);
+	} else if (r->prepares == ENDS_PREDECESSOR && r->failed_stmt >= 0) {
+		log_warn("old-connection-stays", "sqlstate=%s message=\"%s\"",
+			 r->sqlstate, r->message);
 	}
 	if (r->failed_stmt >= 0)
 		pg_request_settle(r, ERR_DATABASE, PG_ROLLED_BACK);
@@ -329,6 +346,7 @@ static void read_results(struct pg_conn *c)
 {
 	while (c->state == CONN_UP && !list_is_empty(&c->flight) && !PQisBusy(c->pq)) {
 		PGresult *res = PQgetResult(c->pq);
+		c->heard_us = loop_now_us(pg_pool_loop(c->pool));
 		if (PQstatus(c->pq) == CONNECTION_BAD) {
 			PQclear(res);
 			conn_lost(c, PQerrorMessage(c->pq));
@@ -341,13 +359,8 @@ static void read_results(struct pg_conn *c)
 	}
 }
 
-static void on_ready(void *arg, int what)
+static void read_input(struct pg_conn *c)
 {
-	struct pg_conn *c = arg;
-	if (what & LOOP_WRITE)
-		pg_conn_flush(c);
-	if (c->state != CONN_UP || !(what & LOOP_READ))
-		return;
 	if (!PQconsumeInput(c->pq)) {
 		read_results(c); /* what came before the end still counts */
 		if (c->state == CONN_UP)
@@ -355,4 +368,15 @@ static void on_ready(void *arg, int what)
 		return;
 	}
 	read_results(c);
+}
+
+static void on_ready(void *arg, int what)
+{
+	struct pg_conn *c = arg;
+	if (what & LOOP_WRITE)
+		pg_conn_flush(c);
+	if (c->state != CONN_UP || !(what & LOOP_READ))
+		return;
+	c->heard_us = loop_now_us(pg_pool_loop(c->pool));
+	read_input(c);
 }

@@ -12,13 +12,15 @@
 
 #define PG_MAX_STMTS 8
 
+enum { PREPARES_NOTHING = -1, ENDS_PREDECESSOR = -2 };
+
 struct pg_request {
 	struct list node; /* in the pool's queue, a connection's queue or its flight */
 	struct pg_pool *pool;
 	int stmt[PG_MAX_STMTS];
 	struct pg_params *params[PG_MAX_STMTS]; /* kept when the request is recycled */
 	int stmt_count;
-	int prepares; /* -1; else this item only prepares that statement */
+	int prepares; /* PREPARES_NOTHING; else this item only prepares that statement */
 	pg_done_fn *done;
 	void *arg;
 	int64_t expires_us; /* 0: never */
@@ -39,12 +41,15 @@ struct pg_conn {
 	PGconn *pq;
 	int fd;
 	struct loop_fd *watch;
-	struct loop_timer *timer; /* reconnect, or the limit of connecting */
-	struct list queue;        /* pinned to this connection, not sent */
-	struct list flight;       /* sent, in order */
+	struct loop_timer
+		*timer;     /* reconnect, or the limit of connecting or of silence */
+	struct list queue;  /* pinned to this connection, not sent */
+	struct list flight; /* sent, in order */
 	int in_flight;
 	bool *prepared;
 	int64_t backoff_us;
+	int64_t heard_us; /* something came, or had not to before this */
+	int backend;      /* pid of its server process, of the last one while down */
 	bool has_output;
 };
 

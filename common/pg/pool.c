@@ -76,7 +76,7 @@ struct pg_request *pg_request_new(struct pg_pool *p)
 	list_init(&r->node);
 	r->pool = p;
 	r->stmt_count = 0;
-	r->prepares = -1;
+	r->prepares = PREPARES_NOTHING;
 	r->done = NULL;
 	r->expires_us = 0;
 	r->current = 0;

@@ -551,11 +551,11 @@ class Node:
             return answer if status == 200 and answer["status"] != "timeout" else None
         return wait_for(answered, seconds, 0.2)
 
-    def wait_until_accepted(self, message, session):
+    def wait_until_accepted(self, message, session, seconds=20):
         def accepted():
             status, _, answer = self.post("/v1/agents/main/runs", {"message": message, "sessionKey": session})
             return answer["runId"] if status == 202 else None
-        return wait_for(accepted, 20, 0.1)
+        return wait_for(accepted, seconds, 0.1)
 
     # ---- the database, past the product
 

@@ -63,6 +63,12 @@ class Run(unittest.TestCase):
         for words in (("lane", "list", "-o", "json"), ("run", "why", "x"), ("top", "--once"), ("status", "-o", "json")):
             self.assertEqual(self.run_it(*words), (0, "", "".join(f"<{w}>" for w in words)))
 
+    def test_files_are_meant_from_here(self):
+        for word, asked in (("@a b", "@{}/a b"), ("--system-prompt=@x.md", "--system-prompt=@{}/x.md"), ("@/etc/x", "@/etc/x"), ("a@b", "a@b"),
+                            ("new\nline\n", "new\nline\n"), ("", "")):
+            self.assertEqual(self.run_it("agent", "create", "x", word)[2],
+                             f"ensured\n<agent><create><x><{asked.format(os.getcwd())}>", repr(word))
+
     def test_some_need_the_database(self):
         for words in (("migrate", "--check"), ("tenant", "list")):
             self.assertEqual(self.run_it(*words), (0, "", "ensured\n" + "".join(f"<{w}>" for w in words)))

@@ -246,6 +246,48 @@ static void test_one_that_is_born_stays(void **state)
 	tear_down();
 }
 
+/* A run that never comes to a boundary: taken from it after its time, and run elsewhere.
+ */
+static void test_who_does_not_leave_in_time(void **state)
+{
+	struct lq_item it = {.tenant = 1,
+			     .tenant_max_running = 9,
+			     .tenant_max_queued = 9,
+			     .run = {{1}},
+			     .slot = 7,
+			     .mode = MODE_FOLLOWUP,
+			     .order_us = 1};
+	(void)state;
+	set_up(2);
+	make_ready(0);
+	make_ready(1);
+	assert_int_equal(workers_pin(&sup, 7, 0), ERR_OK);
+	sup_step(&sup, &(struct lq_event){.kind = LQ_LOADED, .item = &it});
+	struct lq_run *r = lq_find(sup.lq, it.run);
+	sup_step(&sup, &(struct lq_event){.kind = LQ_CLAIMED, .run = r});
+	assert_int_equal(lq_run_worker(r), 0);
+
+	assert_int_equal(workers_drain(&sup, 0), ERR_OK);
+	struct child *c = child_worker(&sup, 0);
+	int link;
+	c->chan = (struct chan *)&link;
+	workers_look(&sup);
+	assert_non_null(c->chan); /* it works for a run still */
+	assert_int_equal(c->leave_limit->delay_us, 60000000);
+	assert_int_equal(lq_worker_running(sup.lq, 0), 1);
+
+	fire(c->leave_limit);
+	assert_null(c->chan);
+	assert_int_equal(lq_run_state(r), LQ_S_CLAIMING);
+	assert_int_equal(lq_run_worker(r), 1);
+	assert_int_equal(lq_worker_running(sup.lq, 0), 0);
+	assert_int_equal(signal_of(c->pid), 0); /* it has a moment to end by itself */
+	fire(c->leave_limit);
+	assert_int_equal(await_signal(c->pid), SIGKILL);
+	c->pid = -1;
+	tear_down();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -253,6 +295,7 @@ int main(void)
 		cmocka_unit_test(test_a_quarantine_worker_at_work_stays),
 		cmocka_unit_test(test_the_last_of_use_is_not_drained),
 		cmocka_unit_test(test_one_that_is_born_stays),
+		cmocka_unit_test(test_who_does_not_leave_in_time),
 	};
 	log_init("test", LOG_ERROR);
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The pool against the Postgres of TB_TEST_DATABASE; skipped without it. */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -512,6 +513,68 @@ static void test_a_lock_is_not_waited_for_long(void **state)
 	pool_end();
 }
 
+static void test_silence(void **state)
+{
+	NEEDS_POSTGRES();
+	struct pg_pool_config c = {.conninfo = conninfo,
+				   .connections = 1,
+				   .stmts = stmts,
+				   .stmt_count = ARRAY_LEN(stmts),
+				   .application_name = "tb_ut",
+				   .statement_timeout_ms = 600,
+				   .on_state = on_state};
+	struct pg_request *r = NULL;
+	pool_begin(conninfo, 1);
+	pg_pool_free(pool);
+	pool = pg_pool_new(loop, &c);
+	submit(echo(1), 0, 0, 0);
+	UNTIL(is_settled());
+	pid_t old = (pid_t)side_number("SELECT pid FROM pg_stat_activity WHERE "
+				       "application_name = 'tb_ut'");
+	int64_t since_us = clock_mono_us();
+	assert_int_equal(kill(old, SIGSTOP), 0);
+	r = echo(2);
+	submit(r, 1, 0, 0);
+	UNTIL(outs[1].n);
+	assert_in_range(clock_mono_us() - since_us, 5600000, 12000000);
+	assert_int_equal(outs[1].fate, PG_UNKNOWN);
+	assert_string_equal(outs[1].message, "nothing was heard for 5.6 s");
+	submit(echo(3), 2, 0, 0);
+	UNTIL(is_settled());
+	assert_ok(2);
+	assert_int_equal(kill(old, SIGCONT), 0);
+	UNTIL(side_number("SELECT count(*) FROM pg_stat_activity WHERE "
+			  "application_name = 'tb_ut'") == 1);
+	UNTIL(kill(old, 0) == -1); /* ended by the next connection */
+	pool_end();
+}
+
+/* It rests for longer than the limit between two requests: nothing is wrong with that. */
+static void test_rest_is_no_silence(void **state)
+{
+	NEEDS_POSTGRES();
+	struct pg_pool_config c = {.conninfo = conninfo,
+				   .connections = 1,
+				   .stmts = stmts,
+				   .stmt_count = ARRAY_LEN(stmts),
+				   .application_name = "tb_ut",
+				   .statement_timeout_ms = 1,
+				   .on_state = on_state};
+	pool_begin(conninfo, 1);
+	pg_pool_free(pool);
+	pool = pg_pool_new(loop, &c);
+	UNTIL(pg_pool_is_up(pool));
+	submit(echo(1), 0, 0, 0);
+	UNTIL(is_settled());
+	int64_t since_us = clock_mono_us();
+	UNTIL(clock_mono_us() - since_us > 5500000);
+	submit(echo(2), 1, 0, 0);
+	UNTIL(is_settled());
+	assert_int_equal(downs, 0);
+	assert_int_equal(ups, 1);
+	pool_end();
+}
+
 int main(void)
 {
 	crypto_init();
@@ -530,6 +593,8 @@ int main(void)
 		cmocka_unit_test(test_a_forgotten_statement_is_prepared_anew),
 		cmocka_unit_test(test_a_migrated_result_is_prepared_anew),
 		cmocka_unit_test(test_a_lock_is_not_waited_for_long),
+		cmocka_unit_test(test_silence),
+		cmocka_unit_test(test_rest_is_no_silence),
 	};
 	return cmocka_run_group_tests(tests, begin, finish);
 }
