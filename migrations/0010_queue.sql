@@ -12,6 +12,7 @@ ALTER TABLE agent_run_queue ADD COLUMN last_code text;  -- of last_error, while 
 ALTER TABLE agent_run_queue ADD COLUMN cancel_code text;  -- the first reason of cancel_requested: a run that is resumed ends with it
 ALTER TABLE agent_runs ADD COLUMN input jsonb;       -- the body of a run that never reached the transcript, so that it can be redriven
 ALTER TABLE agent_runs ADD COLUMN due_at timestamptz;   -- run_at, of one that was to start later than it was accepted
+CREATE INDEX agent_runs_heir ON agent_runs (tenant_id, retry_of) WHERE retry_of IS NOT NULL;  -- a run is redriven once
 ALTER TABLE dead_runs ADD COLUMN redriven_by text;
 ALTER TABLE dead_runs DROP CONSTRAINT dead_runs_reason_check,   -- no_input: its message is not there
   ADD CONSTRAINT dead_runs_reason_check CHECK (reason IN ('attempts','poison','unknown_tool','deadline','policy','no_input'));

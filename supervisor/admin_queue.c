@@ -75,6 +75,7 @@ void admin_queue_stats(struct ask *a)
 	json_obj(o);
 	json_kv_bool(o, "up", journal_is_up(s->journal));
 	json_kv_i64(o, "pending", journal_pending(s->journal));
+	json_kv_i64(o, "parkedLanes", journal_parked_lanes(s->journal));
 	json_kv_i64(o, "lastBatchMs", pace_last_batch_us(&s->pace) / 1000);
 	json_obj_end(o);
 	ask_end(a);

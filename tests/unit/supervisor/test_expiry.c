@@ -119,6 +119,55 @@ static void test_each_rows_outcome(void **state)
 	assert_int_equal(left(10), 0);
 }
 
+/* Another transaction has the lane of one: the others end, and it does later. */
+static void test_a_held_row_waits_alone(void **state)
+{
+	(void)state;
+	int tries = 0;
+	let_expire(10);
+	assert_int_equal(open_request()->first_stmt, SQL_LOCK_TIMEOUT);
+	answer_batch("expired", "locked", runs[4]);
+	assert_int_equal(left(10), 1);
+	assert_int_equal(open_requests(), 0);
+	for (int64_t end_us = now_us + 9 * SECOND; now_us < end_us; pass(10000))
+		if (open_requests()) {
+			assert_int_equal(elements(open_request(), 1), 1);
+			answer_batch("locked", NULL, (struct uuid){{0}});
+			tries++;
+		}
+	assert_in_range(tries, 6, 16);
+	while (!open_requests())
+		pass(10000);
+	answer_batch("expired", NULL, (struct uuid){{0}});
+	assert_int_equal(left(10), 0);
+}
+
+/* Something else than its lane is held. */
+static void test_rows_of_a_lane_that_meets_a_lock_are_not_tried_in_turn(void **state)
+{
+	(void)state;
+	let_expire(40);
+	refuse(open_request(), PG_ROLLED_BACK, "55P03");
+	turn();
+	assert_int_equal(elements(open_request(), 1), 1);
+	refuse(open_request(), PG_ROLLED_BACK, "55P03");
+	turn();
+	assert_int_equal(open_requests(), 0);
+	int tries = 0;
+	for (int64_t end_us = now_us + 2 * SECOND; now_us < end_us; pass(10000))
+		if (open_requests()) {
+			refuse(open_request(), PG_ROLLED_BACK, "55P03");
+			turn();
+			tries++;
+		}
+	assert_in_range(tries, 2, 20);
+	for (int64_t end_us = now_us + 60 * SECOND; now_us < end_us && left(40);
+	     pass(10000))
+		if (open_requests())
+			answer_batch("expired", NULL, (struct uuid){{0}});
+	assert_int_equal(left(40), 0);
+}
+
 static void test_an_unknown_batch_goes_again(void **state)
 {
 	(void)state;
@@ -205,6 +254,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		STORY(test_many_are_few_batches),
 		STORY(test_each_rows_outcome),
+		STORY(test_a_held_row_waits_alone),
+		STORY(test_rows_of_a_lane_that_meets_a_lock_are_not_tried_in_turn),
 		STORY(test_an_unknown_batch_goes_again),
 		STORY(test_a_refused_row_stops_no_other),
 		STORY(test_nothing_is_written_without_the_lease),
