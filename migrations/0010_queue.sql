@@ -5,13 +5,14 @@
 SET LOCAL search_path = tb;
 
 ALTER TABLE lanes DROP COLUMN paused;                -- a pause is in queue_pauses and in the supervisor's memory: a claim looks at neither
-ALTER TABLE lanes ADD COLUMN blocked boolean NOT NULL DEFAULT false;  -- save this one, which a failed run left: queue_pauses.failed_run
+ALTER TABLE lanes ADD COLUMN blocked boolean NOT NULL DEFAULT false;  -- save this one, of a lane whose run failed: none starts in it
 ALTER TABLE agent_revisions ADD CONSTRAINT on_failure_is_continue_block_or_drop_rest
   CHECK (coalesce(config->>'onFailure', 'continue') IN ('continue', 'block', 'drop_rest'));
 ALTER TABLE agent_run_queue ADD COLUMN last_code text;  -- of last_error, while in retry_wait
 ALTER TABLE agent_run_queue ADD COLUMN cancel_code text;  -- the first reason of cancel_requested: a run that is resumed ends with it
 ALTER TABLE agent_runs ADD COLUMN input jsonb;       -- the body of a run that never reached the transcript, so that it can be redriven
 ALTER TABLE agent_runs ADD COLUMN due_at timestamptz;   -- run_at, of one that was to start later than it was accepted
+CREATE INDEX agent_runs_heir ON agent_runs (tenant_id, retry_of) WHERE retry_of IS NOT NULL;  -- a run is redriven once
 ALTER TABLE dead_runs ADD COLUMN redriven_by text;
 ALTER TABLE dead_runs DROP CONSTRAINT dead_runs_reason_check,   -- no_input: its message is not there
   ADD CONSTRAINT dead_runs_reason_check CHECK (reason IN ('attempts','poison','unknown_tool','deadline','policy','no_input'));
@@ -283,9 +284,9 @@ BEGIN
     LEFT JOIN tb.agent_run_queue was ON i.landed AND was.tenant_id = i.t AND was.run_id = i.r ORDER BY i.n;
 END $$;
 
--- T1. At most one run a lane, in any state but 'waiting'. A run that is not returned waits for an answer, is gone, or its lane is blocked by
--- a failure that the caller has not heard of. The lane is locked by
--- a statement of its own: what the next one reads of the queue must be newer than what a cancel did meanwhile. A folded run waited for
+-- T1. At most one run a lane, in any state but 'waiting'. A run that is not returned waits for an answer, is gone, or never started and its
+-- lane is blocked by a failure that the caller has not heard of: what started goes on to its end. The lane is locked by a statement of its
+-- own: what the next one reads of the queue must be newer than what a cancel did meanwhile. A folded run waited for
 -- the others of its lane: it was due when it is claimed. outcome 'no_input': its message is missing; nothing was changed. 'later': one in
 -- retry_wait that is not due, because its worker died before it told the supervisor: it is left as it is and says when it will be (due);
 -- unless its cancel is asked for, which has nothing to wait for.
@@ -297,15 +298,16 @@ RETURNS TABLE (n integer, run_id uuid, fence bigint, head_seq bigint, commit_no 
   outcome text, cancel_code text, due timestamptz)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, tb, pg_temp AS $$
 #variable_conflict use_column
-DECLARE t bigint; s uuid; q tb.agent_run_queue; moves boolean;
+DECLARE t bigint; s uuid; q tb.agent_run_queue; moves boolean; v_blocked boolean;
 BEGIN
   IF cardinality(p_run) = 1 THEN
     t := p_tenant[1]; s := p_session[1];
-    SELECT l.fence + 1, l.head_seq, l.commit_no + 1 INTO fence, head_seq, commit_no
-      FROM tb.lanes l WHERE l.tenant_id = t AND l.session_id = s AND NOT l.blocked FOR NO KEY UPDATE;
+    SELECT l.fence + 1, l.head_seq, l.commit_no + 1, l.blocked INTO fence, head_seq, commit_no, v_blocked
+      FROM tb.lanes l WHERE l.tenant_id = t AND l.session_id = s FOR NO KEY UPDATE;
     IF NOT FOUND THEN RETURN; END IF;
     SELECT * INTO q FROM tb.agent_run_queue x
-     WHERE x.tenant_id = t AND x.run_id = p_run[1] AND x.session_id = s AND x.state <> 'waiting';
+     WHERE x.tenant_id = t AND x.run_id = p_run[1] AND x.session_id = s AND x.state <> 'waiting'
+       AND (x.attempt > 0 OR NOT v_blocked);
     IF NOT FOUND THEN RETURN; END IF;
     n := 1; run_id := q.run_id;
     IF q.state = 'retry_wait' AND q.run_at > now() AND NOT q.cancel_requested THEN
@@ -358,10 +360,11 @@ BEGIN
       FROM unnest(p_tenant, p_run, p_session, p_worker, p_cap_sha256, p_crashed)
            WITH ORDINALITY u(t, r, s, w, cap, crashed, n)
       JOIN tb.agent_run_queue q ON q.tenant_id = u.t AND q.run_id = u.r AND q.session_id = u.s
-       AND q.state <> 'waiting'),
+       AND q.state <> 'waiting'
+     WHERE (SELECT q.attempt > 0 OR NOT l.blocked FROM tb.lanes l WHERE l.tenant_id = u.t AND l.session_id = u.s)),
   lane AS (
     UPDATE tb.lanes l SET fence = l.fence + 1, commit_no = l.commit_no + 1, head_seq = l.head_seq + c.moves::int
-      FROM c WHERE l.tenant_id = c.t AND l.session_id = c.s AND NOT l.blocked AND NOT c.empty AND c.due IS NULL
+      FROM c WHERE l.tenant_id = c.t AND l.session_id = c.s AND NOT c.empty AND c.due IS NULL
     RETURNING c.n, l.fence, l.head_seq, l.commit_no),
   q AS (
     UPDATE tb.agent_run_queue q SET state = 'running', fence = lane.fence, cap_sha256 = c.cap, node_id = p_node, worker = c.w,

@@ -62,13 +62,13 @@ CREATE FUNCTION tb.journal(
   f_tokens_in bigint[], f_tokens_out bigint[],
   i_take smallint[], i_clear boolean[],
   r_item integer[], r_pause_us bigint[], r_code text[], r_error text[], r_active_ms integer[])
-RETURNS TABLE (n integer, outcome text, head_seq bigint, commit_no bigint, at timestamptz, taken jsonb)
+RETURNS TABLE (n integer, outcome text, head_seq bigint, commit_no bigint, at timestamptz, taken jsonb, policy text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, tb, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
   v_head bigint[]; v_commit bigint[]; v_agent uuid[]; v_user text[]; one boolean := cardinality(i_run) = 1;
   a_head bigint; a_commit bigint; an_agent uuid; a_user text; q tb.agent_run_queue; k integer;
-  v_taken jsonb[]; a_taken jsonb; any_job boolean;
+  v_taken jsonb[]; a_taken jsonb; any_job boolean; v_policy text[];
 BEGIN
   IF cardinality(r_item) > 0 AND r_item && f_item THEN
     RAISE EXCEPTION 'an item has an end or a retry, not both' USING ERRCODE = '22023';
@@ -184,6 +184,12 @@ BEGIN
       JOIN tb.agent_runs r ON r.tenant_id = i_tenant[f.i] AND r.run_id = i_run[f.i]
      WHERE f.result = 'dead' AND v_head[f.i] IS NOT NULL;
   END IF;
+  IF f_result && '{failed,dead,timed_out}' THEN      -- what the trigger did about the lane: whoever hears of the end need not ask
+    FOR k IN 1 .. cardinality(f_item) LOOP
+      CONTINUE WHEN f_result[k] NOT IN ('failed', 'dead', 'timed_out');
+      v_policy[f_item[k]] := tb.failure_policy(i_tenant[f_item[k]], v_agent[f_item[k]]);
+    END LOOP;
+  END IF;
   IF any_job THEN                                    -- a job's parameters stay in run_inputs while it lives
     DELETE FROM tb.run_inputs b USING unnest(f_item) f(i)
      WHERE v_head[f.i] IS NOT NULL AND b.tenant_id = i_tenant[f.i] AND b.run_id = i_run[f.i];
@@ -212,7 +218,8 @@ BEGIN
       END IF;
     END LOOP;
   END IF;
-  RETURN QUERY SELECT k, CASE WHEN v_head[k] IS NULL THEN 'stale' ELSE 'ok' END, v_head[k], v_commit[k], now(), v_taken[k]
+  RETURN QUERY SELECT k, CASE WHEN v_head[k] IS NULL THEN 'stale' ELSE 'ok' END, v_head[k], v_commit[k], now(), v_taken[k],
+                      CASE WHEN v_head[k] IS NOT NULL THEN v_policy[k] END
     FROM generate_series(1, cardinality(i_tenant)) k;
 END $$;
 
@@ -227,8 +234,65 @@ BEGIN
   RETURN v;
 END $$;
 
--- A cancel: at once of what never started; else a wish that the run's worker, or its next claim, fulfils. A run whose enqueue is still
--- under way is absent.
+-- The end, under its lane's lock, of a run that started and that no worker can end: its open tool calls get their paired result, so that the
+-- transcript stays whole. Its last event's number.
+CREATE FUNCTION tb.archive_started(q tb.agent_run_queue, p_result text, p_code text, p_error text) RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, tb, pg_temp AS $$
+#variable_conflict use_column
+DECLARE x record; v_head bigint; v_seq integer; v_body jsonb;
+BEGIN
+  DELETE FROM tb.agent_run_queue d WHERE d.tenant_id = q.tenant_id AND d.run_id = q.run_id;
+  UPDATE tb.lanes l SET fence = l.fence + 1, commit_no = l.commit_no + 1
+   WHERE l.tenant_id = q.tenant_id AND l.session_id = q.session_id RETURNING l.head_seq INTO v_head;
+  FOR x IN UPDATE tb.tool_executions t SET state = 'unknown', error = p_error, finished_at = now()
+            WHERE t.tenant_id = q.tenant_id AND t.run_id = q.run_id AND t.state IN ('pending', 'running')
+           RETURNING t.step, t.call_no, t.call_id, t.tool LOOP
+    v_head := v_head + 1;
+    INSERT INTO tb.session_messages (tenant_id, session_id, seq, run_id, step, role, content)
+    VALUES (q.tenant_id, q.session_id, v_head, q.run_id, x.step, 'tool', jsonb_build_object('blocks', jsonb_build_array(
+      jsonb_build_object('type', 'tool_result', 'callId', x.call_id, 'name', x.tool, 'isError', true,
+                         'text', 'outcome unknown: the worker stopped while this ran'))));
+  END LOOP;
+  UPDATE tb.lanes l SET head_seq = v_head WHERE l.tenant_id = q.tenant_id AND l.session_id = q.session_id;
+  v_seq := (SELECT coalesce(max(e.ev_seq), 0) FROM tb.run_events e WHERE e.tenant_id = q.tenant_id AND e.run_id = q.run_id);
+  INSERT INTO tb.run_events (tenant_id, run_id, ev_seq, type, body)
+  VALUES (q.tenant_id, q.run_id, v_seq + 1, 'error', jsonb_build_object('error', p_error, 'metadata', jsonb_build_object('code', p_code))),
+         (q.tenant_id, q.run_id, v_seq + 2, 'lifecycle', jsonb_build_object('phase', 'error', 'metadata',
+            jsonb_build_object('result', p_result, 'code', p_code)));
+  DELETE FROM tb.run_inputs b WHERE b.tenant_id = q.tenant_id AND b.run_id = q.run_id RETURNING b.body INTO v_body;
+  IF p_result = 'dead' THEN
+    INSERT INTO tb.dead_runs (tenant_id, run_id, agent_id, session_id, reason, error, input)
+    VALUES (q.tenant_id, q.run_id, q.agent_id, q.session_id, p_code, p_error, coalesce(v_body,
+      (SELECT m.content FROM tb.session_messages m WHERE m.tenant_id = q.tenant_id AND m.session_id = q.session_id AND m.seq = q.input_seq)));
+  END IF;
+  INSERT INTO tb.agent_runs (tenant_id, run_id, session_id, agent_id, kind, mode, lane_seq, lane_pos, agent_revision, result,
+         error_code, error, input_seq, input, parent_run_id, retry_of, user_id, trace_id, attempts, crashes, enqueued_at, due_at, started_at,
+         finished_at)
+  VALUES (q.tenant_id, q.run_id, q.session_id, q.agent_id, q.kind, q.mode, q.lane_seq, q.lane_pos, q.agent_revision, p_result::tb.run_result,
+          p_code, p_error, q.input_seq, CASE WHEN p_result <> 'dead' THEN v_body END, q.parent_run_id, q.retry_of, q.user_id, q.trace_id,
+          q.attempt, q.crashes, q.enqueued_at, CASE WHEN q.run_at > q.enqueued_at THEN q.run_at END, q.started_at, now());
+  RETURN v_seq + 2;
+END $$;
+
+-- The end of a run that no worker can end, as dead.
+CREATE OR REPLACE FUNCTION tb.bury(p_tenant bigint[], p_run uuid[], p_session uuid[], p_reason text, p_error text)
+RETURNS TABLE (n integer, ev_seq integer, at timestamptz)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, tb, pg_temp AS $$
+#variable_conflict use_column
+DECLARE q tb.agent_run_queue;
+BEGIN
+  PERFORM tb.lock_lanes(p_tenant, p_session);
+  FOR i IN 1 .. cardinality(p_run) LOOP              -- rare: one row at a time
+    SELECT * INTO q FROM tb.agent_run_queue x WHERE x.tenant_id = p_tenant[i] AND x.run_id = p_run[i];
+    CONTINUE WHEN NOT FOUND;
+    ev_seq := tb.archive_started(q, 'dead', p_reason, p_error);
+    n := i; at := now();
+    RETURN NEXT;
+  END LOOP;
+END $$;
+
+-- A cancel: at once of what never started; else a wish that the run's worker, or its next claim, fulfils. A run that the database refuses to
+-- start again, so that its lane is paused, has no such claim to come: it ends at once, too. A run whose enqueue is still under way is absent.
 CREATE FUNCTION tb.cancel(p_tenant bigint[], p_run uuid[], p_code text[], p_by text[])
 RETURNS TABLE (n integer, outcome text, result text, session uuid, at timestamptz)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, tb, pg_temp AS $$
@@ -251,6 +315,11 @@ BEGIN
       PERFORM tb.archive_waiting(q, 'cancelled', NULL, p_code[i],
                                  'cancelled' || coalesce(' by ' || p_by[i], '') || ' before it started', NULL);
       outcome := 'cancelled'; result := 'cancelled';
+    ELSIF EXISTS (SELECT FROM tb.queue_pauses x WHERE x.scope = 'lane' AND x.tenant_id = q.tenant_id AND x.object = q.session_id
+                     AND x.paused_by LIKE 'claim-refused %') THEN
+      PERFORM tb.archive_started(q, 'cancelled', p_code[i], 'cancelled' || coalesce(' by ' || p_by[i], '')
+                                 || ': the database had refused to start it again');
+      outcome := 'cancelled'; result := 'cancelled';
     ELSE
       UPDATE tb.agent_run_queue x SET cancel_requested = true, cancel_code = p_code[i]
        WHERE x.tenant_id = q.tenant_id AND x.run_id = q.run_id AND NOT x.cancel_requested;
@@ -260,16 +329,26 @@ BEGIN
   END LOOP;
 END $$;
 
--- The deadline of waiting in the queue, by the database's clock. policy: of the expired run's agent, NULL of others.
+-- The deadline of waiting in the queue, by the database's clock. policy: of the expired run's agent, NULL of others. No lane is waited for:
+-- one that another transaction holds is 'locked'.
 CREATE FUNCTION tb.expire(p_tenant bigint[], p_run uuid[]) RETURNS TABLE (n integer, outcome text, at timestamptz, policy text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, tb, pg_temp AS $$
 #variable_conflict use_column
-DECLARE v_session uuid[]; q tb.agent_run_queue;
+DECLARE v_session uuid[]; v_free text[]; q tb.agent_run_queue;
 BEGIN
-  v_session := tb.lock_runs(p_tenant, p_run);
+  SELECT array_agg(x.session_id ORDER BY u.n) INTO v_session FROM unnest(p_tenant, p_run) WITH ORDINALITY u(t, r, n)
+    LEFT JOIN tb.agent_run_queue x ON x.tenant_id = u.t AND x.run_id = u.r;
+  SELECT array_agg(f.tenant_id || ' ' || f.session_id) INTO v_free
+    FROM (SELECT l.tenant_id, l.session_id FROM (SELECT DISTINCT t, s FROM unnest(p_tenant, v_session) u(t, s)) u
+            JOIN tb.lanes l ON l.tenant_id = u.t AND l.session_id = u.s FOR NO KEY UPDATE OF l SKIP LOCKED) f;
   at := now();
   FOR i IN 1 .. cardinality(p_run) LOOP
     n := i; q := NULL; policy := NULL;
+    IF v_session[i] IS NOT NULL AND p_tenant[i] || ' ' || v_session[i] <> ALL (coalesce(v_free, '{}')) THEN
+      outcome := 'locked';
+      RETURN NEXT;
+      CONTINUE;
+    END IF;
     IF v_session[i] IS NOT NULL THEN
       SELECT * INTO q FROM tb.agent_run_queue x WHERE x.tenant_id = p_tenant[i] AND x.run_id = p_run[i];
     END IF;
@@ -290,10 +369,11 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, tb, pg_temp A
   SELECT EXISTS (SELECT FROM tb.queue_pauses x WHERE x.scope = 'lane' AND x.tenant_id = p_tenant AND x.object = p_session) $$;
 
 -- What the archive or the dead letters still hold of a run, given again to its lane as a new one, at its end; that of the run which blocks
--- its lane goes to the head and ends the block. paused: whether the lane is, after this.
+-- its lane goes to the head and ends the block. paused: whether the lane is, after this. A run has one heir: who asks again with another
+-- p_new, since he heard no answer, makes no second one. heir: of 'redriven', it.
 CREATE FUNCTION tb.redrive(p_tenant bigint, p_run uuid, p_new uuid, p_order_us bigint, p_by text)
 RETURNS TABLE (outcome text, session_id uuid, agent_id uuid, slot integer, lane_seq bigint, lane_pos bigint, priority integer,
-  enqueued_at timestamptz, paused boolean)
+  enqueued_at timestamptz, paused boolean, heir uuid)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, tb, pg_temp AS $$
 #variable_conflict use_column
 DECLARE r tb.agent_runs; d tb.dead_runs; v_body jsonb;
@@ -307,7 +387,7 @@ BEGIN
   PERFORM tb.lock_lanes(ARRAY[p_tenant], ARRAY[r.session_id]);
   RETURN QUERY                                       -- asked again after an unknown commit
   SELECT 'queued', x.session_id, x.agent_id, s.slot::integer, x.lane_seq, x.lane_pos, x.priority::integer, x.enqueued_at,
-         tb.lane_is_paused(p_tenant, x.session_id)
+         tb.lane_is_paused(p_tenant, x.session_id), NULL::uuid
     FROM (SELECT q.tenant_id, q.session_id, q.agent_id, q.lane_seq, q.lane_pos, q.priority, q.enqueued_at FROM tb.agent_run_queue q
            WHERE q.tenant_id = p_tenant AND q.run_id = p_new AND q.retry_of = p_run
           UNION ALL
@@ -316,7 +396,10 @@ BEGIN
     JOIN tb.agent_sessions s ON s.tenant_id = x.tenant_id AND s.session_id = x.session_id;
   IF FOUND THEN RETURN; END IF;
   SELECT * INTO d FROM tb.dead_runs x WHERE x.tenant_id = p_tenant AND x.run_id = p_run;
-  IF d.redriven_as IS NOT NULL THEN outcome := 'redriven'; RETURN NEXT; RETURN; END IF;
+  heir := coalesce(d.redriven_as,
+    (SELECT q.run_id FROM tb.agent_run_queue q WHERE q.tenant_id = p_tenant AND q.session_id = r.session_id AND q.retry_of = p_run LIMIT 1),
+    (SELECT a.run_id FROM tb.agent_runs a WHERE a.tenant_id = p_tenant AND a.retry_of = p_run LIMIT 1));
+  IF heir IS NOT NULL THEN outcome := 'redriven'; RETURN NEXT; RETURN; END IF;
   v_body := coalesce(d.input, r.input, (SELECT m.content FROM tb.session_messages m
     WHERE m.tenant_id = p_tenant AND m.session_id = r.session_id AND m.seq = r.input_seq AND m.role = 'user'));
   IF v_body IS NULL AND EXISTS (SELECT FROM tb.lanes l
@@ -404,8 +487,8 @@ BEGIN
    ORDER BY u.n;
 END $$;
 
-REVOKE ALL ON FUNCTION bullet, take_waiting, journal, lock_runs, cancel, expire, lane_is_paused, redrive, pause, audit, open_sessions,
-  node_is_running FROM PUBLIC;
+REVOKE ALL ON FUNCTION bullet, take_waiting, journal, lock_runs, archive_started, bury, cancel, expire, lane_is_paused, redrive, pause, audit,
+  open_sessions, node_is_running FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION cancel, expire, redrive, pause, audit, node_is_running TO tb_supervisor;
 GRANT EXECUTE ON FUNCTION journal TO tb_worker;
 GRANT EXECUTE ON FUNCTION open_sessions TO tb_edge;

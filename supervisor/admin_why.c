@@ -10,6 +10,7 @@
 #include "supervisor/admin_queue.h"
 #include "supervisor/admin_rates.h"
 #include "supervisor/admin_run.h"
+#include "supervisor/journal.h"
 #include "supervisor/sup.h"
 
 /* A rate below this says nothing about the next run. */
@@ -69,6 +70,52 @@ static void put_due(struct json_out *o, int64_t due_us)
 		json_kv_i64(o, "dueInMs", due_us > now_us ? (due_us - now_us) / 1000 : 0);
 }
 
+/* ---- a lane whose next row the database did not take */
+
+static bool is_the_one(const struct lq_run *r)
+{
+	return lq_run_state(r) == LQ_S_CLAIMING || lq_run_state(r) == LQ_S_ENQUEUEING;
+}
+
+/* Of the run's acceptance or start, or the start that it waits for; false: that does not
+ * wait for the database. */
+static bool find_wait(const struct sup *s, const struct lq_run *r, enum lq_why why,
+		      struct journal_wait *w)
+{
+	enum flow_kind kind =
+		lq_run_state(r) == LQ_S_ENQUEUEING ? FLOW_ENQUEUE : FLOW_CLAIM;
+	return (is_the_one(r) || why == LQ_WHY_LANE_BUSY) &&
+	       journal_lane_waits(s->journal, kind, lq_run_tenant(r), lq_run_session(r),
+				  w);
+}
+
+static void put_wait_sentence(struct json_out *o, const struct lq_run *r,
+			      const struct journal_wait *w)
+{
+	char text[480];
+	bool own = is_the_one(r);
+	const char *what =
+		lq_run_state(r) == LQ_S_ENQUEUEING ? "its acceptance" : "its start";
+	snprintf(text, sizeof text, "%s%s %s: %s (%s), %u %s so far; %s",
+		 own ? "" : "another run of its session goes first: ",
+		 w->held ? "another transaction in the database holds its session and "
+			   "stops"
+			 : "the database refused",
+		 own ? what : "the start of that one", w->message, w->sqlstate, w->tries,
+		 w->tries == 1 ? "time" : "times",
+		 w->pausing ? "its session is being paused" : "it is tried again");
+	json_kv_cstr(o, "sentence", text);
+}
+
+static void put_wait(struct json_out *o, const struct journal_wait *w)
+{
+	json_kv_cstr(o, "sqlstate", w->sqlstate);
+	json_kv_i64(o, "tries", w->tries);
+	json_kv_i64(o, "triedAgainInMs", w->due_in_us / 1000);
+}
+
+/* ---- */
+
 static void put_sentence(struct json_out *o, const struct lq *q, const struct lq_run *r,
 			 enum lq_why why)
 {
@@ -95,12 +142,21 @@ static void tell_why(struct ask *a)
 		return;
 	}
 	struct lq_why_info info = lq_why(a->sup->lq, r);
+	struct journal_wait wait;
+	bool waits = find_wait(a->sup, r, info.why, &wait);
 	double rate = rates_ended(a->world->rates);
 	struct json_out *o = ask_reply(a);
 	put_uuid(o, "run", lq_run_id(r));
 	json_kv_cstr(o, "state", lq_state_word(lq_run_state(r)));
-	json_kv_cstr(o, "why", reasons[info.why].word);
-	put_sentence(o, a->sup->lq, r, info.why);
+	json_kv_cstr(o, "why",
+		     waits && is_the_one(r) ? (wait.held ? "locked" : "refused")
+					    : reasons[info.why].word);
+	if (waits)
+		put_wait_sentence(o, r, &wait);
+	else
+		put_sentence(o, a->sup->lq, r, info.why);
+	if (waits)
+		put_wait(o, &wait);
 	json_kv_i64(o, "position", info.position);
 	if (info.other)
 		put_uuid(o, "other", lq_run_id(info.other));

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What edges and operators ask of runs, lanes and tenants. Each is durable before `done`
- * says so. What was sent and not answered is asked again until it is known; who waits
- * hears after some seconds that it is not (ERR_UNAVAILABLE, and the message says so). */
+ * says so. What was sent and not answered is asked again until it is known, and what
+ * meets another transaction's lock until that has passed; who waits hears after 4 s what
+ * is known by then (ERR_UNAVAILABLE): that nothing happened, or that it is not known
+ * whether it did, and whether it is still being done. */
 #ifndef TB_CONTROL_H
 #define TB_CONTROL_H
 
@@ -33,12 +35,15 @@ void control_cancel(struct sup *s, int64_t tenant, struct uuid run, const char *
 		    control_done *done, void *arg);
 /* The run's T0 is known: what waited for it goes on. */
 void control_landed(struct uuid run);
-/* on 1: pauses; 0: resumes. ERR_UNAVAILABLE. */
+/* on 1: pauses; 0: resumes. ERR_UNAVAILABLE; ERR_CONFLICT: its fate was not known yet
+ * when the opposite was asked for. Of a lane it is not asked on for long when it is not
+ * known: memory then learns from the database what holds. */
 void control_pause(struct sup *s, const struct lq_pause *what, int on, const char *by,
 		   control_done *done, void *arg);
-/* A new run with the same input. ERR_NOT_FOUND, ERR_CONFLICT (it has not ended, was
- * redriven already, its session was deleted or its message is not kept: the message says
- * which), ERR_UNAVAILABLE. */
+/* A new run with the same input: one at most of each run. ERR_NOT_FOUND, ERR_CONFLICT (it
+ * has not ended, was redriven already, its session was deleted or its message is not
+ * kept: the message says which), ERR_UNAVAILABLE. While one is under way another of the
+ * same run waits for the same answer. */
 void control_redrive(struct sup *s, int64_t tenant, struct uuid run, const char *by,
 		     control_done *done, void *arg);
 /* Ends a run as dead that no worker can end, once this node may write: code "poison" (it

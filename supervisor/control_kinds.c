@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What each kind of errand asks the database, and what its answer means for the queue and
  * for who waits. All of these may be said twice. */
+#include <stdio.h>
 #include <string.h>
 
 #include "common/clock.h"
@@ -75,6 +76,16 @@ static void take_pause(struct errand *a, const struct pg_result *r)
 	errand_tell(a, &answer);
 }
 
+/* Later a failure may pause the lane, or a redrive let it go on: to ask on could undo
+ * that. Of the other scopes only people decide, and a later wish overtakes this one. */
+static bool lets_go_of_pause(struct errand *a)
+{
+	if (a->pause.scope != LQ_LANE)
+		return false;
+	lane_look(a->sup, a->pause.tenant, a->pause.id);
+	return true;
+}
+
 static void redriven(struct errand *a, const struct pg_result *r)
 {
 	struct control_answer answer = {.run = a->fresh, .changed = true};
@@ -104,6 +115,16 @@ static void redriven(struct errand *a, const struct pg_result *r)
 	errand_tell(a, &answer);
 }
 
+/* Whoever asked for that: one whose answer was lost and never came, too. */
+static void redriven_before(struct errand *a, struct uuid heir)
+{
+	char id[UUID_TEXT_LEN + 1], text[128];
+	uuid_format(heir, id);
+	snprintf(text, sizeof text,
+		 "it was redriven before, as run %s: retry that one instead", id);
+	refuse(a, ERR_CONFLICT, text);
+}
+
 static const char *why_not_redriven(struct slice outcome)
 {
 	static const struct {
@@ -111,7 +132,6 @@ static const char *why_not_redriven(struct slice outcome)
 	} known[] = {
 		{"live", "the run has not ended"},
 		{"closed", "its session was deleted"},
-		{"redriven", "it was redriven before"},
 		{"no_input", "its message is not kept: send it again"},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(known); i++)
@@ -126,6 +146,8 @@ static void take_redrive(struct errand *a, const struct pg_result *r)
 	const char *why = why_not_redriven(outcome);
 	if (slice_is(outcome, "queued"))
 		redriven(a, r);
+	else if (slice_is(outcome, "redriven"))
+		redriven_before(a, pg_get_uuid(r, 0, 13));
 	else if (why)
 		refuse(a, ERR_CONFLICT, why);
 	else
@@ -159,7 +181,7 @@ static void take_bury(struct errand *a, const struct pg_result *r)
 		lane_look(s, a->tenant, a->session);
 		runs_ended(s, run, &end);
 	}
-	errand_free(a);
+	errand_tell(a, &(struct control_answer){.run = a->run});
 }
 
 /* ---- questions, by kind */
@@ -222,17 +244,16 @@ const struct errand_kind errand_kinds[] = {
 	[ERRAND_CANCEL] = {.stmt = SQL_CANCEL,
 			   .put = put_cancel,
 			   .take = take_cancel,
-			   .word = "cancel",
-			   .goes_on = true},
+			   .word = "cancel"},
 	[ERRAND_PAUSE] = {.stmt = SQL_PAUSE,
 			  .put = put_pause,
 			  .take = take_pause,
+			  .lets_go = lets_go_of_pause,
 			  .word = "pause"},
 	[ERRAND_REDRIVE] = {.stmt = SQL_REDRIVE,
 			    .put = put_redrive,
 			    .take = take_redrive,
-			    .word = "redrive",
-			    .goes_on = true},
+			    .word = "redrive"},
 	[ERRAND_BURY] = {.stmt = SQL_BURY,
 			 .put = put_bury,
 			 .take = take_bury,

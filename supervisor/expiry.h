@@ -5,8 +5,10 @@
  * One batch is under way at a time, so that after an outage what expired by the thousand
  * does not stand between new work and its commits. A batch whose fate is unknown goes
  * again; one that the database refuses goes row by row, and a row that it refuses alone
- * is asked for again by the queue (LQ_KEPT). Nothing is sent while Postgres is away or
- * the lease is lost. Owns: its waiting rows. */
+ * is asked for again by the queue (LQ_KEPT). No lock is waited for: a row whose lane
+ * another transaction holds goes again after a pause that grows, the others do not wait
+ * for it. Nothing is sent while Postgres is away or the lease is lost. Owns: its waiting
+ * rows. */
 #ifndef TB_EXPIRY_H
 #define TB_EXPIRY_H
 

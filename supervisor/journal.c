@@ -25,8 +25,6 @@
  * and short beside the 500 ms after which a journal is called slow: it is what the first
  * batch that meets a held lane costs all others. */
 #define LOCK_TIMEOUT_MS 250
-/* Of one row that may be the one: it has another try. */
-#define LOCK_TIMEOUT_TRIAL SLICE("10ms")
 
 /* ---- items */
 
@@ -150,7 +148,7 @@ static void send_batch(struct journal *j, enum flow_kind kind)
 		return;
 	struct pg_request *r = pg_begin(j->pool);
 	if (f->trial || f->one_by_one)
-		pg_text(pg_add(r, SQL_LOCK_TIMEOUT), LOCK_TIMEOUT_TRIAL);
+		sql_short_lock(r);
 	if (f->one_by_one && !f->trial)
 		f->one_by_one--;
 	/* Both flows of a turn carry a grant that is due; the second changes nothing. */

@@ -14,6 +14,8 @@
 #ifndef TB_JOURNAL_H
 #define TB_JOURNAL_H
 
+#include <stdbool.h>
+
 #include "common/ident.h"
 #include "proto/wire.h"
 
@@ -43,5 +45,23 @@ void journal_stop(struct journal *j, void (*done)(void *arg), void *arg);
 struct pg_pool *journal_pool(struct journal *j);
 /* Items neither committed nor refused yet. */
 unsigned journal_pending(const struct journal *j);
+
+/* ---- journal_look.c: lanes that wait because the database did not take their next row
+ */
+
+enum flow_kind { FLOW_ENQUEUE, FLOW_CLAIM, FLOWS };
+/* Why, and until when. */
+struct journal_wait {
+	unsigned tries;                 /* in vain */
+	const char *sqlstate, *message; /* of the last one; valid until the next turn */
+	int64_t due_in_us;
+	bool held;    /* another transaction has the lane: else the database refused it */
+	bool pausing; /* so often that the lane is being paused */
+};
+/* False: that lane's T0 (FLOW_ENQUEUE) or T1 (FLOW_CLAIM) does not wait. */
+bool journal_lane_waits(const struct journal *j, enum flow_kind kind, int64_t tenant,
+			struct uuid session, struct journal_wait *out);
+/* Lanes of which that is true, of either kind. */
+unsigned journal_parked_lanes(const struct journal *j);
 
 #endif

@@ -31,7 +31,6 @@
 #include "supervisor/sup.h"
 
 #define AGAIN_MOST 3
-#define REFUSALS_MOST 5
 #define ENQUEUE_WAIT_US 5000000
 
 /* ---- back to where it came from */
@@ -61,11 +60,25 @@ static struct item *take_single(struct flow *f)
 	return list_entry(list_pop(&f->flight), struct item, node);
 }
 
-static struct parked_lane *park(struct flow *f, struct item *it)
+static struct parked_lane *park(struct flow *f, struct item *it,
+				const struct pg_answer *a)
 {
 	uint32_t dice;
 	crypto_random(&dice, sizeof dice);
-	return parked_put(&f->parked, it, clock_mono_us(), dice);
+	struct parked_lane *l = parked_put(&f->parked, it, clock_mono_us(), dice);
+	parked_set_why(l, a->sqlstate, a->message);
+	return l;
+}
+
+static void log_parked(const char *event, const struct parked_lane *l,
+		       const struct item *it, const struct pg_answer *a)
+{
+	char session[UUID_TEXT_LEN + 1], run[UUID_TEXT_LEN + 1];
+	uuid_format(l->session, session);
+	uuid_format(it->run_id, run);
+	log_warn(event,
+		 "tenant=%lld session=%s run=%s tries=%u sqlstate=%s message=\"%s\"",
+		 (long long)l->tenant, session, run, l->tries, a->sqlstate, a->message);
 }
 
 /* ---- a refused message */
@@ -102,10 +115,9 @@ static void enqueue_refused(struct journal *j, const struct pg_answer *a)
 	bool waits = kind == PG_ERROR_LOCK || kind == PG_ERROR_AGAIN ||
 		     (kind == PG_ERROR_WEATHER && it->resend);
 	if (waits) {
-		struct parked_lane *l = park(f, it);
+		struct parked_lane *l = park(f, it, a);
 		if (l->tries == 1)
-			log_warn("lane-locked", "tenant=%lld sqlstate=%s message=\"%s\"",
-				 (long long)it->tenant, a->sqlstate, a->message);
+			log_parked("lane-locked", l, it, a);
 		end_wait(j, f, l);
 		return;
 	}
@@ -163,11 +175,12 @@ static void pause_lane(struct journal *j, struct parked_lane *l, const struct it
 	snprintf(by, sizeof by, "claim-refused %s", a->sqlstate);
 	log_error("lane-paused",
 		  "tenant=%lld session=%s run=%s sqlstate=%s message=\"%s\" times=%u "
-		  "todo=\"its lane is paused: mend in the database what the message "
-		  "names, then terabitsctl lane resume %s; or terabitsctl run cancel "
-		  "%s\"",
+		  "todo=\"the database refused to start this run, so its lane is paused. "
+		  "To try again, mend what the message names, then: terabitsctl lane "
+		  "resume %s. To give the run up: terabitsctl run cancel %s, then: "
+		  "terabitsctl lane resume %s\"",
 		  (long long)l->tenant, session, run, a->sqlstate, a->message,
-		  l->refusals, session, run);
+		  l->refusals, session, run, session);
 	heap_remove(&j->flow[FLOW_CLAIM].parked.due, &l->due);
 	control_pause(j->sup, &what, 1, by, on_paused, p);
 }
@@ -176,14 +189,13 @@ static void claim_refused(struct journal *j, const struct pg_answer *a)
 {
 	struct flow *f = &j->flow[FLOW_CLAIM];
 	struct item *it = take_single(f);
-	struct parked_lane *l = park(f, it);
+	struct parked_lane *l = park(f, it, a);
 	l->refusals += pg_error_kind(a->sqlstate) == PG_ERROR_ROW;
-	log_warn("claim-refused", "tenant=%lld tries=%u sqlstate=%s message=\"%s\"",
-		 (long long)it->tenant, l->tries, a->sqlstate, a->message);
+	log_parked("claim-refused", l, it, a);
 	if (j->sup->state >= SUP_DRAINING)
 		let_go(j, it); /* it starts nothing any more: the row stays for the next
 				  life */
-	else if (l->refusals >= REFUSALS_MOST)
+	else if (l->refusals >= JOURNAL_REFUSALS_MOST)
 		pause_lane(j, l, it, a);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the batch writer holds: seen by journal.c and journal_answer.c only. */
+ * What the batch writer holds: seen by the journal*.c files only. */
 #ifndef TB_JOURNAL_STATE_H
 #define TB_JOURNAL_STATE_H
 
@@ -10,7 +10,8 @@
 
 struct item;
 
-enum flow_kind { FLOW_ENQUEUE, FLOW_CLAIM, FLOWS };
+/* Of a claim for its row, then its lane is paused. */
+#define JOURNAL_REFUSALS_MOST 5
 
 struct flow {
 	struct list waiting;

@@ -191,7 +191,9 @@ void live_subscribe(struct sup *s, struct live *l, struct child *edge,
 void live_subscribe_run(struct sup *s, struct child *edge, const struct wire_subscribe *m)
 {
 	const struct lq_run *r = lq_find(s->lq, m->run);
-	if (r && lq_run_tenant(r) == m->tenant && lq_run_state(r) != LQ_S_ENQUEUEING) {
+	bool lives = r && lq_run_tenant(r) == m->tenant && !lq_run_is_gone(r) &&
+		     lq_run_state(r) != LQ_S_ENQUEUEING;
+	if (lives) {
 		live_subscribe(s, live_get(s, m->run, m->tenant), edge, m);
 		return;
 	}

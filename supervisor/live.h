@@ -38,8 +38,8 @@ void live_end(struct sup *s, struct live *l, const struct wire_sub_end *end);
 /* A listener; replays what the ring holds after its place. Answers SUB_STATE first. */
 void live_subscribe(struct sup *s, struct live *l, struct child *edge,
 		    const struct wire_subscribe *m);
-/* Likewise, of the run that m names. One that the queue does not know, or not as
- * committed, is GONE: Postgres has what there is of it. */
+/* Likewise, of the run that m names. One that the queue does not know, not as committed,
+ * or as ended, is GONE: Postgres has what there is of it. */
 void live_subscribe_run(struct sup *s, struct child *edge,
 			const struct wire_subscribe *m);
 void live_unsubscribe(struct child *edge, uint64_t sub);

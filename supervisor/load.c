@@ -3,18 +3,23 @@
 #include "supervisor/load.h"
 
 #include "common/die.h"
+#include "common/loop.h"
 #include "common/pg/row.h"
 #include "supervisor/sql.h"
 #include "supervisor/sup.h"
 
 #define PAGE_ROWS 5000 /* as SQL_LOAD says */
+#define AGAIN_US 300000
 
 static struct {
 	load_done *done;
 	int rows;
+	int64_t tenant; /* the last row of the pages that came */
+	struct uuid run;
+	struct loop_timer *again;
 } load;
 
-static void load_page(struct sup *s, int64_t tenant, struct uuid run);
+static void load_page(void *sup);
 
 static struct lq_item item_at(const struct pg_result *r, int row)
 {
@@ -60,9 +65,9 @@ static void on_page(void *arg, const struct pg_answer *a)
 	struct sup *s = arg;
 	if (a->err == ERR_CANCELLED)
 		return;
-	if (a->err) {
-		s->loading = false;
+	if (a->err) { /* what it had may be older than all that is known of its lane */
 		load.done(s, load.rows, a->message);
+		loop_timer_start(load.again, AGAIN_US);
 		return;
 	}
 	const struct pg_result *r = a->results[0];
@@ -70,19 +75,23 @@ static void on_page(void *arg, const struct pg_answer *a)
 	for (int i = 0; i < rows; i++)
 		load_row(s, r, i);
 	if (rows == PAGE_ROWS) {
-		load_page(s, pg_get_i64(r, rows - 1, 0), pg_get_uuid(r, rows - 1, 1));
+		load.tenant = pg_get_i64(r, rows - 1, 0);
+		load.run = pg_get_uuid(r, rows - 1, 1);
+		load_page(s);
 		return;
 	}
 	s->loading = false;
+	loop_timer_free(load.again);
 	load.done(s, load.rows, NULL);
 }
 
-static void load_page(struct sup *s, int64_t tenant, struct uuid run)
+static void load_page(void *sup)
 {
+	struct sup *s = sup;
 	struct pg_request *r = pg_begin(s->lease);
 	struct pg_params *p = pg_add(r, SQL_LOAD);
-	pg_i64(p, tenant);
-	pg_uuid(p, run);
+	pg_i64(p, load.tenant);
+	pg_uuid(p, load.run);
 	pg_submit(r, PG_ANY, 0, on_page, s);
 }
 
@@ -92,6 +101,9 @@ void load_queue(struct sup *s, load_done *done)
 	s->loading = true;
 	load.done = done;
 	load.rows = 0;
+	load.tenant = INT64_MIN;
+	load.run = (struct uuid){{0}};
+	load.again = loop_timer_new(s->loop, load_page, s);
 	sup_step(s, &(struct lq_event){.kind = LQ_HOLD});
-	load_page(s, INT64_MIN, (struct uuid){{0}});
+	load_page(s);
 }

@@ -96,10 +96,14 @@ static void run_starts(struct lq *q, struct lq_run *r)
 static void run_cancel(struct lq *q, struct lq_run *r, enum cancel_reason reason)
 {
 	r->cancel = reason & 3;
-	if (r->state == LQ_S_RUNNING)
+	if (r->state == LQ_S_RUNNING) {
 		tell_cancel(q, r);
-	else if (r->state == LQ_S_RETRY)
+	} else if (r->state == LQ_S_RETRY) {
 		run_again(q, r);
+	} else if (r->unclaimed) {
+		r->unclaimed = 0; /* only a claim ends it */
+		lq_lane_judge(q, r->lane);
+	}
 }
 
 static void run_yield(struct lq *q, struct lq_run *r)
@@ -223,11 +227,16 @@ static void on_claimed(struct lq *q, struct lq_run *r)
 
 static void on_unclaimed(struct lq *q, const struct lq_event *e)
 {
-	check(e->run->state == LQ_S_CLAIMING);
-	if (e->gone || e->run->gone)
-		run_end(q, e->run);
-	else
-		run_again(q, e->run);
+	struct lq_run *r = e->run;
+	check(r->state == LQ_S_CLAIMING);
+	if (e->gone || r->gone) {
+		run_end(q, r);
+		return;
+	}
+	if (!r->ran) /* an interrupt took it for started: it was not */
+		r->cancel = 0;
+	r->unclaimed = 1;
+	run_again(q, r);
 }
 
 static void run_retries(struct lq *q, struct lq_run *r, int64_t at_us)

@@ -16,9 +16,13 @@
  *
  * Between lanes: a tenant's ready lanes by key = order_us - priority * 30 s (static:
  * ageing without rewriting), tenants by start-time fair queueing over their weights. A
- * worker, tenant or agent at its cap, or paused, takes what it holds back out of the
- * heaps and puts it back later, so no event scans lanes that cannot start. O(log n) an
- * event; an idle lane costs nothing.
+ * worker, tenant or agent at its cap takes what it holds back out of the heaps and puts
+ * it back later, so no event scans lanes that cannot start. O(log n) an event, but for a
+ * pause (of more than a lane) and a change of slots, which look at every lane; an idle
+ * lane costs nothing.
+ *
+ * A pause stops new runs from starting. What ran before goes on to its end, whoever has
+ * to claim it again: only HOLD stops that.
  *
  * Owns: its records. Never: allocates for a lane without runs. Fails: only by refusing an
  * ENQUEUE. */
@@ -79,11 +83,12 @@ enum lq_event_kind {
 	LQ_REFUSED,   /* run: T0 did not make a row; it never was */
 	LQ_LOADED,  /* item, now_us: a row found in the database; no-op for a known run */
 	LQ_CLAIMED, /* run: T1 landed */
-	LQ_UNCLAIMED, /* run, gone: T1 returned no row; gone: forget it, else it waits
-			 again */
-	LQ_NOT_DUE,   /* run, at_us: T1 found it in retry_wait until then and changed
-			 nothing;   a crash of its last worker is not its own */
-	LQ_ENDED,     /* run: its last commit landed */
+	/* run, gone: T1 returned no row; gone: forget it, else it waits again, and heeds
+	 * pauses though it ran, until that of its lane ends or its cancel comes */
+	LQ_UNCLAIMED,
+	LQ_NOT_DUE, /* run, at_us: T1 found it in retry_wait until then and changed
+		       nothing;   a crash of its last worker is not its own */
+	LQ_ENDED,   /* run: its last commit landed */
 	LQ_LOST, /* run: its worker gave it up without an end; claimed again, uncharged */
 	LQ_YIELDED, /* run: its worker let go at a step boundary; claimed again, uncharged
 		     */
@@ -183,6 +188,8 @@ enum lq_state {
 	LQ_S_RETRY
 };
 enum lq_state lq_run_state(const struct lq_run *r);
+/* Its row is gone; a commit of it is under way still, and ends it here as well. */
+bool lq_run_is_gone(const struct lq_run *r);
 const char *
 lq_state_word(enum lq_state s); /* "queued", "scheduled", "running", "retry_wait" ... */
 /* Runs of its lane that go before it. */
@@ -231,7 +238,7 @@ struct lq_why_info lq_why(const struct lq *q, const struct lq_run *r);
 struct lq_stats {
 	/* running: those that hold credit, the claiming ones among them */
 	uint32_t lanes, tenants, runs, waiting, running, delayed, retrying, folded,
-		claiming;
+		claiming, pauses;
 	int64_t next_due_us; /* of delays, retries and deadlines; 0: none */
 	bool held, paused;   /* HOLD; the node's own pause */
 	size_t bytes;        /* of its records, about */

@@ -61,6 +61,11 @@ enum lq_state lq_run_state(const struct lq_run *r)
 	return (enum lq_state)r->state;
 }
 
+bool lq_run_is_gone(const struct lq_run *r)
+{
+	return r->gone;
+}
+
 static struct lq_run *run_of(struct list *n)
 {
 	return list_entry(n, struct lq_run, node);
@@ -134,17 +139,13 @@ static const struct lq_run *run_before(const struct lq_run *r)
 	return NULL;
 }
 
-static enum lq_why why_paused(const struct lq *q, const struct lane *l)
+static enum lq_why why_paused(const struct lane *l)
 {
 	if (l->paused)
 		return LQ_WHY_LANE_PAUSED;
 	if (l->agent->paused)
 		return LQ_WHY_AGENT_PAUSED;
-	if (l->agent->tenant->paused)
-		return LQ_WHY_TENANT_PAUSED;
-	if (q->paused)
-		return LQ_WHY_NODE_PAUSED;
-	return q->held ? LQ_WHY_HELD : LQ_WHY_TURN;
+	return l->agent->tenant->paused ? LQ_WHY_TENANT_PAUSED : LQ_WHY_NODE_PAUSED;
 }
 
 static enum lq_why why_no_credit(const struct lq *q, const struct lq_run *r)
@@ -168,10 +169,11 @@ static enum lq_why why_no_credit(const struct lq *q, const struct lq_run *r)
 
 static enum lq_why why_waiting(const struct lq *q, const struct lq_run *r)
 {
-	enum lq_why why = why_paused(q, r->lane);
 	if (run_before(r))
 		return LQ_WHY_LANE_BUSY;
-	return why != LQ_WHY_TURN ? why : why_no_credit(q, r);
+	if (lq_run_is_paused(q, r))
+		return why_paused(r->lane);
+	return q->held ? LQ_WHY_HELD : why_no_credit(q, r);
 }
 
 static enum lq_why why_of(const struct lq *q, const struct lq_run *r)
@@ -247,6 +249,7 @@ struct lq_stats lq_stats(const struct lq *q)
 				 .retrying = q->count[LQ_S_RETRY],
 				 .folded = q->count[LQ_S_FOLDED],
 				 .claiming = q->count[LQ_S_CLAIMING],
+				 .pauses = (uint32_t)map_count(q->pauses),
 				 .next_due_us = due ? due->key : 0,
 				 .held = q->held,
 				 .paused = q->paused,

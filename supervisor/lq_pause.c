@@ -26,13 +26,29 @@ static struct slice slice_of_key(const struct pause_key *k)
 	return slice_of(k, sizeof *k);
 }
 
+bool lq_run_is_paused(const struct lq *q, const struct lq_run *r)
+{
+	const struct lane *l = r->lane;
+	bool may_be = !r->ran || r->unclaimed;
+	return may_be &&
+	       (l->paused || l->agent->paused || l->agent->tenant->paused || q->paused);
+}
+
+/* Those of the tenant, or of the agent; NULL: whichever. */
+static void judge_lanes(struct lq *q, const struct tenant *t, const struct agent *a)
+{
+	for (struct lane *l = NULL; (l = lq_lane_next(q, l));)
+		if ((!a || l->agent == a) && (!t || l->agent->tenant == t))
+			lq_lane_judge(q, l);
+}
+
 static void tell_tenant(struct lq *q, const struct lq_event *e, bool paused)
 {
 	struct tenant *t = lq_tenant_find(q, e->tenant);
 	if (!t)
 		return;
 	t->paused = paused;
-	lq_tenant_judge(q, t);
+	judge_lanes(q, t, NULL);
 }
 
 static void tell_agent(struct lq *q, const struct lq_event *e, bool paused)
@@ -41,7 +57,7 @@ static void tell_agent(struct lq *q, const struct lq_event *e, bool paused)
 	if (!a)
 		return;
 	a->paused = paused;
-	lq_agent_judge(q, a);
+	judge_lanes(q, NULL, a);
 }
 
 static void tell_lane(struct lq *q, const struct lq_event *e, bool paused)
@@ -49,15 +65,24 @@ static void tell_lane(struct lq *q, const struct lq_event *e, bool paused)
 	struct lane *l = lq_lane_find(q, e->tenant, &e->id);
 	if (!l)
 		return;
+	struct lq_run *head = lq_lane_head(l);
 	l->paused = paused;
+	if (head && !paused)
+		head->unclaimed = 0;
 	lq_lane_judge(q, l);
+}
+
+static void tell_node(struct lq *q, bool paused)
+{
+	q->paused = paused;
+	judge_lanes(q, NULL, NULL);
 }
 
 static void tell(struct lq *q, const struct lq_event *e)
 {
 	bool paused = lq_is_paused(q, e->scope, e->tenant, e->id);
 	if (e->scope == LQ_NODE)
-		q->paused = paused;
+		tell_node(q, paused);
 	else if (e->scope == LQ_TENANT)
 		tell_tenant(q, e, paused);
 	else if (e->scope == LQ_AGENT)

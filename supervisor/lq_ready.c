@@ -32,12 +32,12 @@ uint32_t lq_worker_room(const struct lq *q, int w)
 
 static bool tenant_is_open(const struct tenant *t)
 {
-	return !t->paused && t->running < t->max_running;
+	return t->running < t->max_running;
 }
 
 static bool agent_is_open(const struct agent *a)
 {
-	return !a->paused && (a->max_running == 0 || a->running < a->max_running);
+	return a->max_running == 0 || a->running < a->max_running;
 }
 
 /* ---- each level is in the heap above it while it may start something */
@@ -187,9 +187,9 @@ static void lane_unready(struct lq *q, struct lane *l)
 
 void lq_lane_judge(struct lq *q, struct lane *l)
 {
-	bool blocked = l->active || l->retrying || l->paused;
-	struct lq_run *head = blocked ? NULL : lq_lane_head(l);
-	int w = head ? lq_run_target(q, head) : LQ_NO_WORKER;
+	struct lq_run *head = l->active || l->retrying ? NULL : lq_lane_head(l);
+	bool ready = head && !lq_run_is_paused(q, head);
+	int w = ready ? lq_run_target(q, head) : LQ_NO_WORKER;
 	if (w != l->ready_at)
 		lane_unready(q, l);
 	if (w == LQ_NO_WORKER)
@@ -222,6 +222,7 @@ static void activate(struct lq *q, struct lq_run *r, int w, enum lq_state state)
 	check(!l->active);
 	lq_run_spare(r);
 	l->active = r;
+	r->unclaimed = 0;
 	r->worker = (int8_t)w;
 	r->state = state & 7;
 	list_push(&q->workers[w].active, &r->node);
@@ -263,7 +264,7 @@ int lq_fused_worker(const struct lq *q, const struct lq_run *r)
 {
 	const struct lane *l = r->lane;
 	int w = slot_worker(q, l);
-	bool free = !q->held && !q->paused && !l->paused && l->runs == 1 && !r->due_us;
+	bool free = !q->held && !lq_run_is_paused(q, r) && l->runs == 1 && !r->due_us;
 	if (!free || w == LQ_NO_WORKER || !lq_worker_room(q, w))
 		return LQ_NO_WORKER;
 	if (q->running >= q->limits.node_running || !agent_is_open(l->agent) ||
@@ -299,7 +300,7 @@ static void claim(struct lq *q, struct worker *w)
 
 void lq_start_ready(struct lq *q)
 {
-	if (q->held || q->paused)
+	if (q->held)
 		return;
 	while (q->running < q->limits.node_running && heap_top(&q->turns))
 		claim(q, container_of(heap_top(&q->turns), struct worker, turn));

@@ -44,7 +44,7 @@ struct agent {
 	struct list parts;
 	uint32_t running, runs, max_running;
 	bool paused;
-	bool open; /* below its cap and not paused, as its parts were last told */
+	bool open; /* below its cap, as its parts were last told */
 };
 
 struct tenant {
@@ -98,6 +98,9 @@ struct lq_run {
 	uint16_t doomed : 1;   /* the victim of an ENQUEUE under way */
 	uint16_t expiring : 1; /* DO_EXPIRE is unanswered */
 	uint8_t yielding : 1;  /* DO_YIELD is on its way */
+	/* Its claim came back without it: pauses hold it, though it ran, until that of
+	 * its lane ends or it is cancelled. */
+	uint8_t unclaimed : 1;
 };
 
 struct worker {
@@ -208,6 +211,8 @@ uint32_t lq_worker_room(const struct lq *q, int w);
 
 /* ---- lq_pause.c */
 
+/* Whether a pause stops it: one that ran before goes on to its end under any. */
+bool lq_run_is_paused(const struct lq *q, const struct lq_run *r);
 void lq_pause_set(struct lq *q, const struct lq_event *e);
 void lq_pause_clear(struct lq *q, const struct lq_event *e);
 void lq_pauses_free(struct lq *q);

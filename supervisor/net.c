@@ -45,10 +45,11 @@ static int still_unknown(void)
 
 static void on_loaded(struct sup *s, int rows, const char *failed)
 {
-	if (failed) /* the next looks find the same */
+	if (failed) {
 		log_warn("queue-incomplete", "message=\"%s\"", failed);
-	else
-		log_info("queue-completed", "runs=%d", rows);
+		return;
+	}
+	log_info("queue-completed", "runs=%d", rows);
 	sup_release(s);
 }
 

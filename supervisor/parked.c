@@ -2,6 +2,7 @@
  * Parked lanes by name and by due time. */
 #include "supervisor/parked.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -91,6 +92,22 @@ struct parked_lane *parked_take_due(struct parked *p, int64_t now_us)
 void parked_set_due(struct parked *p, struct parked_lane *l, int64_t due_us)
 {
 	heap_set(&p->due, &l->due, due_us);
+}
+
+void parked_set_why(struct parked_lane *l, const char *sqlstate, const char *message)
+{
+	snprintf(l->sqlstate, sizeof l->sqlstate, "%s", sqlstate);
+	snprintf(l->message, sizeof l->message, "%s", message);
+}
+
+int64_t parked_due_us(const struct parked_lane *l)
+{
+	return heap_has(&l->due) ? l->due.key : 0;
+}
+
+unsigned parked_count(const struct parked *p)
+{
+	return (unsigned)map_count(p->lanes);
 }
 
 int64_t parked_next_us(const struct parked *p)

@@ -21,6 +21,8 @@ struct parked_lane {
 	struct uuid session;
 	unsigned tries;    /* in vain */
 	unsigned refusals; /* those of them that were the row's own */
+	/* What the database said of the last try, for people. */
+	char sqlstate[6], message[160];
 };
 
 struct parked {
@@ -39,12 +41,17 @@ struct parked_lane *parked_find(const struct parked *p, int64_t tenant,
  */
 struct parked_lane *parked_put(struct parked *p, struct item *it, int64_t now_us,
 			       uint32_t dice);
+/* What the database said of it. */
+void parked_set_why(struct parked_lane *l, const char *sqlstate, const char *message);
 /* Behind those of its lane; false: that is not parked. */
 bool parked_join(struct parked *p, struct item *it);
 /* The lane that is due longest: it is due no more until it is put or set due again. NULL:
  * none. */
 struct parked_lane *parked_take_due(struct parked *p, int64_t now_us);
 void parked_set_due(struct parked *p, struct parked_lane *l, int64_t due_us);
+/* When it is tried next; 0: now, or that is being decided. */
+int64_t parked_due_us(const struct parked_lane *l);
+unsigned parked_count(const struct parked *p);
 /* When the next is due; 0: none. */
 int64_t parked_next_us(const struct parked *p);
 /* Forgets the lane; its items go in front of `to`, in order. */

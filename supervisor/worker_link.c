@@ -55,10 +55,11 @@ void worker_on_event(struct child *self, const struct wire_event *m)
 }
 
 /* Its agent's failure policy may have done something about its lane. */
-static bool is_failure(uint32_t result)
+static bool needs_look(const struct wire_run_done *m)
 {
-	return result == RESULT_FAILED || result == RESULT_DEAD ||
-	       result == RESULT_TIMED_OUT;
+	bool failed = m->result == RESULT_FAILED || m->result == RESULT_DEAD ||
+		      m->result == RESULT_TIMED_OUT;
+	return failed && !m->goes_on;
 }
 
 void worker_on_run_done(struct child *self, const struct wire_run_done *m)
@@ -74,7 +75,7 @@ void worker_on_run_done(struct child *self, const struct wire_run_done *m)
 				   .started_us = l->started_us,
 				   .ended_us =
 					   m->ended_us ? m->ended_us : clock_real_us()};
-	if (is_failure(m->result))
+	if (needs_look(m))
 		lane_look(s, lq_run_tenant(r), lq_run_session(r));
 	runs_ended(s, r, &end);
 }

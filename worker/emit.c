@@ -105,7 +105,8 @@ void emit_done(struct run *r)
 				  .result = r->result,
 				  .error =
 					  r->failure ? slice_str(run_code(r)) : SLICE(""),
-				  .ended_us = r->ended_us};
+				  .ended_us = r->ended_us,
+				  .goes_on = r->goes_on};
 	send_message(r->worker, WIRE_RUN_DONE, &m);
 }
 

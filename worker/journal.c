@@ -292,10 +292,12 @@ static void on_states(void *arg, const struct pg_answer *a)
 
 static struct commit_result landed(const struct pg_result *r, int row)
 {
-	return (struct commit_result){.outcome = COMMIT_LANDED,
-				      .head_seq = pg_get_i64(r, row, 2),
-				      .at_us = pg_get_time(r, row, 4),
-				      .taken = pg_get_text(r, row, 5)};
+	return (struct commit_result){
+		.outcome = COMMIT_LANDED,
+		.head_seq = pg_get_i64(r, row, 2),
+		.at_us = pg_get_time(r, row, 4),
+		.taken = pg_get_text(r, row, 5),
+		.goes_on = slice_is(pg_get_text(r, row, 6), "continue")};
 }
 
 static void take_answer(struct journal *j, const struct pg_result *r)

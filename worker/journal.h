@@ -78,6 +78,9 @@ struct commit_result {
 	struct slice taken;
 	/* It landed, but its answer was lost: what it took is not known. */
 	bool unseen;
+	/* It ended a run that failed, which its agent's policy does nothing about: the
+	 * lane goes on. False: unknown, or no such end. */
+	bool goes_on;
 };
 
 #define COMMIT_USAGE_MOST 1

@@ -117,6 +117,7 @@ static void take_landed(struct run *r, const struct commit_result *res)
 	r->commit_no++;
 	r->ended_us = res->at_us ? res->at_us : clock_real_us();
 	r->retry_at_us = res->at_us ? res->at_us + r->commit.retry.pause_us : 0;
+	r->goes_on = res->goes_on;
 	take_taken(r, res);
 	for (size_t i = 0; i < r->commit.event_count; i++)
 		emit_durable(r, &r->commit.events[i]);

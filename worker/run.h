@@ -113,6 +113,7 @@ struct run {
 	unsigned ev_seq, ev_base; /* last durable event; before the commit under way */
 	int64_t tokens_in, tokens_out, ended_us;
 	int64_t retry_at_us; /* by the database's clock; 0: its answer was lost */
+	bool goes_on;        /* its lane, though it failed */
 
 	/* what the supervisor asked for meanwhile */
 	unsigned take;    /* enum take bits: waiting messages to consume */

@@ -23,7 +23,8 @@
 #define EPOCH_2000_US 946684800000000LL
 
 struct pg_request {
-	int stmt;
+	int stmt, first_stmt; /* the last one, whose parameters are kept, and the first */
+	int stmt_n;
 	struct pg_params params;
 	pg_done_fn *done;
 	void *arg;
@@ -45,7 +46,11 @@ struct pg_request *pg_begin(struct pg_pool *p)
 
 struct pg_params *pg_add(struct pg_request *r, int stmt)
 {
+	if (r->stmt_n++ == 0)
+		r->first_stmt = stmt;
 	r->stmt = stmt;
+	pg_params_fini(&r->params);
+	pg_params_init(&r->params);
 	return &r->params;
 }
 
@@ -155,18 +160,29 @@ static const struct pg_result *as_result(const PGresult *r)
 	return (const struct pg_result *)(const void *)r;
 }
 
-/* The request committed and returned these rows, which are freed. */
+/* The request committed and its last statement returned these rows, which are freed. */
 UNUSED static void answer_rows(struct pg_request *r, PGresult *rows)
 {
-	const struct pg_result *one = as_result(rows);
+	const struct pg_result *results[4] = {NULL};
+	assert_in_range(r->stmt_n, 1, ARRAY_LEN(results));
+	results[r->stmt_n - 1] = as_result(rows);
 	settle(r, &(struct pg_answer){.fate = PG_COMMITTED,
 				      .message = "",
-				      .results = &one,
-				      .result_count = 1});
+				      .results = results,
+				      .result_count = r->stmt_n});
 	PQclear(rows);
 }
 
 /* ---- what was asked */
+
+/* The uuid that parameter is. */
+UNUSED static struct uuid uuid_param(const struct pg_request *r, int param)
+{
+	struct uuid u;
+	assert_int_equal(r->params.item[param].len, sizeof u.b);
+	memcpy(u.b, r->params.buf.p + r->params.item[param].at, sizeof u.b);
+	return u;
+}
 
 static const uint8_t *array_of(const struct pg_request *r, int param)
 {

@@ -546,6 +546,40 @@ class Together(WithDatabase):
         self.assertEqual(by[1]["body"], text_body("hello"))
         self.assertEqual([r["folded"] for r in tables["agent_run_queue"]], [False] * len(tables["agent_run_queue"]))
 
+    def test_claims_in_blocked_lanes_one_by_one_and_together(self):
+        """What started goes on, what did not has no row, whatever else is the matter with it."""
+        self.addCleanup(self.agent_policy, None)
+        self.agent_policy("block")
+        empties = []
+
+        def scene():
+            s = [self.session() for _ in range(7)]
+            names = {id: f"session{n}" for n, id in enumerate(s)}
+            crashed, tired, early, stopped, asks = (self.running(x) for x in s[:5])
+            fresh, empty = self.queued(s[5]), self.queued(s[6])
+            self.journal({**tired, "retry": [retry(pause_us=0)]})
+            for i in (early, stopped):
+                self.journal({**i, "retry": [retry()]})
+            self.cancel(stopped["run"])
+            self.root.ask(f"UPDATE tb.agent_run_queue SET state = 'waiting' WHERE run_id = '{asks['run']}';"
+                          f"DELETE FROM tb.run_inputs WHERE run_id = '{empty}';")
+            for x in s:
+                late = self.queued(x, deadline="2020-01-01T00:00:00Z")
+                self.expire(late)
+                names[late] = f"late in {names[x]}"
+                self.assertTrue(self.lane(x)["blocked"])
+            items = [{"run": r, "session": x} for r, x in zip(
+                (crashed["run"], tired["run"], early["run"], stopped["run"], asks["run"], fresh, empty), s)]
+            items[0]["crashed"] = True
+            empties.append(empty)
+            return self.named(items, names), names, s
+        rows, _ = self.same_alone_and_together(scene, self.claim)
+        self.assertEqual([(r["n"], r["outcome"], r["attempt"], r["crashes"], r["cancel_code"]) for r in rows],
+                         [(1, "claimed", 1, 1, None), (2, "claimed", 2, 0, None), (3, "later", None, None, None),
+                          (4, "claimed", 2, 0, "cancelled")])
+        for run in empties:
+            self.root.ask(f"INSERT INTO tb.run_inputs (tenant_id, run_id, body) VALUES (1, '{run}', '{{}}');")
+
     def test_journal_one_by_one_and_together(self):
         def scene():
             s = [self.session() for _ in range(10)]
@@ -845,6 +879,54 @@ class Hands(WithDatabase):
             self.check_unstarted_end(run, "timed_out", "deadline", "it waited past its deadline")
         self.assertEqual([r["outcome"] for r in self.expire(over)], ["absent"])
 
+    def test_expire_waits_for_no_lane(self):
+        past = "2020-01-01T00:00:00Z"
+        held, free = self.session(), self.session()
+        a, b, c = self.queued(held, deadline=past), self.queued(free, deadline=past), self.queued(held, deadline=past)
+        other = Session(self.node.cluster, f"host={self.node.cluster.socket} dbname=terabits user=postgres")
+        self.addCleanup(other.close)
+        other.ask(f"BEGIN; SELECT FROM tb.lanes WHERE session_id = '{held}' FOR UPDATE;")
+        self.sup.ask("SET lock_timeout = '1ms';")
+        self.addCleanup(self.sup.ask, "RESET lock_timeout;")
+        rows = self.expire(a, b, c, uuid7())
+        self.assertEqual([r["outcome"] for r in rows], ["locked", "expired", "locked", "absent"])
+        self.assertEqual([bool(self.live(r)) for r in (a, b, c)], [True, False, True])
+        other.ask("ROLLBACK;")
+        self.assertEqual([r["outcome"] for r in self.expire(a, b, c)], ["expired", "absent", "expired"])
+        self.assertEqual(self.archived(a)["error_code"], "deadline")
+
+    def test_cancel_of_a_run_that_cannot_start_again(self):
+        """Its lane is paused because the database refuses its claim: it ends now, its calls get their results."""
+        s = self.session()
+        item = self.running(s, "do it")
+        call = {"type": "tool_call", "callId": "c1", "name": "memory_store", "input": {}}
+        (row,) = self.journal({**item, "messages": [{"step": 1, "role": "assistant", "content": {"blocks": [call]}, "tokens": 1}], "tools": [
+            {"step": 1, "call": 1, "call_id": "c1", "tool": "memory_store", "effect": "keyed", "state": "running", "attempt": 1, "input": {},
+             "output": None, "error": None}]})
+        self.assertEqual(row["outcome"], "ok")
+        waits = self.queued(s)
+        for by in ("ann", "claim-refused 23505"):
+            self.sup.ask(f"SELECT tb.pause('lane', 1, '{s}', true, '{by}');")
+            (row,) = self.cancel(item["run"], by="bob")
+            if by == "ann":
+                self.assertEqual(row["outcome"], "requested")
+                self.sup.ask(f"SELECT tb.pause('lane', 1, '{s}', false, 'ann');")
+        self.assertEqual((row["outcome"], row["result"], row["session"]), ("cancelled", "cancelled", s))
+        self.assertIsNone(self.live(item["run"]))
+        kept = self.archived(item["run"])
+        self.assertEqual((kept["result"], kept["error_code"], kept["error"], kept["attempts"]),
+                         ("cancelled", "cancelled", "cancelled by bob: the database had refused to start it again", 1))
+        self.assertIsNone(self.dead(item["run"]))
+        last = self.root.rows(f"SELECT type, body FROM tb.run_events WHERE run_id = '{item['run']}' ORDER BY ev_seq")[-2:]
+        self.assertEqual([(e["type"], e["body"]["metadata"]) for e in last],
+                         [("error", {"code": "cancelled"}), ("lifecycle", {"result": "cancelled", "code": "cancelled"})])
+        call = self.one(f"SELECT state FROM tb.tool_executions WHERE run_id = '{item['run']}'")
+        self.assertEqual(call["state"], "unknown")
+        self.assertEqual(self.lane(s)["fence"], item["fence"] + 1)  # a worker that runs it after all writes nothing more
+        self.assertEqual(self.redrive(item["run"], uuid7())["outcome"], "queued")
+        self.assertEqual([r["outcome"] for r in self.cancel(waits)], ["cancelled"])
+        self.sup.ask(f"SELECT tb.pause('lane', 1, '{s}', false, 'ann');")
+
     def test_bury_as_before(self):
         item = self.running(self.session(), "poisonous")
         waits = self.queued(self.session())
@@ -895,7 +977,43 @@ class Hands(WithDatabase):
         self.end({"run": new, "session": s, "fence": claimed["fence"], "commit": claimed["commit_no"]})
         self.assertEqual(self.redrive(item["run"], new), row)
         other = self.redrive(item["run"], uuid7())
-        self.assertEqual((other["outcome"], other["session_id"], other["lane_seq"]), ("redriven", None, None))
+        self.assertEqual((other["outcome"], other["heir"], other["session_id"], other["lane_seq"]), ("redriven", new, None, None))
+
+    def test_redrive_what_is_not_dead_once(self):
+        """Who heard no answer asks again with another id, while the first heir lives and after it has ended."""
+        s = self.session()
+        item = self.running(s, "once")
+        self.end(item, result="failed", code="llm_error", error="no")
+        heir, row = self.check_redriven(item["run"], s, text_body("once"))
+        for ended in (False, True):
+            if ended:
+                (claimed,) = self.claim({"run": heir, "session": s})
+                self.end({"run": heir, "session": s, "fence": claimed["fence"], "commit": claimed["commit_no"]})
+            before = self.lane(s)
+            other = self.redrive(item["run"], uuid7())
+            self.assertEqual((other["outcome"], other["heir"], other["session_id"], other["lane_seq"]), ("redriven", heir, None, None))
+            self.assertEqual(self.lane(s), before)
+            self.assertEqual(self.redrive(item["run"], heir), row)
+        self.assertEqual(self.one(f"SELECT count(*) AS n FROM (SELECT retry_of FROM tb.agent_runs UNION ALL SELECT retry_of FROM"
+                                  f" tb.agent_run_queue) x WHERE retry_of = '{item['run']}'")["n"], 1)
+        self.check_redriven(heir, s, text_body("once"))  # the heir's own heir
+
+    def test_redrives_at_once_make_one_heir(self):
+        s = self.session()
+        item = self.running(s, "once")
+        self.end(item, result="failed", code="llm_error", error="no")
+        other = Session(self.node.cluster, f"host={self.node.cluster.socket} dbname=terabits user=postgres")
+        self.addCleanup(other.close)
+        other.ask(f"BEGIN; SELECT * FROM tb.redrive(1, '{item['run']}', '{uuid7()}', 77, 'ann');")
+        self.sup.send_rows(f"SELECT * FROM tb.redrive(1, '{item['run']}', '{uuid7()}', 78, 'bob')")
+        wait_for(lambda: self.root.ask("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock';") != "0")
+        other.ask("COMMIT;")
+        self.assertEqual([r["outcome"] for r in json.loads(self.sup.result())], ["redriven"])
+
+    def test_an_heir_is_found_by_an_index(self):
+        plan = self.root.ask("PREPARE heir(bigint, uuid) AS SELECT a.run_id FROM tb.agent_runs a WHERE a.tenant_id = $1 AND a.retry_of = $2 LIMIT 1;"
+                             f"EXPLAIN EXECUTE heir(1, '{uuid7()}'); DEALLOCATE heir;")
+        self.assertIn("agent_runs_heir", plan)
 
     def test_redrive_a_job_of_its_kind(self):
         s = self.session()
@@ -1004,6 +1122,26 @@ class Failures(WithDatabase):
             self.failed(first)
             self.assert_free(s)
             self.assertEqual(len(self.claim({"run": waits, "session": s})), 1)
+
+    def test_an_end_that_is_a_failure_tells_the_policy(self):
+        for policy in (None, "continue", "block", "drop_rest"):
+            self.agent_policy(policy)
+            said_of_it = policy or "continue"
+            for result in ("failed", "dead", "timed_out", "cancelled", "completed"):
+                (row,) = self.journal({**self.running(self.session()), "messages": [said("x")], "events": [event(2, phase="end")],
+                                       "end": [ended(result)]})
+                self.assertEqual(row["policy"], None if result in ("cancelled", "completed") else said_of_it)
+            items = [self.running(self.session()) for _ in range(5)]
+            for i, result in zip(items, ("completed", "failed", "failed", None, "dead")):
+                i.update(messages=[said("x")], events=[event(2, phase="end") if result else event(2, "assistant")])
+                if result:
+                    i["end"] = [ended(result)]
+            stale = {**items[2], "fence": 0}
+            rows = self.journal(*items[:2], stale, *items[3:])
+            self.assertEqual([(r["outcome"], r["policy"]) for r in rows],
+                             [("ok", None), ("ok", said_of_it), ("stale", None), ("ok", None), ("ok", said_of_it)])
+            self.end(items[2])
+            self.end(items[3], events=3)
 
     def test_a_wrong_policy_is_refused(self):
         for wrong in ("stop", "", "Block", 1, True, ["block"]):

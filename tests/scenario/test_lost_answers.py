@@ -120,6 +120,66 @@ class LostAnswers(WithQueue):
         row = wait_for(lambda: self.node.rows(f"SELECT result FROM tb.agent_runs WHERE user_id = '{user}'"), 30)[0]
         self.assertEqual(row["result"], "cancelled")
 
+    def let_in(self, may):
+        """Whether the supervisor may connect, by a commit that is not held."""
+        self.node.sql(f"SET synchronous_commit = local; ALTER ROLE tb_supervisor {'LOGIN' if may else 'NOLOGIN'}")
+
+    def asker(self, command, **args):
+        """A thread that asks, and the list its answer comes to."""
+        told = []
+        t = threading.Thread(target=lambda: told.append(self.node.admin(command, args)))
+        t.start()
+        return t, told
+
+    def lost_for_good(self, commits, command, **args):
+        """What who asks is told: it lands, and no answer comes in his time."""
+        t, told = self.asker(command, **args)
+        wait_for(lambda: commits.waiting(JOURNAL))
+        self.let_in(False)
+        self.addCleanup(self.let_in, True)
+        commits.lose(JOURNAL)
+        t.join(30)
+        self.assertEqual(told[0].get("code"), "unavailable", told)
+        return told[0]["error"]
+
+    def test_a_redrive_whose_answer_is_lost_makes_one_heir(self):
+        run = self.post("once", "heirs")
+        self.assertEqual(self.node.wait(run)["status"], "ok")
+        self.node.admin("lane.pause", {"agent": "main", "session": "heirs"})
+        commits = self.hold_commits()
+        told = self.lost_for_good(commits, "run.retry", run=run)
+        self.let_in(True)
+        wait_for(lambda: commits.waiting(JOURNAL))  # it goes on
+        t, again = self.asker("run.retry", run=run, tenant=1)  # as the person does who was told that
+        wait_for(lambda: sum(f"run:{run}" in x for x in self.node.log().splitlines()) == 2)
+        commits.release()
+        t.join(30)
+        live = lambda: [r["run_id"] for r in self.node.rows(f"SELECT run_id FROM tb.agent_run_queue WHERE retry_of = '{run}'")]
+        (heir,) = live()
+        self.assertEqual(again, [{"run": heir}])
+        self.assertIn(heir, told)
+        later = self.node.admin("run.retry", {"run": run})
+        self.assertEqual(later.get("code"), "conflict", later)
+        self.assertIn(f"redriven before, as run {heir}", later["error"])
+        self.assertEqual(live(), [heir])
+        self.node.admin("lane.resume", {"agent": "main", "session": "heirs"})
+        self.assertEqual(self.node.wait(heir)["status"], "ok")
+
+    def test_a_pause_whose_answer_is_lost(self):
+        """Memory comes to say what the database says."""
+        self.assertEqual(self.node.wait(self.post("hello", "lost pause"))["status"], "ok")
+        session = self.node.sql("SELECT session_id FROM tb.agent_sessions WHERE session_key = 'lost pause'")
+        for scope, noun, args in (("lane", "lane", {"session": session}), ("tenant", "queue", {"scope": "tenant", "tenant": 1})):
+            for verb, paused in (("pause", 1), ("resume", 0)):
+                commits = self.hold_commits()
+                self.lost_for_good(commits, f"{noun}.{verb}", **args)
+                self.let_in(True)
+                commits.release()
+                wait_for(lambda: len(self.node.admin("queue.stats")["pauses"]) == paused)
+                self.assertEqual(self.node.sql(f"SELECT count(*) FROM tb.queue_pauses WHERE scope = '{scope}'"), str(paused))
+                wait_for(lambda: self.node.get("/readyz")[0] == 200)
+        self.assertEqual(self.node.wait(self.post("hello", "lost pause"))["status"], "ok")
+
     def test_deadlines_that_pass_while_the_database_is_away(self):
         agent = self.agent(queueCap=100)
         hold = self.asked("[delay 60000] hold", "many", agent=agent)

@@ -75,6 +75,23 @@ class Refusals(WithAdmin):
             self.assertEqual(self.node.wait(run)["status"], "ok")
         return longest
 
+    def at_once(self, calls):
+        """Threads that make them, and a list of what they returned, in their order, once they have."""
+        answers = [None] * len(calls)
+
+        def call(i):
+            answers[i] = calls[i]()
+        threads = [threading.Thread(target=call, args=(i,)) for i in range(len(calls))]
+        for t in threads:
+            t.start()
+        return threads, answers
+
+    def log_line(self, event, *parts):
+        """The first of that event that has them all."""
+        def found():
+            return next((x for x in self.node.log().splitlines() if f"event={event}" in x and all(p in x for p in parts)), None)
+        return wait_for(found, 30)
+
     def lane_pauses(self):
         return self.node.rows("SELECT object, paused_by FROM tb.queue_pauses WHERE scope = 'lane'")
 
@@ -89,13 +106,15 @@ class Refusals(WithAdmin):
         wait_for(lambda: self.lane_pauses() == [{"object": session, "paused_by": "claim-refused P0001"}], 30)
         wait_for(lambda: self.ask("lane.show", **self.lane("bad"))["paused"])
         self.assertEqual(self.ask("run.why", run=run)["why"], "lane_paused")
-        (line,) = [x for x in self.node.log().splitlines() if "event=lane-paused" in x]
+        self.log_line("claim-refused", f"session={session}", f"run={run}", "tries=1", "sqlstate=P0001", "this row is wrong")
+        paused_lines = lambda: [x for x in self.node.log().splitlines() if "event=lane-paused" in x and run in x]
+        (line,) = paused_lines()
         for part in (f"session={session}", f"run={run}", "sqlstate=P0001", "this row is wrong", f"terabitsctl lane resume {session}"):
             self.assertIn(part, line)
         self.all_others_go_on(5)
         # Resumed too early it is tried again, and paused again.
         self.ask("lane.resume", **self.lane("bad"))
-        wait_for(lambda: len([x for x in self.node.log().splitlines() if "event=lane-paused" in x]) == 2, 30)
+        wait_for(lambda: len(paused_lines()) == 2, 30)
         wait_for(lambda: len(self.lane_pauses()) == 1)
         self.uproot()
         p = self.node.ctl("lane", "resume", session)
@@ -112,6 +131,49 @@ class Refusals(WithAdmin):
         self.uproot()
         self.ask("lane.resume", **self.lane("bad2"))
         self.assertEqual(self.run_row(run)["result"], "cancelled")
+
+    def test_a_run_that_cannot_start_again_is_given_up(self):
+        """As the log says: cancel it, then resume its lane; nothing was mended."""
+        session = self.opened("bad4")
+        run = self.asked("[hang] for ever", "bad4")
+        behind = self.enqueue("behind it", "bad4")
+        self.plant("agent_run_queue", "UPDATE", f"NEW.run_id = '{run}' AND NEW.fence <> OLD.fence", "23514", "not this one")
+        self.node.kill("worker", self.ask("run.show", run=run)["worker"])
+        line = self.log_line("lane-paused", run)
+        self.assertIn(f"To give the run up: terabitsctl run cancel {run}, then: terabitsctl lane resume {session}", line)
+        wait_for(lambda: len(self.lane_pauses()) == 1)
+        wait_for(lambda: self.ask("run.why", run=run)["why"] == "lane_paused")
+        p = self.node.ctl("run", "cancel", run)
+        self.assertEqual((p.returncode, p.stdout.strip()), (0, f"run {run}: cancelled"), p.stderr)
+        p = self.node.ctl("lane", "resume", session)
+        self.assertEqual(p.returncode, 0, p.stderr)
+        self.assertEqual(self.node.wait(behind)["status"], "ok")
+        row = self.run_row(run)
+        self.assertEqual((row["result"], row["error_code"]), ("cancelled", "cancelled"))
+        self.assertEqual(self.node.events(run)[-1][2]["metadata"], {"result": "cancelled", "code": "cancelled"})
+        self.assertEqual(self.node.wait(run)["error"]["code"], "cancelled")
+        self.assertEqual(self.lane_pauses(), [])
+
+    def test_why_a_refused_run_does_not_start(self):
+        session = self.opened("why")
+        run = self.waits_paused("why")
+        behind = self.enqueue("behind it", "why")
+        self.plant("agent_run_queue", "UPDATE", f"NEW.run_id = '{run}'", "58030", "the disk is odd")
+        self.ask("lane.resume", **self.lane("why"))
+        why = wait_for(lambda: (w := self.ask("run.why", run=run)).get("tries", 0) >= 2 and w, 30)
+        self.assertEqual((why["why"], why["sqlstate"]), ("refused", "58030"))
+        self.assertIn("the database refused its start: the disk is odd (58030)", why["sentence"])
+        self.assertLess(why["triedAgainInMs"], 5001)
+        self.assertIn("another run of its session goes first: the database refused the start of that one",
+                      self.ask("run.why", run=behind)["sentence"])
+        self.assertIn("the disk is odd", self.node.ctl("run", "why", run).stdout)
+        self.log_line("claim-refused", f"session={session}", f"run={run}", "the disk is odd")
+        self.assertEqual(self.ask("queue.stats")["journal"]["parkedLanes"], 1)
+        self.assertRegex(self.node.ctl("queue", "stats").stdout, r"lanes parked *1\n")
+        self.uproot()
+        for r in (run, behind):
+            self.assertEqual(self.node.wait(r)["status"], "ok")
+        self.assertEqual(self.ask("queue.stats")["journal"]["parkedLanes"], 0)
 
     def test_a_refused_message_is_its_senders(self):
         session = self.opened("bad3")
@@ -193,6 +255,65 @@ class Refusals(WithAdmin):
         self.assertEqual(self.node.wait(run)["status"], "ok")
         self.assertEqual(self.node.wait(self.enqueue("after", "held"))["status"], "ok")
         self.assertEqual(self.lane_pauses(), [])
+
+    def test_why_a_message_of_a_held_lane_is_not_accepted(self):
+        session = self.opened("held2")
+        self.hold(session)
+        threads, answers = self.at_once([lambda: self.post("held2")])
+        line = self.log_line("lane-locked", f"session={session}", "sqlstate=55P03")
+        run = line.split(" run=")[1].split()[0]
+        why = wait_for(lambda: (w := self.ask("run.why", run=run)).get("tries", 0) >= 2 and w)
+        self.assertEqual(why["why"], "locked")
+        self.assertIn("another transaction in the database holds its session and stops its acceptance", why["sentence"])
+        self.assertEqual(self.ask("queue.stats")["journal"]["parkedLanes"], 1)
+        self.let_go()
+        threads[0].join()
+        self.assertEqual((answers[0][0], answers[0][2]["runId"]), (202, run))
+        self.assertEqual(self.node.wait(run)["status"], "ok")
+
+    def test_cancels_of_a_held_lane_stop_no_other(self):
+        session = self.opened("cancels")
+        runs = [self.waits_paused("cancels")] + [self.enqueue(f"waits {i}", "cancels") for i in range(14)]
+        self.hold(session)
+        threads, answers = self.at_once([lambda r=r: self.node.admin("run.cancel", {"run": r}) for r in runs])
+        longest = 0
+        while any(t.is_alive() for t in threads):
+            longest = max(longest, self.all_others_go_on(2))
+        self.assertLess(longest, 1)
+        for a in answers:
+            self.assertEqual(a.get("code"), "unavailable", a)
+            self.assertIn("another transaction in the database holds this session; nothing happened, ask again", a["error"])
+        self.assertEqual(self.node.sql(f"SELECT count(*) FROM tb.agent_run_queue WHERE session_id = '{session}'"), "15")
+        threads, answers = self.at_once([lambda r=r: self.node.admin("run.cancel", {"run": r}) for r in runs])
+        self.let_go()
+        for t in threads:
+            t.join()
+        self.assertEqual([a.get("status") for a in answers], ["cancelled"] * 15, answers)
+        self.ask("lane.resume", **self.lane("cancels"))
+
+    def test_deadlines_in_a_held_lane_stop_no_other(self):
+        session, _ = self.opened("late"), self.opened("late2")
+        runs = {"late": [], "late2": []}
+        for key in runs:
+            self.ask("lane.pause", **self.lane(key))
+            for i in range(6):
+                status, _, answer = self.node.post("/v1/agents/main/runs", {"message": "too late", "sessionKey": key, "queueMode": "followup",
+                                                                            "deadlineMs": 1500})
+                self.assertEqual(status, 202, answer)
+                runs[key].append(answer["runId"])
+        self.hold(session)
+        longest, left = 0, set(runs["late2"])
+        while left:
+            longest = max(longest, self.all_others_go_on(2))
+            left = {r for r in left if self.node.sql(f"SELECT count(*) FROM tb.agent_runs WHERE run_id = '{r}'") == "0"}
+        self.assertLess(longest, 1)
+        self.assertEqual(self.node.sql(f"SELECT count(*) FROM tb.agent_run_queue WHERE session_id = '{session}'"), "6")
+        self.let_go()
+        for run in runs["late"]:
+            wait_for(lambda: self.node.sql(f"SELECT result FROM tb.agent_runs WHERE run_id = '{run}'") == "timed_out", 9)
+        self.assertEqual([x for x in self.node.log().splitlines() if "event=expiry-refused" in x], [])
+        for key in runs:
+            self.ask("lane.resume", **self.lane(key))
 
     def test_messages_of_a_held_lane_keep_their_order(self):
         session = self.opened("order")

@@ -6,6 +6,63 @@
 
 #include "tests/unit/supervisor/lq_model.h"
 
+/* ---- what may start */
+
+/* The next of the lane, and through *key the lane's; NULL: none may start. */
+static struct mrun *m_head(struct model *m, int lane, int64_t *key)
+{
+	struct mrun *head = NULL, *folded = NULL;
+	bool delayed = false;
+	*key = INT64_MAX;
+	for (struct mrun *r = m->run; r < m->run + M_RUNS; r++) {
+		int64_t own = r->order - r->prio * M_STEP_US;
+		if (r->lane != lane || !r->used)
+			continue;
+		if (m_active(r) || r->state == LQ_S_RETRY)
+			return NULL;
+		delayed |= r->state == LQ_S_DELAYED;
+		if (r->state == LQ_S_FOLDED && m_before(r, folded))
+			folded = r;
+		if (r->state != LQ_S_WAITING)
+			continue;
+		*key = own < *key ? own : *key;
+		head = m_before(r, head) ? r : head;
+	}
+	if (head || !folded || delayed)
+		return head;
+	*key = folded->order - folded->prio * M_STEP_US;
+	return folded;
+}
+static bool m_lane_paused(const struct model *m, int lane)
+{
+	return m->lane_paused[lane] || m->agent_paused[m_agent(lane)] ||
+	       m->tenant_paused[m_tenant(lane)] || m->node_paused;
+}
+/* What ran goes on to its end, unless its last claim came to nothing. */
+static bool m_paused(const struct model *m, const struct mrun *r)
+{
+	return (!r->ran || r->unclaimed) && m_lane_paused(m, r->lane);
+}
+static bool m_group_open(const struct model *m, const struct mrun *r)
+{
+	int a = m_agent(r->lane), t = m_tenant(r->lane);
+	return !m_paused(m, r) && !m->held &&
+	       m_running(m, t, -1, -1) < m->tenant_cap[t] &&
+	       (!m->agent_cap[a] || m_running(m, -1, a, -1) < m->agent_cap[a]);
+}
+static bool m_worker_open(const struct model *m, int w)
+{
+	return w >= 0 && m->up[w] && m_running(m, -1, -1, -1) < m->node_cap &&
+	       m_running(m, -1, -1, w) < (w == LQ_QUARANTINE ? 1 : m->worker_cap);
+}
+static struct mrun *m_startable(struct model *m, int lane, int64_t *key)
+{
+	struct mrun *r = m_head(m, lane, key);
+	return r && m_worker_open(m, m_target(m, r)) && m_group_open(m, r) ? r : NULL;
+}
+
+/* ---- what each action must be */
+
 static const char *m_property(enum lq_action_kind kind)
 {
 	switch (kind) {
@@ -74,7 +131,7 @@ static bool m_fuses(struct model *m, const struct mrun *r)
 	for (int l = 0; l < M_LANES; l++)
 		if (m_startable(m, l, &key))
 			return false;
-	return !r->due && m_worker_open(m, m_target(m, r)) && m_group_open(m, r->lane);
+	return !r->due && m_worker_open(m, m_target(m, r)) && m_group_open(m, r);
 }
 
 static void m_claim(struct model *m, struct mrun *r, int worker, bool crashed)
@@ -88,10 +145,7 @@ static void m_claim(struct model *m, struct mrun *r, int worker, bool crashed)
 	m_must(m, m_running(m, t, -1, -1) < m->tenant_cap[t], "cap of the tenant");
 	m_must(m, !m->agent_cap[a] || m_running(m, -1, a, -1) < m->agent_cap[a],
 	       "cap of the agent");
-	m_must(m,
-	       !m->lane_paused[r->lane] && !m->agent_paused[a] && !m->tenant_paused[t] &&
-		       !m->node_paused && !m->held,
-	       "pauses");
+	m_must(m, !m_paused(m, r) && !m->held, "pauses");
 	m_must(m, (worker == LQ_QUARANTINE) == (r->crashes >= LQ_SUSPECT_CRASHES),
 	       "quarantine alone");
 	m_must(m, worker == m_target(m, r), "placement");
@@ -107,7 +161,7 @@ static void m_claim(struct model *m, struct mrun *r, int worker, bool crashed)
 	}
 	r->state = LQ_S_CLAIMING;
 	r->worker = worker;
-	r->doomed = false;
+	r->doomed = r->unclaimed = false;
 }
 static void m_expected(struct model *m, const struct lq_action *a, const struct mrun *r)
 {
@@ -141,7 +195,7 @@ static bool m_needs_quarantine(struct model *m)
 	m_candidates(m, candidate);
 	for (int l = 0; l < M_LANES && !m->up[LQ_QUARANTINE]; l++) {
 		struct mrun *r = candidate[l] ? m_head(m, l, &key) : NULL;
-		if (r && r->crashes >= LQ_SUSPECT_CRASHES && m_group_open(m, l))
+		if (r && r->crashes >= LQ_SUSPECT_CRASHES && m_group_open(m, r))
 			return true;
 	}
 	return false;

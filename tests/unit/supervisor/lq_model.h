@@ -13,7 +13,7 @@ enum { M_RUNS = 48, M_LANES = 12, M_AGENTS = 6, M_TENANTS = 3, M_EXPECT = 64 };
 
 struct mrun {
 	bool used, ran, crashed, orphan, fused, folded, doomed, fold, expiring, gone,
-		yielding;
+		yielding, unclaimed;
 	enum lq_state state;
 	int lane, mode, prio, worker, crashes, cancel;
 	int64_t pos, order, due, deadline;
@@ -97,49 +97,6 @@ static bool m_before(const struct mrun *a, const struct mrun *b)
 {
 	return !b || (a->ran != b->ran ? a->ran : a->pos < b->pos);
 }
-/* The next of the lane, and through *key the lane's; NULL: none may start. */
-static struct mrun *m_head(struct model *m, int lane, int64_t *key)
-{
-	struct mrun *head = NULL, *folded = NULL;
-	bool delayed = false;
-	*key = INT64_MAX;
-	for (struct mrun *r = m->run; r < m->run + M_RUNS; r++) {
-		int64_t own = r->order - r->prio * M_STEP_US;
-		if (r->lane != lane || !r->used)
-			continue;
-		if (m_active(r) || r->state == LQ_S_RETRY)
-			return NULL;
-		delayed |= r->state == LQ_S_DELAYED;
-		if (r->state == LQ_S_FOLDED && m_before(r, folded))
-			folded = r;
-		if (r->state != LQ_S_WAITING)
-			continue;
-		*key = own < *key ? own : *key;
-		head = m_before(r, head) ? r : head;
-	}
-	if (head || !folded || delayed)
-		return head;
-	*key = folded->order - folded->prio * M_STEP_US;
-	return folded;
-}
-static bool m_group_open(const struct model *m, int lane)
-{
-	int a = m_agent(lane), t = m_tenant(lane);
-	return !m->lane_paused[lane] && !m->agent_paused[a] && !m->tenant_paused[t] &&
-	       !m->node_paused && !m->held &&
-	       m_running(m, t, -1, -1) < m->tenant_cap[t] &&
-	       (!m->agent_cap[a] || m_running(m, -1, a, -1) < m->agent_cap[a]);
-}
-static bool m_worker_open(const struct model *m, int w)
-{
-	return w >= 0 && m->up[w] && m_running(m, -1, -1, -1) < m->node_cap &&
-	       m_running(m, -1, -1, w) < (w == LQ_QUARANTINE ? 1 : m->worker_cap);
-}
-static struct mrun *m_startable(struct model *m, int lane, int64_t *key)
-{
-	struct mrun *r = m_head(m, lane, key);
-	return r && m_worker_open(m, m_target(m, r)) && m_group_open(m, lane) ? r : NULL;
-}
 
 /* ---- what events make of runs */
 static void m_wait(struct model *m, struct mrun *r)
@@ -178,6 +135,7 @@ static void m_start(struct model *m, struct mrun *r)
 static void m_cancel(struct model *m, struct mrun *r, int reason)
 {
 	r->cancel = reason;
+	r->unclaimed = false;
 	if (r->state == LQ_S_RUNNING)
 		m_expect(m, LQ_DO_CANCEL, r, reason);
 	else if (r->state == LQ_S_RETRY)
@@ -251,6 +209,13 @@ static void m_not_due(struct model *m, struct mrun *r, int64_t at)
 	r->crashes -= r->crashed;
 	r->crashed = r->orphan = false;
 	m_retry(m, r, at);
+}
+/* Its claim came to nothing: what never ran has nothing that could be cut short. */
+static void m_unclaimed(struct model *m, struct mrun *r)
+{
+	r->cancel = r->ran ? r->cancel : 0;
+	r->unclaimed = true;
+	m_wait(m, r);
 }
 static int64_t m_whole_ms(const struct mrun *r, int64_t at)
 {

@@ -78,6 +78,25 @@ static void test_a_stream_of_a_run_that_landed_and_ended(void **state)
 	assert_gone();
 }
 
+/* Its end was told to those who listened then. */
+static void test_a_stream_of_a_run_that_ended_in_its_claim(void **state)
+{
+	(void)state;
+	struct uuid runner = busy_lane();
+	struct item *it = enqueue(1, (struct wire_enqueue){0});
+	land(it, "accepted", 2, NULL);
+	runs_ended(&sup, lq_find(sup.lq, runner), &(struct wire_sub_end){0});
+	struct lq_run *r = lq_find(sup.lq, it->run_id);
+	assert_int_equal(lq_run_state(r), LQ_S_CLAIMING);
+	runs_gone(&sup, r, RESULT_CANCELLED, SLICE("cancelled"), 5);
+	struct wire_subscribe m = {.sub = SUB, .tenant = TENANT, .run = it->run_id};
+	live_subscribe_run(&sup, &edge, &m);
+	assert_int_equal(sent[sent_at(WIRE_SUB_STATE, 0)].m.state.state, SUB_GONE);
+	sup_step(&sup, &(struct lq_event){.kind = LQ_UNCLAIMED, .run = r});
+	assert_null(lq_find(sup.lq, it->run_id));
+	assert_int_equal(map_count(sup.lives), 0);
+}
+
 static void test_a_stream_of_a_repeated_key_is_the_edges(void **state)
 {
 	(void)state;
@@ -143,6 +162,7 @@ int main(void)
 		STORY(test_a_stream_of_a_run_that_waits_is_live),
 		STORY(test_a_stream_of_a_run_that_was_taken_before_its_answer),
 		STORY(test_a_stream_of_a_run_that_landed_and_ended),
+		STORY(test_a_stream_of_a_run_that_ended_in_its_claim),
 		STORY(test_a_stream_of_a_repeated_key_is_the_edges),
 		STORY(test_a_victim_of_a_run_that_landed_and_ended),
 		STORY(test_a_folded_victim_of_a_run_that_landed_and_ended),

@@ -101,6 +101,8 @@ static struct lq_lane_info lane_of(int n)
 	return l;
 }
 
+#include "tests/unit/supervisor/admin_parked.h"
+
 static int lane_count(void)
 {
 	int most = -1;
@@ -391,6 +393,7 @@ static int begin(void **state)
 	run_count = pause_count = drains = 0;
 	worker_err = ERR_OK;
 	endless = journal_up = false;
+	parked_wait.tries = 0;
 	sup.admin = admin_open(&sup);
 	return 0;
 }
@@ -640,6 +643,40 @@ static void test_a_blocked_lane(void **state)
 	lanes = json_get(once("{\"cmd\":\"lane.list\"}"), "lanes");
 	assert_null(json_get(json_at(lanes, 0), "pausedWhy"));
 	is(once(line), "sentence", "its session is paused: lane.resume ends that");
+}
+
+/* What a person reads of a run whose start, acceptance or predecessor the database does
+ * not take. */
+static void test_a_parked_lane(void **state)
+{
+	(void)state;
+	char line[200], id[UUID_TEXT_LEN + 1];
+	struct lq_run *r = add_run(0, LQ_S_WAITING);
+	uuid_format(r->id, id);
+	snprintf(line, sizeof line, "{\"cmd\":\"run.why\",\"args\":{\"run\":\"%s\"}}",
+		 id);
+	for (size_t i = 0; i < ARRAY_LEN(parked_cases); i++) {
+		r->state = parked_cases[i].state;
+		r->why = (struct lq_why_info){.why = parked_cases[i].lq};
+		parked_session = id_of(0);
+		parked_kind = r->state == LQ_S_ENQUEUEING ? FLOW_ENQUEUE : FLOW_CLAIM;
+		parked_wait = (struct journal_wait){.tries = 3,
+						    .sqlstate = "55P03",
+						    .message = "no",
+						    .due_in_us = 2500000,
+						    .held = parked_cases[i].held,
+						    .pausing = parked_cases[i].pausing};
+		json_t v = once(line);
+		is(v, "why", parked_cases[i].why);
+		is(v, "sentence", parked_cases[i].sentence);
+		if (!strstr(parked_cases[i].sentence, "55P03")) {
+			assert_null(json_get(v, "sqlstate"));
+			continue;
+		}
+		is(v, "sqlstate", "55P03");
+		assert_int_equal(num(v, "tries"), 3);
+		assert_int_equal(num(v, "triedAgainInMs"), 2500);
+	}
 }
 
 static void test_a_mean(void **state)
@@ -965,6 +1002,7 @@ static void test_queue(void **state)
 	assert_int_equal(num(json_at(json_get(v, "tenants"), 2), "running"), 2);
 	assert_int_equal(num(json_get(v, "journal"), "pending"), 3);
 	assert_int_equal(num(json_get(v, "journal"), "lastBatchMs"), 1500);
+	assert_int_equal(num(json_get(v, "journal"), "parkedLanes"), 2);
 	json_t p = json_at(json_get(v, "pauses"), 0);
 	is(p, "scope", "agent");
 	assert_int_equal(num(p, "tenant"), 4);
@@ -1134,6 +1172,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_queue, begin, finish),
 		cmocka_unit_test_setup_teardown(test_why, begin, finish),
 		cmocka_unit_test_setup_teardown(test_a_blocked_lane, begin, finish),
+		cmocka_unit_test_setup_teardown(test_a_parked_lane, begin, finish),
 		cmocka_unit_test_setup_teardown(test_workers, begin, finish),
 		cmocka_unit_test_setup_teardown(test_invalidate, begin, finish),
 		cmocka_unit_test_setup_teardown(test_without_a_database, begin, finish),

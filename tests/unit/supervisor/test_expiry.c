@@ -21,19 +21,20 @@ static int end(void **state)
 	return 0;
 }
 
-/* So many runs wait behind another, and their deadlines pass. */
+/* So many runs wait behind another, and their deadlines pass: in that order, however long
+ * this takes. */
 static void let_expire(int n)
 {
+	int64_t deadline_us = clock_real_us() + SECOND;
 	land(enqueue(1, (struct wire_enqueue){0}), "accepted", 1, NULL);
 	for (int i = 0; i < n; i++) {
-		struct item *it =
-			enqueue(1, (struct wire_enqueue){.lane_cap = 1000,
-							 .deadline_us = clock_real_us() +
-									SECOND});
+		struct wire_enqueue m = {.lane_cap = 1000,
+					 .deadline_us = deadline_us + i * SECOND};
+		struct item *it = enqueue(1, m);
 		land(it, "accepted", i + 2, NULL);
 		runs[i] = it->run_id;
 	}
-	now_us += 60 * SECOND;
+	now_us += 1000 * SECOND;
 	sup_step(&sup, &(struct lq_event){.kind = LQ_TICK, .now_us = now_us});
 	turn();
 }
@@ -117,6 +118,55 @@ static void test_each_rows_outcome(void **state)
 	turn();
 	answer_batch("expired", "absent", runs[4]);
 	assert_int_equal(left(10), 0);
+}
+
+/* Another transaction has the lane of one: the others end, and it does later. */
+static void test_a_held_row_waits_alone(void **state)
+{
+	(void)state;
+	int tries = 0;
+	let_expire(10);
+	assert_int_equal(open_request()->first_stmt, SQL_LOCK_TIMEOUT);
+	answer_batch("expired", "locked", runs[4]);
+	assert_int_equal(left(10), 1);
+	assert_int_equal(open_requests(), 0);
+	for (int64_t end_us = now_us + 9 * SECOND; now_us < end_us; pass(10000))
+		if (open_requests()) {
+			assert_int_equal(elements(open_request(), 1), 1);
+			answer_batch("locked", NULL, (struct uuid){{0}});
+			tries++;
+		}
+	assert_in_range(tries, 6, 16);
+	while (!open_requests())
+		pass(10000);
+	answer_batch("expired", NULL, (struct uuid){{0}});
+	assert_int_equal(left(10), 0);
+}
+
+/* Something else than its lane is held. */
+static void test_rows_of_a_lane_that_meets_a_lock_are_not_tried_in_turn(void **state)
+{
+	(void)state;
+	let_expire(40);
+	refuse(open_request(), PG_ROLLED_BACK, "55P03");
+	turn();
+	assert_int_equal(elements(open_request(), 1), 1);
+	refuse(open_request(), PG_ROLLED_BACK, "55P03");
+	turn();
+	assert_int_equal(open_requests(), 0);
+	int tries = 0;
+	for (int64_t end_us = now_us + 2 * SECOND; now_us < end_us; pass(10000))
+		if (open_requests()) {
+			refuse(open_request(), PG_ROLLED_BACK, "55P03");
+			turn();
+			tries++;
+		}
+	assert_in_range(tries, 2, 20);
+	for (int64_t end_us = now_us + 60 * SECOND; now_us < end_us && left(40);
+	     pass(10000))
+		if (open_requests())
+			answer_batch("expired", NULL, (struct uuid){{0}});
+	assert_int_equal(left(40), 0);
 }
 
 static void test_an_unknown_batch_goes_again(void **state)
@@ -205,6 +255,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		STORY(test_many_are_few_batches),
 		STORY(test_each_rows_outcome),
+		STORY(test_a_held_row_waits_alone),
+		STORY(test_rows_of_a_lane_that_meets_a_lock_are_not_tried_in_turn),
 		STORY(test_an_unknown_batch_goes_again),
 		STORY(test_a_refused_row_stops_no_other),
 		STORY(test_nothing_is_written_without_the_lease),

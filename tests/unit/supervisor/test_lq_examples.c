@@ -293,14 +293,14 @@ static void test_run_that_ran_goes_before_any_lane_pos(void **state)
 {
 	(void)state;
 	begin(10, 10);
-	pause_it(LQ_PAUSE, LQ_NODE, (struct uuid){{0}});
+	step((struct lq_event){.kind = LQ_HOLD});
 	struct lq_run *first = load_run(item(1, 1));
 	struct lq_item ran = item(1, 1);
 	ran.ran = true;
 	struct lq_run *r = load_run(ran);
 	assert_int_equal(lq_run_position(r), 0);
 	assert_int_equal(lq_run_position(first), 1);
-	pause_it(LQ_RESUME, LQ_NODE, (struct uuid){{0}});
+	step((struct lq_event){.kind = LQ_RELEASE});
 	assert_did(LQ_DO_CLAIM, r);
 	lq_free(q);
 }
@@ -548,6 +548,24 @@ static void test_cancelled_before_it_started(void **state)
 	assert_state(claims, LQ_S_CLAIMING);
 	step((struct lq_event){.kind = LQ_UNCLAIMED, .run = claims, .gone = true});
 	assert_int_equal(lq_stats(q).runs, 1);
+	lq_free(q);
+}
+
+/* An interrupt that meets a claim takes it for a start. Of one that came to nothing there
+ * is nothing to cut short. */
+static void test_an_unclaimed_run_is_not_cut_short_later(void **state)
+{
+	(void)state;
+	begin(10, 10);
+	struct lq_run *a = load_run(item(1, 1));
+	assert_did(LQ_DO_CLAIM, a);
+	struct lq_action now = enqueue(item_of_mode(MODE_INTERRUPT));
+	step((struct lq_event){.kind = LQ_COMMITTED, .run = now.run, .lane_pos = -1});
+	step((struct lq_event){.kind = LQ_UNCLAIMED, .run = a});
+	assert_did(LQ_DO_CLAIM, now.run);
+	end(now.run);
+	assert_did(LQ_DO_CLAIM, a);
+	claimed(a); /* and nothing else */
 	lq_free(q);
 }
 
@@ -880,6 +898,68 @@ static void test_pauses_of_every_scope(void **state)
 	}
 }
 
+/* A pause stops new runs; what ran goes on to its end, whoever must claim it again. */
+static void test_what_ran_passes_pauses(void **state)
+{
+	(void)state;
+	static const enum lq_why whys[] = {LQ_WHY_NODE_PAUSED, LQ_WHY_TENANT_PAUSED,
+					   LQ_WHY_AGENT_PAUSED, LQ_WHY_LANE_PAUSED};
+	for (int s = LQ_NODE; s <= LQ_LANE; s++) {
+		begin(10, 10);
+		struct lq_item it = item(1, 1);
+		struct lq_run *a = accept_run(it), *behind = accept_run(item(1, 1));
+		pause_it(LQ_PAUSE, (enum lq_scope)s,
+			 s == LQ_LANE ? it.session : it.agent);
+		worker(LQ_WORKER_DOWN, 0);
+		assert_int_equal(why(a).why, LQ_WHY_NO_WORKER);
+		worker(LQ_WORKER_UP, 0);
+		assert_did(LQ_DO_CLAIM, a);
+		claimed(a);
+		tell(LQ_YIELDED, a);
+		assert_did(LQ_DO_CLAIM, a);
+		claimed(a);
+		int64_t at = order_us + SECOND;
+		step((struct lq_event){.kind = LQ_RETRY, .run = a, .at_us = at});
+		assert_quiet();
+		tick(at);
+		assert_did(LQ_DO_CLAIM, a);
+		end(a);
+		assert_quiet();
+		assert_int_equal(why(behind).why, whys[s]);
+		lq_free(q);
+	}
+}
+
+/* Else a run whose row is gone, or refused, would be claimed for ever. */
+static void test_a_claim_in_vain_waits_for_the_end_of_the_pause(void **state)
+{
+	(void)state;
+	begin(10, 10);
+	struct lq_item it = item(1, 1);
+	struct lq_run *a = accept_run(it);
+	pause_it(LQ_PAUSE, LQ_LANE, it.session);
+	tell(LQ_YIELDED, a);
+	assert_did(LQ_DO_CLAIM, a);
+	step((struct lq_event){.kind = LQ_UNCLAIMED, .run = a});
+	assert_quiet();
+	assert_int_equal(why(a).why, LQ_WHY_LANE_PAUSED);
+	pause_it(LQ_PAUSE, LQ_LANE, it.session); /* it is told again, of whom it is */
+	assert_quiet();
+	tell(LQ_CANCEL, a);
+	assert_did(LQ_DO_CLAIM, a);
+	step((struct lq_event){.kind = LQ_UNCLAIMED, .run = a});
+	assert_quiet();
+	pause_it(LQ_PAUSE, LQ_TENANT, (struct uuid){{0}});
+	pause_it(LQ_RESUME, LQ_LANE, it.session);
+	assert_did(LQ_DO_CLAIM, a); /* it ran: the other pause is none of its own */
+	tell(LQ_CLAIMED, a);
+	assert_int_equal(done[1].kind, LQ_DO_CANCEL);
+	pause_it(LQ_PAUSE, LQ_LANE, it.session);
+	tell(LQ_YIELDED, a);
+	assert_did(LQ_DO_CLAIM, a);
+	lq_free(q);
+}
+
 static void test_hold_stops_starts_only(void **state)
 {
 	(void)state;
@@ -1068,6 +1148,7 @@ int main(void)
 		cmocka_unit_test(test_interrupt_and_cancel_make_a_retry_due),
 		cmocka_unit_test(test_cancel_of_a_running_run),
 		cmocka_unit_test(test_cancelled_before_it_started),
+		cmocka_unit_test(test_an_unclaimed_run_is_not_cut_short_later),
 		cmocka_unit_test(test_retry_holds_the_lane),
 		cmocka_unit_test(test_a_claim_that_is_too_early_waits_uncharged),
 		cmocka_unit_test(test_a_cancel_beside_a_claim_that_is_too_early),
@@ -1083,6 +1164,8 @@ int main(void)
 		cmocka_unit_test(test_lane_left_with_folded_runs_starts_them),
 		cmocka_unit_test(test_folds_are_bounded),
 		cmocka_unit_test(test_pauses_of_every_scope),
+		cmocka_unit_test(test_what_ran_passes_pauses),
+		cmocka_unit_test(test_a_claim_in_vain_waits_for_the_end_of_the_pause),
 		cmocka_unit_test(test_a_pause_keeps_the_run_that_failed),
 		cmocka_unit_test(test_hold_stops_starts_only),
 		cmocka_unit_test(test_agent_at_its_cap_blocks_nobody),

@@ -45,6 +45,7 @@ enum fault {
 	AGENT_CAP,
 	QUEUE_CAP,
 	PAUSE_LOST,
+	PAUSE_KEEPS, /* a pause stops what ran too */
 	HOLD_LOST,
 	RETRY_AS_LOST,
 	SUSPECT_AS_SOUND,
@@ -125,6 +126,12 @@ static struct uuid another_of(struct uuid id)
 	return id;
 }
 
+static bool is_under_a_pause(struct uuid id)
+{
+	const struct mrun *r = run_of(id);
+	return r && m_lane_paused(&w.m, r->lane);
+}
+
 static void plant_in_actions(void)
 {
 	int n = 0;
@@ -132,7 +139,8 @@ static void plant_in_actions(void)
 	for (int i = 0; i < w.gots; i++) {
 		struct got g = w.got[i];
 		bool claim = g.a.kind == LQ_DO_CLAIM;
-		if (loses(g.a.kind))
+		if (loses(g.a.kind) ||
+		    (w.fault == PAUSE_KEEPS && claim && is_under_a_pause(g.id)))
 			continue;
 		if (w.fault == CLAIM_OUT_OF_ORDER && claim)
 			g.id = another_of(g.id);
@@ -441,7 +449,7 @@ static void land_claim(struct mrun *r)
 		if (e.gone || r->gone)
 			m_end(&w.m, r);
 		else
-			m_wait(&w.m, r);
+			m_unclaimed(&w.m, r);
 	} else if (r->ran && chance(5)) {
 		e.kind = LQ_NOT_DUE;
 		e.at_us = w.m.now + 1 + dice(3000000);
@@ -656,6 +664,8 @@ static void set_pause(enum lq_scope scope, int i, int paused)
 			[LQ_AGENT] = &w.m.agent_paused[i % M_AGENTS],
 			[LQ_LANE] = &w.m.lane_paused[i]};
 	*flag[scope] = paused;
+	for (struct mrun *r = w.m.run; r < w.m.run + M_RUNS; r++)
+		r->unclaimed &= scope != LQ_LANE || r->lane != i || paused;
 	e.tenant = 1 + i % M_TENANTS;
 	e.id = (struct uuid){{(uint8_t)(1 + (scope == LQ_AGENT ? i % M_AGENTS : i))}};
 	say(paused ? "event pause" : "event resume", (int)scope, NULL, i);
@@ -916,6 +926,7 @@ static const struct {
 	[AGENT_CAP] = {"an agent without its cap", "cap of the agent"},
 	[QUEUE_CAP] = {"one too many waits", "admission"},
 	[PAUSE_LOST] = {"a pause is lost", "pauses"},
+	[PAUSE_KEEPS] = {"a pause keeps what ran", "work conserving"},
 	[HOLD_LOST] = {"a hold is lost", "pauses"},
 	[RETRY_AS_LOST] = {"a retry does not wait", "retry holds the lane"},
 	[SUSPECT_AS_SOUND] = {"a suspect runs among others", "quarantine alone"},

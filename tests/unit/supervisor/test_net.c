@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "common/log.h"
+#include "common/loop.h"
 #include "supervisor/load.h"
 #include "supervisor/net.h"
 #include "supervisor/sql.h"
@@ -87,6 +88,41 @@ struct slice pg_get_text(const struct pg_result *r, int row, int column)
 {
 	(void)r, (void)row;
 	return column == 13 ? SLICE("followup") : SLICE("queued");
+}
+
+/* ---- the loop: one timer, which the test fires */
+
+static struct loop_timer {
+	loop_timer_fn *fn;
+	void *arg;
+	bool made, runs;
+} timer;
+
+struct loop_timer *loop_timer_new(struct loop *l, loop_timer_fn *fn, void *arg)
+{
+	(void)l;
+	assert_false(timer.made);
+	timer = (struct loop_timer){.fn = fn, .arg = arg, .made = true};
+	return &timer;
+}
+
+void loop_timer_start(struct loop_timer *t, int64_t delay_us)
+{
+	assert_true(t->made && delay_us > 0);
+	t->runs = true;
+}
+
+void loop_timer_free(struct loop_timer *t)
+{
+	assert_true(t->made);
+	*t = (struct loop_timer){0};
+}
+
+static void fire(void)
+{
+	assert_true(timer.runs);
+	timer.runs = false;
+	timer.fn(timer.arg);
 }
 
 /* ---- the supervisor's part */
@@ -220,6 +256,7 @@ static int tear_down(void **state)
 	(void)state;
 	assert_false(request.open);
 	assert_false(sup.loading);
+	assert_false(timer.made);
 	lq_free(sup.lq);
 	pg_params_fini(&given);
 	return 0;
@@ -303,21 +340,48 @@ static void test_nothing_starts_while_it_loads(void **state)
 	assert_int_equal(claims, 1); /* the cap of all of them */
 }
 
-static void test_a_load_that_fails_comes_again(void **state)
+static void test_a_look_that_fails_says_nothing(void **state)
 {
 	(void)state;
 	rows[row_count++] = id_of(1);
 	look();
-	look();
+	net_cast(&sup);
 	answer_with(0, ERR_DATABASE);
 	assert_false(sup.loading);
-	assert_int_equal(releases, 1);
-	net_cast(&sup);
-	answer_with(0, ERR_DATABASE); /* a look that failed says nothing */
+	look();
+	assert_true(sup.loading);
+	answer();
+	assert_non_null(lq_find(sup.lq, id_of(1)));
+}
+
+/* A lane's older rows may be in the page that did not come: nothing starts before it is
+ * here, whoever wants to release the queue meanwhile. */
+static void test_a_page_that_fails_is_asked_for_again(void **state)
+{
+	(void)state;
+	sup_step(&sup, &(struct lq_event){.kind = LQ_WORKER_UP});
+	for (int n = 0; n < 5002; n++)
+		rows[row_count++] = id_of(n);
 	look();
 	look();
 	answer();
-	assert_non_null(lq_find(sup.lq, id_of(1)));
+	for (int tries = 0; tries < 3; tries++) {
+		answer_with(0, ERR_DATABASE);
+		assert_true(sup.loading);
+		assert_false(request.open);
+		net_cast(&sup);
+		sup_release(&sup); /* as the lease does when it is regained */
+		fire();
+		assert_int_equal(request.stmt, SQL_LOAD);
+	}
+	assert_int_equal(claims, 0);
+	assert_int_equal(lq_stats(sup.lq).runs, 5000);
+	answer();
+	assert_int_equal(rows_answered, 2); /* the page that failed, not all again */
+	assert_int_equal(lq_stats(sup.lq).runs, 5002);
+	assert_false(lq_stats(sup.lq).held);
+	assert_int_equal(releases, 4);
+	assert_int_equal(claims, 1);
 }
 
 int main(void)
@@ -330,7 +394,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_pages, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_nothing_starts_while_it_loads,
 						set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_a_load_that_fails_comes_again,
+		cmocka_unit_test_setup_teardown(test_a_look_that_fails_says_nothing,
+						set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_a_page_that_fails_is_asked_for_again,
 						set_up, tear_down),
 	};
 	log_init("test", LOG_ERROR);

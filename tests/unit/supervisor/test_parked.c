@@ -95,6 +95,25 @@ static void test_pauses_grow(void **state)
 	assert_int_equal(parked_next_us(&parked), now_us + 50); /* never at once */
 }
 
+static void test_it_says_why_and_until_when(void **state)
+{
+	(void)state;
+	char text[400];
+	memset(text, 'x', sizeof text - 1);
+	text[sizeof text - 1] = 0;
+	assert_int_equal(parked_count(&parked), 0);
+	struct parked_lane *l = parked_put(&parked, of_lane(0, 1), 500, 0);
+	parked_put(&parked, of_lane(1, 2), 500, 0);
+	parked_set_why(l, "55P03", text);
+	assert_int_equal(parked_count(&parked), 2);
+	assert_string_equal(l->sqlstate, "55P03");
+	assert_int_equal(strlen(l->message), sizeof l->message - 1);
+	assert_int_equal(parked_due_us(l), 550);
+	parked_take_due(&parked, 10000);
+	parked_take_due(&parked, 10000);
+	assert_int_equal(parked_due_us(l), 0);
+}
+
 static void test_the_first_due_is_the_first(void **state)
 {
 	(void)state;
@@ -115,6 +134,7 @@ int main(void)
 		CASE(test_a_lane_keeps_its_order),
 		CASE(test_another_tenants_lane_is_another),
 		CASE(test_pauses_grow),
+		CASE(test_it_says_why_and_until_when),
 		CASE(test_the_first_due_is_the_first),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

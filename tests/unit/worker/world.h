@@ -63,6 +63,7 @@ static struct {
 	char code[40], error[320];
 	int64_t run_at_us, active_ms;
 	int clears, ends;
+	bool goes_on; /* what the last commit's answer said of its lane */
 } db;
 
 /* ---- a worker's life; a killed one is drained, not heard */
@@ -118,6 +119,7 @@ static void hear_done(struct life *l, const struct wire_run_done *m)
 	assert_true(db.ended);
 	assert_int_equal(m->result, db.result);
 	assert_true(slice_is(m->error, db.code));
+	assert_int_equal(m->goes_on, db.goes_on);
 	hear(l, result_word(m->result));
 }
 
@@ -297,6 +299,8 @@ static void land_as(struct life *l, enum landing how)
 					     .unseen = how == UNSEEN};
 		if (how == SEEN)
 			res.at_us = DB_NOW_US;
+		db.goes_on = res.goes_on =
+			how == SEEN && db.ended && db.result == RESULT_FAILED;
 		if (how == SEEN && taken.n > 2)
 			res.taken = strbuf_slice(&taken);
 	}
