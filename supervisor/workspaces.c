@@ -50,7 +50,8 @@ static int open_workspace(const struct sup *s, int64_t tenant, struct uuid agent
 	snprintf(number, sizeof number, "%lld", (long long)tenant);
 	if (!realpath(s->config.state_dir, base))
 		return -1;
-	if ((size_t)snprintf(path, size, "%s/workspaces/%s/%s", base, number, name) >= size) {
+	if ((size_t)snprintf(path, size, "%s/workspaces/%s/%s", base, number, name) >=
+	    size) {
 		errno = ENAMETOOLONG;
 		return -1;
 	}

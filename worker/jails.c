@@ -108,8 +108,8 @@ static void opened(struct jail_work *w, const struct packet *p)
 	for (int i = 0; i < p->fd_count; i++) {
 		w->fd[i] = p->fds[i];
 		fcntl(w->fd[i], F_SETFL, fcntl(w->fd[i], F_GETFL) | O_NONBLOCK);
-		w->watch[i] = loop_fd_new(l, w->fd[i], i ? LOOP_READ : LOOP_WRITE, fns[i],
-					  w);
+		w->watch[i] =
+			loop_fd_new(l, w->fd[i], i ? LOOP_READ : LOOP_WRITE, fns[i], w);
 	}
 	if (!w->input.n)
 		shut(w, 0);

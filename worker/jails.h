@@ -20,12 +20,12 @@ struct loop_fd;
  * until the op completes. */
 struct jail_work {
 	struct wire_jail_open open; /* but its id */
-	struct slice input;	    /* for its standard input */
-	struct output out, err;	    /* initialised by the caller */
+	struct slice input;         /* for its standard input */
+	struct output out, err;     /* initialised by the caller */
 
 	/* afterwards, with ERR_OK */
 	struct wire_jail_closed closed; /* its message is in `message` */
-	char message[256];		/* also with ERR_TOOL_FAILED: why it was refused */
+	char message[256]; /* also with ERR_TOOL_FAILED: why it was refused */
 
 	/* private */
 	struct jails *jails;
@@ -40,6 +40,7 @@ struct jail_work {
 struct jails *jails_new(struct loop *l, int fd);
 void jails_free(struct jails *j);
 /* Starts it; op is the caller's, initialised. */
-void jails_start(struct jails *j, struct jail_work *w, struct op *op, int64_t deadline_us);
+void jails_start(struct jails *j, struct jail_work *w, struct op *op,
+		 int64_t deadline_us);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What a program printed: its beginning and its end, within a bound; the middle is counted
- * and forgotten. */
+ * What a program printed: its beginning and its end, within a bound; the middle is
+ * counted and forgotten. */
 #ifndef TB_TOOL_OUTPUT_H
 #define TB_TOOL_OUTPUT_H
 
@@ -9,7 +9,7 @@
 
 struct output {
 	struct strbuf head, tail; /* tail: at most twice its bound, cut now and then */
-	size_t most;		  /* bytes kept of all */
+	size_t most;              /* bytes kept of all */
 	uint64_t total;
 };
 
