@@ -29,7 +29,18 @@ struct live {
 	struct jail jail;
 	int64_t began_us, due_us;
 	enum jail_end why; /* we ended it; 0: we did not */
-	bool ended;
+	bool unheard;      /* its worker was told that there is none */
+};
+
+/* An answer, until the worker's socket takes it. */
+struct owed {
+	struct list node;
+	enum wire_id id;
+	union {
+		struct wire_jail_refused refused;
+		struct wire_jail_closed closed;
+	} m;
+	char text[256];
 };
 
 void jails_init(struct jails *j, int worker)
@@ -37,13 +48,47 @@ void jails_init(struct jails *j, int worker)
 	*j = (struct jails){.worker = worker};
 	list_init(&j->live);
 	list_init(&j->grants);
+	list_init(&j->owed);
 	jail_host_prepare(&j->host);
+}
+
+/* ---- answers */
+
+bool jails_are_owed(const struct jails *j)
+{
+	return !list_is_empty(&j->owed);
+}
+
+static enum err pay(struct jails *j)
+{
+	while (!list_is_empty(&j->owed)) {
+		struct owed *o = list_entry(j->owed.next, struct owed, node);
+		enum err e = packet_send(j->worker, o->id, &o->m, NULL, 0);
+		if (e == ERR_UNAVAILABLE)
+			return ERR_OK;
+		list_remove(&o->node);
+		free(o);
+		if (e)
+			return e;
+	}
+	return ERR_OK;
+}
+
+static struct owed *owe(struct jails *j, enum wire_id id, const char *text)
+{
+	struct owed *o = xcalloc(1, sizeof *o);
+	o->id = id;
+	snprintf(o->text, sizeof o->text, "%s", text);
+	list_push(&j->owed, &o->node);
+	return o;
 }
 
 static enum err refuse(struct jails *j, uint64_t id, const char *message)
 {
-	struct wire_jail_refused m = {.id = id, .message = slice_str(message)};
-	return packet_send(j->worker, WIRE_JAIL_REFUSED, &m, NULL, 0);
+	struct owed *o = owe(j, WIRE_JAIL_REFUSED, message);
+	o->m.refused =
+		(struct wire_jail_refused){.id = id, .message = slice_str(o->text)};
+	return pay(j);
 }
 
 /* ---- what is asked for */
@@ -143,9 +188,14 @@ static enum err announce(struct jails *j, struct live *l, const int *fds)
 {
 	struct wire_jail_opened m = {.id = l->id};
 	enum err e = packet_send(j->worker, WIRE_JAIL_OPENED, &m, fds, 3);
-	if (e)
-		jail_kill(&l->jail);
-	return e;
+	if (!e)
+		return ERR_OK;
+	jail_kill(&l->jail);
+	l->why = JAIL_END_KILLED;
+	l->unheard = true;
+	return e == ERR_UNAVAILABLE
+		       ? refuse(j, l->id, "the worker was too busy to take it; try again")
+		       : e;
 }
 
 enum err jails_open(struct jails *j, const struct wire_jail_open *m)
@@ -234,25 +284,28 @@ static enum jail_end end_of(const struct live *l, const struct jail_report *r)
 	return r->kind < ARRAY_LEN(by_report) ? by_report[r->kind] : JAIL_END_FAILED;
 }
 
-static enum err close_jail(struct jails *j, struct live *l)
+static void close_jail(struct jails *j, struct live *l)
 {
 	struct jail_report r;
 	jail_wait(&l->jail, &r);
-	struct wire_jail_closed m = {
-		.id = l->id,
-		.end = end_of(l, &r),
-		.number = (uint32_t)r.number,
-		.message = slice_str(r.kind == JAIL_REFUSED ? r.text : ""),
-		.wall_us = (uint64_t)(clock_mono_us() - l->began_us),
-		.user_us = r.user_us,
-		.system_us = r.system_us,
-		.rss_peak_bytes = r.rss_peak_bytes};
-	if (m.end == JAIL_END_FAILED)
+	if (end_of(l, &r) == JAIL_END_FAILED)
 		log_error("jail-failed", "message=\"%s\"", r.text);
+	if (!l->unheard) {
+		struct owed *o =
+			owe(j, WIRE_JAIL_CLOSED, r.kind == JAIL_REFUSED ? r.text : "");
+		o->m.closed = (struct wire_jail_closed){
+			.id = l->id,
+			.end = end_of(l, &r),
+			.number = (uint32_t)r.number,
+			.message = slice_str(o->text),
+			.wall_us = (uint64_t)(clock_mono_us() - l->began_us),
+			.user_us = r.user_us,
+			.system_us = r.system_us,
+			.rss_peak_bytes = r.rss_peak_bytes};
+	}
 	list_remove(&l->node);
 	free(l);
 	j->count--;
-	return packet_send(j->worker, WIRE_JAIL_CLOSED, &m, NULL, 0);
 }
 
 unsigned jails_poll(const struct jails *j, struct pollfd *p)
@@ -287,17 +340,14 @@ static bool has_ended(const struct live *l)
 enum err jails_look(struct jails *j)
 {
 	int64_t now_us = clock_mono_us();
-	enum err e = ERR_OK;
 	list_each (n, &j->live) { /* which allows the removal of n */
 		struct live *l = list_entry(n, struct live, node);
 		if (has_ended(l))
-			e = close_jail(j, l);
+			close_jail(j, l);
 		else if (now_us >= l->due_us)
 			end(l, JAIL_END_TIMED_OUT);
 		else if (watch_memory(l->jail.guard) > l->memory_bytes)
 			end(l, JAIL_END_OUT_OF_MEMORY);
-		if (e)
-			return e;
 	}
-	return ERR_OK;
+	return pay(j);
 }

@@ -16,10 +16,13 @@ struct jails {
 	struct jail_host host;
 	int worker; /* the socket to it */
 	struct list live, grants;
+	struct list owed; /* answers that the worker's socket has no room for yet */
 	unsigned count;
 };
 
 void jails_init(struct jails *j, int worker);
+/* Whether answers wait for room on the worker's socket: no more is taken from it then. */
+bool jails_are_owed(const struct jails *j);
 /* JAIL_OPENED with descriptors, or JAIL_REFUSED. ERR_PEER_GONE and other errors of the
  * socket. */
 enum err jails_open(struct jails *j, const struct wire_jail_open *m);
@@ -31,7 +34,7 @@ void jails_kill_all(struct jails *j);
 unsigned jails_poll(const struct jails *j, struct pollfd *p);
 /* Milliseconds until something is due, -1: nothing. */
 int jails_patience_ms(const struct jails *j);
-/* Ends what is late and closes what has ended. */
+/* Ends what is late, closes what has ended, and says what is owed. */
 enum err jails_look(struct jails *j);
 
 #endif

@@ -73,12 +73,13 @@ static void serve(struct jails *j)
 	for (;;) {
 		unsigned n = jails_poll(j, p + 2);
 		enum err e = ERR_OK;
+		p[1].events = jails_are_owed(j) ? POLLOUT : POLLIN;
 		if (poll(p, 2 + n, jails_patience_ms(j)) < 0 && errno != EINTR)
 			fatal("poll failed");
 		/* Grants first: the worker may know of one already. */
 		if (!take_grants(j))
 			return;
-		if (p[1].revents)
+		if (p[1].revents && !jails_are_owed(j))
 			e = serve_one(j);
 		if (jails_look(j) || (e && e != ERR_NOT_FOUND)) {
 			leave_worker(j);
