@@ -217,7 +217,8 @@ static int by_place(const void *a, const void *b)
 
 static bool sort_matches(struct edits *e)
 {
-	qsort(e->matches, e->n, sizeof *e->matches, by_place);
+	if (e->n)
+		qsort(e->matches, e->n, sizeof *e->matches, by_place);
 	for (size_t i = 1; i < e->n; i++) {
 		const struct match *a = &e->matches[i - 1], *b = &e->matches[i];
 		if (a->at + a->n <= b->at)
