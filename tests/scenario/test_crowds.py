@@ -91,3 +91,18 @@ class ManyReaders(Crowd):
             self.assertEqual("".join(e.get("content", "") for e in events), whole)
             self.assertEqual([e["phase"] for e in events if "phase" in e], ["start", "end"])
         self.assertEqual([e["phase"] for e in self.events(innocent) if "phase" in e], ["start", "error"])
+
+
+class LongMessages(Crowd):
+    workers = 1  # all of them are its
+
+    def test_claimed_at_once(self):
+        """50 messages of nearly a megabyte whose lanes go on in one moment: each is answered, and no run is charged a crash."""
+        n = self.node
+        self.ask("queue.pause", scope="node")
+        runs = [self.enqueue("[size 20]" + "x" * 950000, f"long{i}") for i in range(50)]
+        self.ask("queue.resume", scope="node")
+        for run in runs:
+            self.assertEqual(n.wait(run)["status"], "ok")
+        self.assertEqual(n.rows("SELECT result, crashes, attempts, count(*) FROM tb.agent_runs GROUP BY 1, 2, 3"),
+                         [{"result": "completed", "crashes": 0, "attempts": 1, "count": 50}])
