@@ -395,5 +395,21 @@ BEGIN
     FROM c LEFT JOIN q ON q.n = c.n LEFT JOIN i ON i.n = c.n WHERE q.n IS NOT NULL OR c.empty OR c.due IS NOT NULL ORDER BY c.n;
 END $$;
 
-REVOKE ALL ON FUNCTION archive_waiting, failure_policy, lane_failed, displace, displaced, enqueue, claim FROM PUBLIC;
+-- From which message on a worker reads a lane: the newest ones that are p_bytes together, and in any case all from p_own on, which are its
+-- run's. A loop, which stops: whatever the plan, it opens no long message more than it must.
+CREATE FUNCTION tb.history_start(p_tenant bigint, p_session uuid, p_own bigint, p_bytes bigint) RETURNS bigint
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, tb, pg_temp AS $$
+DECLARE m record; v_start bigint; v_bytes bigint := 0;
+BEGIN
+  FOR m IN SELECT x.seq, x.content FROM tb.session_messages x WHERE x.tenant_id = p_tenant AND x.session_id = p_session
+            ORDER BY x.seq DESC LIMIT 500 LOOP
+    v_bytes := v_bytes + octet_length(m.content::text);
+    EXIT WHEN v_bytes > p_bytes AND m.seq < p_own AND v_start IS NOT NULL;
+    v_start := m.seq;
+  END LOOP;
+  RETURN v_start;
+END $$;
+
+REVOKE ALL ON FUNCTION archive_waiting, failure_policy, lane_failed, displace, displaced, enqueue, claim, history_start FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION enqueue, claim TO tb_supervisor;
+GRANT EXECUTE ON FUNCTION history_start TO tb_worker;

@@ -133,6 +133,8 @@ static void end(struct run *r)
 	loop_timer_free(r->pause);
 	if (r->agent)
 		agent_give_back(r->agent);
+	if (r->session && r->session->fence == r->fence) /* nobody else's yet */
+		session_trim(r->session, RUN_CONTEXT_BYTES, INT64_MAX);
 	if (r->session)
 		session_give_back(r->session);
 	loop_reap(r->worker->loop, free_memory, r);
@@ -296,6 +298,7 @@ static void take_session(struct run *r, const struct wire_run_start *m)
 		session_add(s, m->input_seq, SLICE("user"), 0, m->run, m->body);
 	else if (!valid || m->appended || m->resumed)
 		session_clear(s);
+	session_trim(s, RUN_CONTEXT_BYTES, m->input_seq);
 	s->fence = m->fence;
 	r->session = s;
 }

@@ -4,6 +4,7 @@ import http.client
 import io
 import json
 import os
+import re
 import selectors
 import signal
 import socket
@@ -35,6 +36,7 @@ class Crowd(WithAdmin):
 
 
 class ManyReaders(Crowd):
+    seconds = 30
     READERS = 300
     BYTES = 240000
 
@@ -94,6 +96,7 @@ class ManyReaders(Crowd):
 
 
 class LongMessages(Crowd):
+    seconds = 45
     workers = 1  # all of them are its
 
     def test_claimed_at_once(self):
@@ -106,3 +109,25 @@ class LongMessages(Crowd):
             self.assertEqual(n.wait(run)["status"], "ok")
         self.assertEqual(n.rows("SELECT result, crashes, attempts, count(*) FROM tb.agent_runs GROUP BY 1, 2, 3"),
                          [{"result": "completed", "crashes": 0, "attempts": 1, "count": 50}])
+
+
+class LongLane(WithAdmin):
+    """What a worker holds of a lane is what its model can be shown, however long the lane is."""
+    workers = 1
+    seconds = 60
+    env = {"ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1:quarantine_size_mb=1"}
+
+    def most_mib(self):
+        """What the worker ever held."""
+        with open(f"/proc/{self.node.pids()['worker'][0]}/status") as f:
+            return int(re.search(r"VmHWM:\s+(\d+) kB", f.read()).group(1)) // 1024
+
+    def test_forty_long_messages(self):
+        n = self.node
+        for _ in range(40):
+            self.assertEqual(n.wait(self.enqueue("[size 20]" + "y" * 950000, "lane"))["status"], "ok")
+        self.assertLess(self.most_mib(), 64)
+        n.kill("worker")
+        self.workers_ready(1)
+        self.assertEqual(n.wait(self.enqueue("[size 20] short", "lane"))["status"], "ok")
+        self.assertLess(self.most_mib(), 64)
