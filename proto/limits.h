@@ -19,8 +19,8 @@
 #define LIMIT_IDEMPOTENCY_KEY 255u
 #define LIMIT_NAME 63u
 #define LIMIT_CAP_TEXT 64u
-/* A link's outbox: over SOFT the sender is asked to slow down, over HARD the link is
- * given up. */
+/* A link's outbox: over SOFT what can wait waits (streams of events, models), over HARD
+ * the edge takes no further message. */
 #define LIMIT_OUTBOX_SOFT (256u << 10)
 #define LIMIT_OUTBOX_HARD (32u << 20)
 /* Hash classes of lanes: the unit of placement. */

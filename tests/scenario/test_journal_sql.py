@@ -546,6 +546,20 @@ class Together(WithDatabase):
         self.assertEqual(by[1]["body"], text_body("hello"))
         self.assertEqual([r["folded"] for r in tables["agent_run_queue"]], [False] * len(tables["agent_run_queue"]))
 
+    def test_long_messages_claimed_together_stay_behind(self):
+        """Of a batch: many of them in one answer would be more than the node can pass on. The transcript has them."""
+        texts = ["short", "x" * 70000, "y" * 60000, "z" * 900000]
+        s = [self.session() for _ in texts]
+        runs = [self.queued(session, text) for session, text in zip(s, texts)]
+        rows = self.claim(*({"run": r, "session": x} for r, x in zip(runs, s)))
+        self.assertEqual([(r["outcome"], r["appended"], r["resumed"]) for r in rows], [("claimed", 1, False)] * len(texts))
+        self.assertEqual([r["body"] for r in rows], [text_body(texts[0]), None, text_body(texts[2]), None])
+        for row, session, text in zip(rows, s, texts):
+            (message,) = self.root.rows(f"SELECT seq, content FROM tb.session_messages WHERE session_id = '{session}'")
+            self.assertEqual(message, {"seq": row["input_seq"], "content": text_body(text)})
+        alone = self.session()
+        self.assertEqual(self.claim({"run": self.queued(alone, texts[3]), "session": alone})[0]["body"], text_body(texts[3]))
+
     def test_claims_in_blocked_lanes_one_by_one_and_together(self):
         """What started goes on, what did not has no row, whatever else is the matter with it."""
         self.addCleanup(self.agent_policy, None)
