@@ -113,13 +113,13 @@ static void put_params(struct pg_params *p, const struct catalogue *c,
 }
 
 /* $3 tenant, $4 name, $5 a new agent's id, $6 config, $7 max_running, $8 replace, $9
- * slug.
+ * slug. A new agent without $7 has the column's default.
  */
 static const char create_sql[] =
 	"WITH old AS (SELECT agent_id FROM tb.agents WHERE tenant_id = $3 AND name = $4 "
 	"  AND deleted_at IS NULL FOR UPDATE), "
 	"fresh AS (INSERT INTO tb.agents (tenant_id, agent_id, name, revision, "
-	"  max_running) SELECT $3, $5, $4, 1, coalesce($7, 10) WHERE NOT EXISTS "
+	"  max_running) SELECT $3, $5, $4, 1, coalesce($7, 1000) WHERE NOT EXISTS "
 	"  (SELECT FROM old) RETURNING agent_id, revision), "
 	"next AS (UPDATE tb.agents a SET revision = a.revision + 1, max_running = "
 	"  coalesce($7, a.max_running) FROM old WHERE $8 AND a.tenant_id = $3 AND "

@@ -3,6 +3,7 @@
 #include "cli/table.h"
 
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "common/alloc.h"
@@ -223,6 +224,15 @@ static size_t section_length(size_t i)
 	return n;
 }
 
+/* That the answer was cut: as a whole, or this section of it. */
+static bool is_cut(json_t answer, const char *section)
+{
+	char key[64];
+	snprintf(key, sizeof key, "%sMore", section);
+	return json_bool(json_get(answer, "more"), false) ||
+	       json_bool(json_get(answer, key), false);
+}
+
 static void put_section(struct strbuf *out, json_t answer, size_t i, size_t n,
 			const struct table_view *view)
 {
@@ -242,7 +252,7 @@ static void put_section(struct strbuf *out, json_t answer, size_t i, size_t n,
 	    total > (int64_t)json_len(v))
 		strbuf_printf(out, "%zu of %lld; --limit shows more\n", json_len(v),
 			      (long long)total);
-	else if (!view->keep && json_bool(json_get(answer, "more"), false))
+	else if (!view->keep && is_cut(answer, columns[i].section))
 		strbuf_add_str(out, "there are more; --limit shows more\n");
 }
 

@@ -132,6 +132,10 @@ enum cache_verdict cache_look(struct cache *c, struct slice key, struct cache_wa
 		return CACHE_FAILED;
 	if (w->waiting)
 		return CACHE_WAIT;
+	if (w->absent) {
+		w->absent = false;
+		return CACHE_ABSENT;
+	}
 	if (!e)
 		e = add(c, key);
 	list_remove(&e->used);
@@ -157,13 +161,14 @@ void cache_leave(struct cache_wait *w)
 	w->waiting = false;
 }
 
-static void wake_all(struct cache_entry *e, enum err failed)
+static void wake_all(struct cache_entry *e, enum err failed, bool absent)
 {
 	struct list *n;
 	while ((n = list_pop(&e->waiters))) {
 		struct cache_wait *w = list_entry(n, struct cache_wait, node);
 		w->waiting = false;
 		w->failed = failed;
+		w->absent = absent;
 		loop_wake(e->cache->config.loop, w->task);
 	}
 }
@@ -178,7 +183,7 @@ void cache_loaded(struct cache_entry *e, const void *value)
 	e->loaded_us = loop_now_us(c->config.loop);
 	if (value)
 		memcpy(e->value, value, c->config.value_size);
-	wake_all(e, ERR_OK);
+	wake_all(e, ERR_OK, e->absent);
 	if (e->dropped)
 		free_entry(e);
 }
@@ -187,7 +192,7 @@ void cache_failed(struct cache_entry *e, enum err why)
 {
 	check(e->loading);
 	e->loading = false;
-	wake_all(e, why);
+	wake_all(e, why, false);
 	if (e->dropped)
 		free_entry(e);
 	else if (!e->known)

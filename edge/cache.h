@@ -28,7 +28,8 @@ struct cache_config {
 	size_t value_size;
 	int64_t refresh_us; /* age from which a value in use is loaded again; 0: never */
 	int64_t fresh_us;   /* age up to which it serves; 0: for ever */
-	int64_t absent_us;  /* how long "there is none" is remembered; more than 0 */
+	int64_t absent_us;  /* how long "there is none" is remembered, beyond those who
+			       waited */
 	/* Starts a load; ends in cache_loaded or cache_failed, later or at once. The key
 	 * stays valid until then; `hint` only during the call (NULL in a refresh). */
 	void (*load)(void *arg, struct cache_entry *e, struct slice key,
@@ -41,6 +42,7 @@ struct cache_wait {
 	struct list node;
 	struct loop_task *task;
 	bool waiting;
+	bool absent; /* what was waited for is: told once, whatever its age by now */
 	enum err failed;
 };
 

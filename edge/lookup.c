@@ -54,7 +54,7 @@ struct cache *lookup_sessions_new(struct edge *e)
 						.capacity = SESSIONS_MAX,
 						.value_size = sizeof(struct session_row),
 						.refresh_us = SESSION_REFRESH_US,
-						.absent_us = 1,
+						.absent_us = 0,
 						.load = load_session,
 						.arg = e});
 }

@@ -16,11 +16,22 @@
 struct listing {
 	struct json_out *o;
 	unsigned left;
+	bool more; /* than were asked for */
 };
+
+/* Whether one more is wanted. */
+static bool has_room(struct listing *l)
+{
+	l->more = !l->left;
+	l->left -= l->left > 0;
+	return !l->more;
+}
 
 static bool put_tenant(void *ctx, const struct lq_tenant_info *t)
 {
 	struct listing *l = ctx;
+	if (!has_room(l))
+		return false;
 	json_obj(l->o);
 	json_kv_i64(l->o, "tenant", t->tenant);
 	json_kv_i64(l->o, "running", t->running);
@@ -29,12 +40,14 @@ static bool put_tenant(void *ctx, const struct lq_tenant_info *t)
 	json_kv_i64(l->o, "maxQueued", t->max_queued);
 	json_kv_i64(l->o, "weight", t->weight);
 	json_obj_end(l->o);
-	return --l->left > 0;
+	return true;
 }
 
 static bool put_pause(void *ctx, const struct lq_pause *p)
 {
 	struct listing *l = ctx;
+	if (!has_room(l))
+		return false;
 	json_obj(l->o);
 	json_kv_cstr(l->o, "scope", lq_scope_word(p->scope));
 	if (p->scope != LQ_NODE)
@@ -44,7 +57,7 @@ static bool put_pause(void *ctx, const struct lq_pause *p)
 	if (!uuid_is_nil(p->failed_run))
 		put_uuid(l->o, "failedRun", p->failed_run);
 	json_obj_end(l->o);
-	return --l->left > 0;
+	return true;
 }
 
 void admin_queue_stats(struct ask *a)
@@ -52,6 +65,8 @@ void admin_queue_stats(struct ask *a)
 	struct sup *s = a->sup;
 	struct lq_stats q = lq_stats(s->lq);
 	struct json_out *o = ask_reply(a);
+	struct listing tenants = {o, ask_limit(a), false},
+		       pauses = {o, ask_limit(a), false};
 	json_kv_i64(o, "lanes", q.lanes);
 	json_kv_i64(o, "runs", q.runs);
 	json_kv_i64(o, "waiting", q.waiting);
@@ -65,12 +80,17 @@ void admin_queue_stats(struct ask *a)
 	json_kv_bool(o, "held", q.held);
 	json_key(o, "tenants");
 	json_arr(o);
-	lq_each_tenant(s->lq, put_tenant, &(struct listing){o, ask_limit(a)});
+	lq_each_tenant(s->lq, put_tenant, &tenants);
 	json_arr_end(o);
 	json_key(o, "pauses");
 	json_arr(o);
-	lq_each_pause(s->lq, put_pause, &(struct listing){o, ask_limit(a)});
+	lq_each_pause(s->lq, put_pause, &pauses);
 	json_arr_end(o);
+	json_kv_i64(o, "pauseCount", q.pauses);
+	if (tenants.more)
+		json_kv_bool(o, "tenantsMore", true);
+	if (pauses.more)
+		json_kv_bool(o, "pausesMore", true);
 	json_key(o, "journal");
 	json_obj(o);
 	json_kv_bool(o, "up", journal_is_up(s->journal));

@@ -145,10 +145,22 @@ static int open_link(struct child *c, const uint8_t *secret)
 	return -1;
 }
 
+/* Of a worker that is dead, or was not born. */
+static void drop_launcher(struct child *c)
+{
+	if (c->launcher_control >= 0)
+		close(c->launcher_control);
+	if (c->launcher_pid > 0)
+		kill(c->launcher_pid, SIGKILL);
+	c->launcher_control = -1;
+	c->launcher_pid = -1;
+}
+
 /* A worker's launcher, and the pair between the two; peer gets the worker's end. */
 static int birth_launcher(struct child *c, int *peer)
 {
 	int pair[2], control[2];
+	drop_launcher(c); /* one that has not ended yet, or never would */
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
 		return -1;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control)) {
@@ -183,10 +195,15 @@ static void birth_process(struct child *c, const uint8_t *secret)
 		sup_conninfo(c->sup, c->role == ROLE_EDGE ? "tb_edge" : "tb_worker");
 	struct wire_boot b;
 	int peer = -1;
-	fill_boot(c, secret, conninfo, &b);
-	if (c->role == ROLE_WORKER && birth_launcher(c, &peer))
+	if (c->role == ROLE_WORKER && birth_launcher(c, &peer)) {
 		log_error("launcher-refused", "worker=%d message=\"%s\"", c->ordinal,
 			  strerror(errno));
+		crypto_wipe(conninfo, strlen(conninfo));
+		if (peer >= 0)
+			close(peer);
+		return;
+	}
+	fill_boot(c, secret, conninfo, &b);
 	struct spawn_fds fds = {.boot = boot_write(&b),
 				.peer = peer,
 				.control = -1,
@@ -217,6 +234,7 @@ static void birth(struct child *c)
 	}
 	log_error("birth-failed", "child=%s.%d message=\"%s\"", name_of(c), c->ordinal,
 		  strerror(errno));
+	drop_launcher(c);
 	chan_free(c->chan);
 	c->chan = NULL;
 	c->state = LIFE_DOWN;

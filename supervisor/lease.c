@@ -13,6 +13,7 @@
 #include "common/loop.h"
 #include "common/pg/row.h"
 #include "supervisor/control.h"
+#include "supervisor/housekeeping.h"
 #include "supervisor/load.h"
 #include "supervisor/net.h"
 #include "supervisor/sql.h"
@@ -20,11 +21,13 @@
 
 #define HEARTBEAT_US 3000000
 #define TRUST_US 13000000
-#define HOUSEKEEPING_BEATS 1200 /* an hour */
-#define NET_BEATS 10            /* half a minute */
-#define HELD_TRIES 20 /* a killed predecessor's backend may need a moment to notice */
+#define ROLL_BEATS 1200 /* an hour */
+#define KEYS_BEATS 20   /* a minute */
+#define NET_BEATS 10    /* half a minute */
+#define HELD_TRIES 20   /* a killed predecessor's backend may need a moment to notice */
 #define HELD_PAUSE_US 100000
 #define OWN_PAUSE_US 1000000
+#define LOCK_MS 2000 /* of what is asked beside the heartbeats, which wait behind it */
 
 static struct {
 	struct loop_timer *beat;
@@ -87,25 +90,6 @@ static void on_beat(void *arg, const struct pg_answer *a)
 	loop_timer_start(lease.beat, HEARTBEAT_US);
 }
 
-static void on_housekept(void *arg, const struct pg_answer *a)
-{
-	(void)arg;
-	if (a->err == ERR_DATABASE)
-		log_warn("housekeeping-failed", "message=\"%s\"", a->message);
-}
-
-static void keep_house(struct sup *s)
-{
-	struct pg_request *r = pg_begin(s->lease);
-	struct pg_params *p = pg_add(r, SQL_EVENTS_ROLL);
-	pg_i32(p, 2);
-	pg_i32(p, 3);
-	pg_submit(r, PG_ANY, 10000, on_housekept, s);
-	r = pg_begin(s->lease);
-	pg_add(r, SQL_KEYS_EXPIRE);
-	pg_submit(r, PG_ANY, 10000, on_housekept, s);
-}
-
 static void on_beat_timer(void *arg)
 {
 	struct sup *s = arg;
@@ -121,8 +105,10 @@ static void on_beat_timer(void *arg)
 	lease.sent_us = clock_boot_us();
 	pg_submit(r, PG_ANY, 0, on_beat, s);
 	loop_timer_start(lease.beat, HEARTBEAT_US);
-	if (++lease.beats % HOUSEKEEPING_BEATS == 0)
-		keep_house(s);
+	if (++lease.beats % ROLL_BEATS == 0)
+		housekeeping_roll(s);
+	if (lease.beats % KEYS_BEATS == 0)
+		housekeeping_keys(s);
 	if (lease.beats % NET_BEATS == 0 && s->lease_held)
 		net_cast(s);
 }
@@ -139,6 +125,7 @@ static void on_loaded(struct sup *s, int rows, const char *failed)
 	lease.loaded = true;
 	win(s);
 	sup_serve(s);
+	housekeeping_keys(s);
 }
 
 static void load_first(struct sup *s)
@@ -167,7 +154,7 @@ static void start_node(struct sup *s)
 	pg_text(p, slice_str(host));
 	pg_text(p, SLICE(TB_VERSION));
 	pg_submit(r, PG_ANY, 0, on_node_started, s);
-	keep_house(s);
+	housekeeping_roll(s); /* today's events need their place before any run */
 }
 
 /* ---- the lock */
@@ -295,6 +282,7 @@ void lease_start(struct sup *s)
 					.stmts = supervisor_sql,
 					.stmt_count = SQL__COUNT,
 					.application_name = "terabits lease",
+					.lock_timeout_ms = LOCK_MS,
 					.on_state = on_state,
 					.arg = s};
 	lease.beat = loop_timer_new(s->loop, on_beat_timer, s);

@@ -238,7 +238,7 @@ struct lq_why_info lq_why(const struct lq *q, const struct lq_run *r);
 struct lq_stats {
 	/* running: those that hold credit, the claiming ones among them */
 	uint32_t lanes, tenants, runs, waiting, running, delayed, retrying, folded,
-		claiming;
+		claiming, pauses;
 	int64_t next_due_us; /* of delays, retries and deadlines; 0: none */
 	bool held, paused;   /* HOLD; the node's own pause */
 	size_t bytes;        /* of its records, about */

@@ -249,6 +249,7 @@ struct lq_stats lq_stats(const struct lq *q)
 				 .retrying = q->count[LQ_S_RETRY],
 				 .folded = q->count[LQ_S_FOLDED],
 				 .claiming = q->count[LQ_S_CLAIMING],
+				 .pauses = (uint32_t)map_count(q->pauses),
 				 .next_due_us = due ? due->key : 0,
 				 .held = q->held,
 				 .paused = q->paused,

@@ -19,6 +19,7 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/pg/dial.h"
+#include "common/pg/row.h"
 
 #define BACKOFF_FIRST_US 50000
 #define BACKOFF_MOST_US 1000000
@@ -66,9 +67,13 @@ static void watch(struct pg_conn *c, int what, loop_fd_fn *fn)
 	c->watch = loop_fd_new(pg_pool_loop(c->pool), c->fd, what, fn, c);
 }
 
+/* The server keeps small answers back until a request's end: the limit is that of all the
+ * statements of the one it is at. */
 static int64_t silence_limit_us(const struct pg_conn *c)
 {
-	return pg_statement_timeout_ms(pg_pool_settings(c->pool)) * 1000LL + SILENCE_US;
+	const struct pg_request *r = list_entry(c->flight.next, struct pg_request, node);
+	int64_t each_ms = pg_statement_timeout_ms(pg_pool_settings(c->pool));
+	return each_ms * 1000 * r->stmt_count + SILENCE_US;
 }
 
 static void to_flight(struct pg_conn *c, struct pg_request *r)
@@ -81,29 +86,40 @@ static void to_flight(struct pg_conn *c, struct pg_request *r)
 		loop_timer_start(c->timer, silence_limit_us(c));
 }
 
-/* Before anything else is sent here. The pid may be another's by now, but then it is not
- * older than this connection and of the same name. */
-static void end_predecessor(struct pg_conn *c, int predecessor)
+/* Before anything else is sent here: who the server process is, and the end of the one
+ * before it, if that is still there. By its start as well, for pids come back. */
+static void greet(struct pg_conn *c)
 {
-	char sql[512];
+	char sql[640];
 	snprintf(sql, sizeof sql,
-		 "SELECT pg_terminate_backend(old.pid, 1000) FROM pg_stat_activity old,"
-		 " pg_stat_activity me WHERE me.pid = pg_backend_pid() AND old.pid = %d"
-		 " AND old.usename = me.usename AND old.application_name ="
-		 " me.application_name AND old.backend_start < me.backend_start",
-		 predecessor);
+		 "WITH a AS (SELECT pid, (extract(epoch FROM backend_start) * "
+		 "1000000)::bigint AS start_us FROM pg_stat_activity) SELECT start_us, "
+		 "(SELECT pg_terminate_backend(pid, 1000) FROM a WHERE pid = %d AND "
+		 "start_us = %lld) FROM a WHERE pid = pg_backend_pid()",
+		 c->backend, (long long)c->backend_start_us);
+	c->backend = PQbackendPID(c->pq);
+	c->backend_start_us = 0;
 	if (!PQsendQueryParams(c->pq, sql, 0, NULL, NULL, NULL, NULL, 1) ||
 	    !PQpipelineSync(c->pq))
 		return; /* the connection is broken: reading will say so */
 	struct pg_request *r = pg_request_new(c->pool);
-	r->prepares = ENDS_PREDECESSOR;
+	r->prepares = GREETS;
 	r->stmt_count = 1;
 	to_flight(c, r);
 }
 
+static void greeted(struct pg_conn *c, const struct pg_request *r)
+{
+	const struct pg_result *found = (const struct pg_result *)r->result[0];
+	if (r->failed_stmt >= 0)
+		log_warn("old-connection-stays", "sqlstate=%s message=\"%s\"",
+			 r->sqlstate, r->message);
+	else if (found && pg_rows(found))
+		c->backend_start_us = pg_get_i64(found, 0, 0);
+}
+
 static void conn_up(struct pg_conn *c)
 {
-	int predecessor = c->backend;
 	loop_timer_stop(c->timer);
 	if (PQsetnonblocking(c->pq, 1) || !PQenterPipelineMode(c->pq)) {
 		conn_lost(c, PQerrorMessage(c->pq));
@@ -113,10 +129,8 @@ static void conn_up(struct pg_conn *c)
 	       pg_pool_settings(c->pool)->stmt_count * sizeof *c->prepared);
 	c->state = CONN_UP;
 	c->backoff_us = BACKOFF_FIRST_US;
-	c->backend = PQbackendPID(c->pq);
 	watch(c, LOOP_READ, on_ready);
-	if (predecessor)
-		end_predecessor(c, predecessor);
+	greet(c);
 	pg_pool_conn_changed(c->pool, "");
 	loop_again(pg_pool_loop(c->pool));
 }
@@ -146,11 +160,12 @@ static void on_connecting(void *arg, int what)
 
 static void judge_silence(struct pg_conn *c)
 {
-	int64_t limit_us = silence_limit_us(c), left_us;
+	int64_t limit_us, left_us;
 	char why[64];
 	read_input(c); /* after a pause of this process an answer may lie here */
 	if (c->state != CONN_UP || list_is_empty(&c->flight))
 		return;
+	limit_us = silence_limit_us(c);
 	left_us = c->heard_us + limit_us - loop_now_us(pg_pool_loop(c->pool));
 	if (left_us > 0) {
 		loop_timer_start(c->timer, left_us);
@@ -312,9 +327,8 @@ static void request_synced(struct pg_conn *c, struct pg_request *r)
 		log_error("statement-refused", "statement=%s sqlstate=%s message=\"%s\"",
 			  pg_pool_settings(c->pool)->stmts[r->prepares].name, r->sqlstate,
 			  r->message);
-	} else if (r->prepares == ENDS_PREDECESSOR && r->failed_stmt >= 0) {
-		log_warn("old-connection-stays", "sqlstate=%s message=\"%s\"",
-			 r->sqlstate, r->message);
+	} else if (r->prepares == GREETS) {
+		greeted(c, r);
 	}
 	if (r->failed_stmt >= 0)
 		pg_request_settle(r, ERR_DATABASE, PG_ROLLED_BACK);

@@ -12,7 +12,7 @@
 
 #define PG_MAX_STMTS 8
 
-enum { PREPARES_NOTHING = -1, ENDS_PREDECESSOR = -2 };
+enum { PREPARES_NOTHING = -1, GREETS = -2 };
 
 struct pg_request {
 	struct list node; /* in the pool's queue, a connection's queue or its flight */
@@ -50,6 +50,7 @@ struct pg_conn {
 	int64_t backoff_us;
 	int64_t heard_us; /* something came, or had not to before this */
 	int backend;      /* pid of its server process, of the last one while down */
+	int64_t backend_start_us; /* since when that runs, by its clock; 0: not known */
 	bool has_output;
 };
 

@@ -86,6 +86,17 @@ class Looking(WithAdmin):
             self.assertEqual(self.ask("run.cancel", run=r)["status"], "cancelled")
         self.cancel(run)
 
+    def test_what_queue_stats_leaves_out_is_said(self):
+        names = [f"cut-{i}" for i in range(3)]
+        for name in names:
+            self.enqueue("hello", name)
+            self.ask("lane.pause", session=name, agent="main", tenant=self.tenant())
+        cut, whole = self.ask("queue.stats", limit=2), self.ask("queue.stats", limit=3)
+        for name in names:
+            self.ask("lane.resume", session=name, agent="main", tenant=self.tenant())
+        self.assertEqual((len(cut["pauses"]), cut["pauseCount"], cut.get("pausesMore"), cut.get("tenantsMore")), (2, 3, True, None))
+        self.assertEqual((len(whole["pauses"]), whole.get("pausesMore")), (3, None))
+
     def test_lanes_and_runs(self):
         first = self.hold("ln")
         second, third = self.enqueue("second", "ln"), self.enqueue("third", "ln")

@@ -185,6 +185,7 @@ class Requests(WithAdmin):
                 ("dead list --tenant acme --limit 2", "dead.list", {"tenant": "acme", "limit": 2}),
                 (f"dead show {RUN}", "dead.show", {"run": RUN}),
                 (f"dead redrive {RUN}", "dead.redrive", {"run": RUN}),
+                ("dead redrive --all --reason no_input --yes", "dead.redrive", {"reason": "no_input", "all": True}),
                 ("dead redrive --all --tenant acme --reason poison --limit 9 --yes", "dead.redrive",
                  {"tenant": "acme", "reason": "poison", "limit": 9, "all": True})):
             with self.subTest(line):
@@ -539,6 +540,10 @@ class Catalogue(WithNode):
         rows = self.node.rows(f"SELECT revision, config FROM tb.agent_revisions WHERE agent_id = '{agent['id']}' ORDER BY revision")
         self.assertEqual([r["config"] for r in rows], [agent["config"], again["config"]])
         self.assertEqual(self.node.sql(f"SELECT max_running FROM tb.agents WHERE agent_id = '{agent['id']}'"), "3")
+        free = json.loads(self.node.ctl("agent", "create", "uncapped", "--tenant", "1", "-o", "json").stdout)
+        self.assertEqual(self.node.sql(f"SELECT max_running FROM tb.agents WHERE agent_id = '{free['id']}'"),
+                         self.node.sql("SELECT column_default FROM information_schema.columns WHERE table_schema = 'tb'"
+                                       " AND table_name = 'agents' AND column_name = 'max_running'"))
         for action in ("agent.create", "agent.replace"):
             self.assertEqual([r["object"] for r in self.audited(action) if r["tenant_id"] == made["id"]], ["helper"])
         self.assertRegex(self.fine("agent", "list", "--tenant", "acme"), r"acme +helper +2 +openai/gpt-x +collect +3 ")

@@ -95,7 +95,7 @@ class Pauses(WithQueue):
         self.assert_goes_on_alone(run, behind, resume)
 
     def test_it_is_put_off_and_due(self):
-        run, behind, resume = self.paused("[delay 500][status 500 3] later", "put-off")
+        run, behind, resume = self.paused("[delay 500][status 503 1][retry-after 9] later", "put-off")
         self.assert_goes_on_alone(run, behind, resume)
         self.assertEqual(self.ended(run)["attempts"], 2)
 

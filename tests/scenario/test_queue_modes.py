@@ -4,6 +4,7 @@ cancelled or expires; each accepted message ends exactly once."""
 import json
 import os
 import subprocess
+import time
 import unittest
 import uuid
 
@@ -104,6 +105,25 @@ class WithQueue(WithNode):
 
 
 class Steer(WithQueue):
+    def test_a_memory_that_is_held_is_waited_for(self):
+        """And nobody else waits meanwhile, on the same worker; it may be cancelled."""
+        held = self.hold_memory()
+        run = self.post(STORE % ("late", "held.md") + " go", "held")
+        wait_for(lambda: self.calls(run) == [("memory_store", "running")])
+        began = time.monotonic()
+        other = self.post("[delay 1500] beside it", "held-not")
+        self.assertEqual(self.node.wait(other)["status"], "ok")
+        self.assertLess(time.monotonic() - began, 8)
+        self.assertEqual(self.calls(run), [("memory_store", "running")])
+        given_up = self.post(STORE % ("never", "held.md") + " go", "held-cancelled")
+        wait_for(lambda: self.calls(given_up) == [("memory_store", "running")])
+        self.cancel(given_up)
+        self.assertEqual(self.ended(given_up)["result"], "cancelled")
+        held.release()
+        self.assertEqual(self.node.wait(run)["status"], "ok")
+        self.assertEqual(self.calls(run), [("memory_store", "completed")])
+        self.assertEqual(self.node.sql("SELECT string_agg(body, '') FROM tb.agent_memory_entries WHERE path = 'held.md'").strip(), "late")
+
     def test_into_a_run_with_tools(self):
         held = self.hold_memory()
         run = self.post(STORE % ("one", "steer-1.md") + STORE % ("two", "steer-2.md") + " go", "steer")

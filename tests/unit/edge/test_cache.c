@@ -119,6 +119,29 @@ static void test_absent_is_remembered_for_a_while(void **state)
 	close_cache();
 }
 
+/* Nothing is remembered of it, but whoever waited for the answer gets it, once. */
+static void test_absent_is_told_to_those_who_waited(void **state)
+{
+	(void)state;
+	int v = 0;
+	open_cache(10, 0, 0);
+	cache_free(cache);
+	cache = cache_new(&(struct cache_config){
+		.loop = loop, .capacity = 10, .value_size = sizeof(int), .load = load});
+	look("a", 0, &v);
+	look("a", 1, &v);
+	cache_loaded(loading[0], NULL);
+	age(1000);
+	assert_int_equal(look("a", 0, &v), CACHE_ABSENT);
+	assert_int_equal(look("a", 1, &v), CACHE_ABSENT);
+	assert_int_equal(loads, 1);
+	assert_int_equal(look("a", 0, &v), CACHE_WAIT);
+	assert_int_equal(look("a", 2, &v), CACHE_WAIT);
+	assert_int_equal(loads, 2);
+	cache_loaded(loading[1], NULL);
+	close_cache();
+}
+
 static void test_failure_is_told_and_forgotten(void **state)
 {
 	(void)state;
@@ -262,6 +285,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_one_load_for_all),
 		cmocka_unit_test(test_absent_is_remembered_for_a_while),
+		cmocka_unit_test(test_absent_is_told_to_those_who_waited),
 		cmocka_unit_test(test_failure_is_told_and_forgotten),
 		cmocka_unit_test(test_refresh_behind_the_back),
 		cmocka_unit_test(test_drop_during_a_load),

@@ -244,8 +244,8 @@ static void test_cancels_of_a_held_lane_are_tried_one_at_a_time(void **state)
 		tries++;
 	}
 	assert_int_equal(told.n, 0);
-	assert_in_range(tries, 5, 12);
-	pass(SECOND); /* none of those behind was ever sent */
+	assert_in_range(tries, 5, 20); /* and not 15 times as many */
+	pass(SECOND);                  /* none of those behind was ever sent */
 	if (open_requests())
 		refuse(open_request(), PG_ROLLED_BACK, "55P03");
 	pass(SECOND / 100);
@@ -317,7 +317,7 @@ static void test_many_held_lanes(void **state)
 		refuse(open_request(), PG_ROLLED_BACK, "55P03");
 		tries++;
 	}
-	assert_in_range(tries, LANES * 15, LANES * 45); /* none is forgotten */
+	assert_in_range(tries, LANES * 15, LANES * 60); /* none is forgotten */
 	for (int done_n = 0; done_n < LANES; pass(10000))
 		if (open_requests()) {
 			answer_rows(open_request(), cancel_row("ended", "completed"));

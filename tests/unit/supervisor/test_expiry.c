@@ -21,19 +21,20 @@ static int end(void **state)
 	return 0;
 }
 
-/* So many runs wait behind another, and their deadlines pass. */
+/* So many runs wait behind another, and their deadlines pass: in that order, however long
+ * this takes. */
 static void let_expire(int n)
 {
+	int64_t deadline_us = clock_real_us() + SECOND;
 	land(enqueue(1, (struct wire_enqueue){0}), "accepted", 1, NULL);
 	for (int i = 0; i < n; i++) {
-		struct item *it =
-			enqueue(1, (struct wire_enqueue){.lane_cap = 1000,
-							 .deadline_us = clock_real_us() +
-									SECOND});
+		struct wire_enqueue m = {.lane_cap = 1000,
+					 .deadline_us = deadline_us + i * SECOND};
+		struct item *it = enqueue(1, m);
 		land(it, "accepted", i + 2, NULL);
 		runs[i] = it->run_id;
 	}
-	now_us += 60 * SECOND;
+	now_us += 1000 * SECOND;
 	sup_step(&sup, &(struct lq_event){.kind = LQ_TICK, .now_us = now_us});
 	turn();
 }

@@ -28,6 +28,7 @@ enum {
 	S_MANY,
 	S_FORGET,
 	S_WAIT,
+	S_NAP,
 };
 static const struct pg_stmt stmts[] = {
 	[S_ECHO] = {"echo", "SELECT $1"},
@@ -40,6 +41,7 @@ static const struct pg_stmt stmts[] = {
 	[S_MANY] = {"many", "SELECT g, repeat('y', 100) FROM generate_series(1, $1) g"},
 	[S_FORGET] = {"forget", "DEALLOCATE ALL"},
 	[S_WAIT] = {"wait", "SELECT n FROM tb_ut WHERE n = $1 FOR UPDATE"},
+	[S_NAP] = {"nap", "SELECT 1::bigint FROM pg_sleep(1.3)"},
 };
 
 static const char *conninfo;
@@ -549,6 +551,32 @@ static void test_silence(void **state)
 	pool_end();
 }
 
+/* Its answers come together, at its end: each statement may take its whole time. */
+static void test_a_long_request_is_no_silence(void **state)
+{
+	NEEDS_POSTGRES();
+	struct pg_pool_config c = {.conninfo = conninfo,
+				   .connections = 1,
+				   .stmts = stmts,
+				   .stmt_count = ARRAY_LEN(stmts),
+				   .application_name = "tb_ut",
+				   .statement_timeout_ms = 1500,
+				   .on_state = on_state};
+	pool_begin(conninfo, 1);
+	pg_pool_free(pool);
+	pool = pg_pool_new(loop, &c);
+	struct pg_request *r = pg_begin(pool);
+	for (int i = 0; i < 6; i++)
+		pg_add(r, S_NAP);
+	int64_t since_us = clock_mono_us();
+	submit(r, 0, 0, 0);
+	UNTIL(is_settled());
+	assert_ok(0);
+	assert_true(clock_mono_us() - since_us > 6500000); /* of one statement */
+	assert_int_equal(downs, 0);
+	pool_end();
+}
+
 /* It rests for longer than the limit between two requests: nothing is wrong with that. */
 static void test_rest_is_no_silence(void **state)
 {
@@ -594,6 +622,7 @@ int main(void)
 		cmocka_unit_test(test_a_migrated_result_is_prepared_anew),
 		cmocka_unit_test(test_a_lock_is_not_waited_for_long),
 		cmocka_unit_test(test_silence),
+		cmocka_unit_test(test_a_long_request_is_no_silence),
 		cmocka_unit_test(test_rest_is_no_silence),
 	};
 	return cmocka_run_group_tests(tests, begin, finish);
