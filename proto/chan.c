@@ -23,6 +23,7 @@
 #define FRAME_SEAL_BYTES (1u << 20) /* a frame is closed once it holds this much */
 #define FRAME_SEAL_MESSAGES 2000u   /* times fields stays below LIMIT_FRAME_VALUES */
 #define RECEIVE_PER_TURN 64
+#define RECEIVE_BYTES_PER_TURN (1u << 20) /* the rest after what else there is to do */
 #define HELLO_LIMIT_US 10000000
 #define STALL_LIMIT_US 5000000
 #define STALL_TICKS 5
@@ -321,21 +322,23 @@ static void take_frame(struct chan *ch, struct slice bytes)
 }
 
 /* Returns whether anything came. */
-static bool receive_one(struct chan *ch)
+static size_t receive_one(struct chan *ch)
 {
 	nng_msg *msg;
 	if (ch->down || nng_recvmsg(ch->socket, &msg, NNG_FLAG_NONBLOCK))
-		return false;
-	take_frame(ch, slice_of(nng_msg_body(msg), nng_msg_len(msg)));
+		return 0;
+	size_t n = nng_msg_len(msg);
+	take_frame(ch, slice_of(nng_msg_body(msg), n));
 	nng_msg_free(msg);
-	return true;
+	return n;
 }
 
 static void on_receivable(void *arg, int what)
 {
+	size_t n = 1, bytes = 0;
 	(void)what;
-	for (int i = 0; i < RECEIVE_PER_TURN && receive_one(arg); i++)
-		;
+	for (int i = 0; i < RECEIVE_PER_TURN && n && bytes < RECEIVE_BYTES_PER_TURN; i++)
+		bytes += n = receive_one(arg);
 }
 
 static void on_pipe(nng_pipe p, nng_pipe_ev ev, void *arg)
