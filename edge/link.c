@@ -44,6 +44,8 @@ static bool send_message(struct edge *e, enum wire_id id, const void *m)
 
 bool link_enqueue(struct edge *e, const struct wire_enqueue *m)
 {
+	if (e->linked && chan_outbox(e->chan) > LIMIT_OUTBOX_HARD)
+		return false;
 	return send_message(e, WIRE_ENQUEUE, m);
 }
 

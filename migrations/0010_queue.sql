@@ -289,7 +289,8 @@ END $$;
 -- own: what the next one reads of the queue must be newer than what a cancel did meanwhile. A folded run waited for
 -- the others of its lane: it was due when it is claimed. outcome 'no_input': its message is missing; nothing was changed. 'later': one in
 -- retry_wait that is not due, because its worker died before it told the supervisor: it is left as it is and says when it will be (due);
--- unless its cancel is asked for, which has nothing to wait for.
+-- unless its cancel is asked for, which has nothing to wait for. Of several at once no long message comes along (body NULL): the workers read
+-- it from the transcript, instead of all of them passing through the supervisor in one answer.
 CREATE FUNCTION tb.claim(p_node uuid, p_tenant bigint[], p_run uuid[], p_session uuid[], p_worker smallint[],
   p_cap_sha256 bytea[], p_crashed boolean[])
 RETURNS TABLE (n integer, run_id uuid, fence bigint, head_seq bigint, commit_no bigint, attempt smallint, crashes smallint,
@@ -386,7 +387,7 @@ BEGIN
   e AS (INSERT INTO tb.run_events (tenant_id, run_id, ev_seq, type, body)
         SELECT c.t, c.r, 1, 'lifecycle', '{"phase":"start"}' FROM c JOIN lane ON lane.n = c.n WHERE c.first)
   SELECT c.n::integer, c.r, q.fence, q.head_seq, q.commit_no, q.attempt, q.crashes, q.agent_revision, q.input_seq,
-         q.moves::int, NOT q.first, i.body, q.started_at, q.enqueued_at, q.agent_id,
+         q.moves::int, NOT q.first, CASE WHEN octet_length(i.body::text) <= 65536 THEN i.body END, q.started_at, q.enqueued_at, q.agent_id,
          CASE WHEN q.first THEN 1 WHEN q.n IS NOT NULL THEN (SELECT max(x.ev_seq) FROM tb.run_events x
                 WHERE x.tenant_id = c.t AND x.run_id = c.r) END,
          q.cancel_requested, q.active_ms, q.max_attempts, q.mode,
@@ -394,5 +395,21 @@ BEGIN
     FROM c LEFT JOIN q ON q.n = c.n LEFT JOIN i ON i.n = c.n WHERE q.n IS NOT NULL OR c.empty OR c.due IS NOT NULL ORDER BY c.n;
 END $$;
 
-REVOKE ALL ON FUNCTION archive_waiting, failure_policy, lane_failed, displace, displaced, enqueue, claim FROM PUBLIC;
+-- From which message on a worker reads a lane: the newest ones that are p_bytes together, and in any case all from p_own on, which are its
+-- run's. A loop, which stops: whatever the plan, it opens no long message more than it must.
+CREATE FUNCTION tb.history_start(p_tenant bigint, p_session uuid, p_own bigint, p_bytes bigint) RETURNS bigint
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, tb, pg_temp AS $$
+DECLARE m record; v_start bigint; v_bytes bigint := 0;
+BEGIN
+  FOR m IN SELECT x.seq, x.content FROM tb.session_messages x WHERE x.tenant_id = p_tenant AND x.session_id = p_session
+            ORDER BY x.seq DESC LIMIT 500 LOOP
+    v_bytes := v_bytes + octet_length(m.content::text);
+    EXIT WHEN v_bytes > p_bytes AND m.seq < p_own AND v_start IS NOT NULL;
+    v_start := m.seq;
+  END LOOP;
+  RETURN v_start;
+END $$;
+
+REVOKE ALL ON FUNCTION archive_waiting, failure_policy, lane_failed, displace, displaced, enqueue, claim, history_start FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION enqueue, claim TO tb_supervisor;
+GRANT EXECUTE ON FUNCTION history_start TO tb_worker;

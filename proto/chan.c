@@ -19,11 +19,14 @@
 #include "common/log.h"
 #include "common/loop.h"
 
-#define QUEUE_MESSAGES 128          /* inside nng, each way */
+#define QUEUE_MESSAGES 16 /* inside nng, each way: the rest waits here, counted */
 #define FRAME_SEAL_BYTES (1u << 20) /* a frame is closed once it holds this much */
 #define FRAME_SEAL_MESSAGES 2000u   /* times fields stays below LIMIT_FRAME_VALUES */
 #define RECEIVE_PER_TURN 64
+#define RECEIVE_BYTES_PER_TURN (1u << 20) /* the rest after what else there is to do */
 #define HELLO_LIMIT_US 10000000
+#define STALL_LIMIT_US 5000000
+#define STALL_TICKS 5
 
 struct frame {
 	struct frame *next;
@@ -35,7 +38,7 @@ struct chan {
 	uint8_t secret[32];
 	nng_socket socket;
 	struct loop_fd *receive, *send, *poke;
-	struct loop_timer *hello_limit;
+	struct loop_timer *hello_limit, *stall;
 	int poke_fd;
 	atomic_int pipes_added, pipes_removed;
 	unsigned phase;
@@ -44,6 +47,7 @@ struct chan {
 	unsigned out_messages;
 	struct frame *first, **last; /* sealed, not yet taken by the socket */
 	size_t waiting_bytes;
+	int stall_ticks; /* since the socket took something, while something waits */
 	bool pressed, down, dead;
 };
 
@@ -57,6 +61,7 @@ static void chan_down(struct chan *ch, const char *why)
 		return;
 	ch->down = true;
 	loop_timer_stop(ch->hello_limit);
+	loop_timer_stop(ch->stall);
 	ch->c.on_down(ch->c.arg, why);
 }
 
@@ -86,6 +91,7 @@ void chan_free(struct chan *ch)
 	loop_fd_free(ch->send);
 	loop_fd_free(ch->poke);
 	loop_timer_free(ch->hello_limit);
+	loop_timer_free(ch->stall);
 	loop_reap(ch->c.loop, reap, ch);
 }
 
@@ -120,12 +126,38 @@ static void judge_pressure(struct chan *ch)
 		ch->c.on_pressure(ch->c.arg, now);
 }
 
-static void send_out(void *arg)
+/* How much waits says nothing of the peer: that may be one turn's work, and more would go
+ * out if the peer were faster. A peer is given up when it takes nothing for long; by
+ * ticks of our own loop, so that one that slept itself does not find its peers dead. A
+ * child ends with its supervisor, and waits for it until then. */
+static void watch_stall(struct chan *ch, bool moved)
+{
+	if (!ch->c.is_supervisor)
+		return;
+	if (moved)
+		ch->stall_ticks = 0;
+	if (!ch->first)
+		loop_timer_stop(ch->stall);
+	else if (!loop_timer_is_running(ch->stall))
+		loop_timer_start(ch->stall, ch->c.stall_us / STALL_TICKS);
+}
+
+static void on_stall(void *arg)
 {
 	struct chan *ch = arg;
-	if (ch->down)
+	char why[80];
+	if (++ch->stall_ticks < STALL_TICKS) {
+		loop_timer_start(ch->stall, ch->c.stall_us / STALL_TICKS);
 		return;
-	seal(ch);
+	}
+	snprintf(why, sizeof why, "for %.1f s it read nothing of what it was sent",
+		 (double)ch->c.stall_us / 1e6);
+	chan_down(ch, why);
+}
+
+/* Gives the socket what waits; false: the link ended. */
+static bool give(struct chan *ch, bool *moved)
+{
 	while (ch->first) {
 		struct frame *f = ch->first;
 		size_t n = nng_msg_len(f->msg);
@@ -134,15 +166,31 @@ static void send_out(void *arg)
 			break;
 		if (rv) {
 			chan_down(ch, nng_strerror(rv));
-			return;
+			return false;
 		}
+		*moved = true;
 		ch->waiting_bytes -= n;
 		ch->first = f->next;
 		if (!ch->first)
 			ch->last = &ch->first;
 		free(f);
 	}
+	return true;
+}
+
+static void send_out(void *arg)
+{
+	struct chan *ch = arg;
+	bool moved = false;
+	if (ch->down || !give(ch, &moved))
+		return;
+	if (!ch->first) { /* else what is new joins the open frame */
+		seal(ch);
+		if (!give(ch, &moved))
+			return;
+	}
 	loop_fd_set(ch->send, ch->first ? LOOP_READ : 0);
+	watch_stall(ch, moved);
 	judge_pressure(ch);
 }
 
@@ -155,10 +203,6 @@ enum err chan_send(struct chan *ch, enum wire_id id, const void *msg)
 {
 	if (ch->down)
 		return ERR_PEER_GONE;
-	if (chan_outbox(ch) > LIMIT_OUTBOX_HARD) {
-		chan_down(ch, "it does not read what it is sent");
-		return ERR_PEER_GONE;
-	}
 	if (ch->out_messages == 0)
 		wire_encode_counter(&ch->out, ++ch->sent);
 	enum err e = wire_encode(&ch->out, id, msg);
@@ -278,21 +322,23 @@ static void take_frame(struct chan *ch, struct slice bytes)
 }
 
 /* Returns whether anything came. */
-static bool receive_one(struct chan *ch)
+static size_t receive_one(struct chan *ch)
 {
 	nng_msg *msg;
 	if (ch->down || nng_recvmsg(ch->socket, &msg, NNG_FLAG_NONBLOCK))
-		return false;
-	take_frame(ch, slice_of(nng_msg_body(msg), nng_msg_len(msg)));
+		return 0;
+	size_t n = nng_msg_len(msg);
+	take_frame(ch, slice_of(nng_msg_body(msg), n));
 	nng_msg_free(msg);
-	return true;
+	return n;
 }
 
 static void on_receivable(void *arg, int what)
 {
+	size_t n = 1, bytes = 0;
 	(void)what;
-	for (int i = 0; i < RECEIVE_PER_TURN && receive_one(arg); i++)
-		;
+	for (int i = 0; i < RECEIVE_PER_TURN && n && bytes < RECEIVE_BYTES_PER_TURN; i++)
+		bytes += n = receive_one(arg);
 }
 
 static void on_pipe(nng_pipe p, nng_pipe_ev ev, void *arg)
@@ -353,6 +399,8 @@ struct chan *chan_open(const struct chan_config *c, char *err, size_t err_size)
 	struct chan *ch = xcalloc(1, sizeof *ch);
 	int receive_fd = -1, send_fd = -1, rv;
 	ch->c = *c;
+	if (!ch->c.stall_us)
+		ch->c.stall_us = STALL_LIMIT_US;
 	ch->phase = LINK_NEW;
 	ch->last = &ch->first;
 	memcpy(ch->secret, c->secret, sizeof ch->secret);
@@ -371,6 +419,7 @@ struct chan *chan_open(const struct chan_config *c, char *err, size_t err_size)
 	ch->send = loop_fd_new(c->loop, send_fd, 0, on_sendable, ch);
 	ch->poke = loop_fd_new(c->loop, ch->poke_fd, LOOP_READ, on_poke, ch);
 	ch->hello_limit = loop_timer_new(c->loop, on_hello_limit, ch);
+	ch->stall = loop_timer_new(c->loop, on_stall, ch);
 	loop_timer_start(ch->hello_limit,
 			 c->hello_timeout_us ? c->hello_timeout_us : HELLO_LIMIT_US);
 	loop_hook(c->loop, LOOP_LINKS, send_out, ch);

@@ -6,9 +6,10 @@
  * reconnect. Messages are collected and leave as one frame a loop turn (LINKS phase),
  * split below LIMIT_FRAME_BYTES. Each frame carries a counter; a gap, an undecodable
  * frame, a message outside the peer's route or phase, a second pipe, or a peer that is
- * not the expected one ends the link (on_down with the reason). "Sent" is never
- * "delivered": what must arrive is acknowledged by messages. Owns: socket, outbox. Never:
- * blocks. Fails: on_down once, then nothing more is called. */
+ * not the expected one ends the link (on_down with the reason); on the supervisor's side
+ * so does a peer that for five seconds takes nothing of what waits for it. "Sent" is
+ * never "delivered": what must arrive is acknowledged by messages. Owns: socket, outbox.
+ * Never: blocks. Fails: on_down once, then nothing more is called. */
 #ifndef TB_CHAN_H
 #define TB_CHAN_H
 
@@ -29,6 +30,7 @@ struct chan_config {
 	enum boot_role role;      /* the child's */
 	const uint8_t *secret;    /* 32 bytes, inherited by fd */
 	int64_t hello_timeout_us; /* supervisor: from chan_open; 0: 10 s */
+	int64_t stall_us;         /* supervisor: the peer read nothing; 0: 5 s */
 	/* The handshake is done (phase LINK_GREETED). */
 	void (*on_up)(void *arg, unsigned peer_pid);
 	/* A message allowed in the current phase; strings are valid during the call only.
@@ -49,8 +51,8 @@ void chan_free(struct chan *c);
 /* READY was received or sent, DRAIN was: the owner moves the phase on. */
 void chan_set_phase(struct chan *c, unsigned phase);
 unsigned chan_phase(const struct chan *c);
-/* Queues a message. ERR_TOO_LARGE: a field is too long; ERR_PEER_GONE: the link is down
- * or its outbox is over LIMIT_OUTBOX_HARD (which ends the link). */
+/* Queues a message, however many wait: who sends much looks at chan_outbox first.
+ * ERR_TOO_LARGE: a field is too long; ERR_PEER_GONE: the link is down. */
 MUST_CHECK enum err chan_send(struct chan *c, enum wire_id id, const void *msg);
 /* Bytes not yet taken by the socket. */
 size_t chan_outbox(const struct chan *c);

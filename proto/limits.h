@@ -26,8 +26,8 @@
 /* Jails of one launcher at a time. */
 #define LIMIT_JAILS 128u
 #define LIMIT_CAP_TEXT 64u
-/* A link's outbox: over SOFT the sender is asked to slow down, over HARD the link is
- * given up. */
+/* A link's outbox: over SOFT what can wait waits (streams of events, models), over HARD
+ * the edge takes no further message. */
 #define LIMIT_OUTBOX_SOFT (256u << 10)
 #define LIMIT_OUTBOX_HARD (32u << 20)
 /* Hash classes of lanes: the unit of placement. */

@@ -69,6 +69,7 @@ static struct child *child_new(struct sup *s, enum boot_role role, int ordinal)
 	c->rebirth = loop_timer_new(s->loop, on_rebirth, c);
 	c->silence = loop_timer_new(s->loop, on_silence, c);
 	list_init(&c->subs);
+	list_init(&c->lag);
 	c->subs_by_id = map_new();
 	c->caps = map_new();
 	list_push(&s->children, &c->node);
@@ -296,6 +297,11 @@ void child_send(struct child *c, enum wire_id id, const void *msg)
 	if (e == ERR_TOO_LARGE)
 		log_error("message-too-large", "child=%s.%d message=%s", name_of(c),
 			  c->ordinal, wire_desc(id)->name);
+}
+
+bool child_has_room(const struct child *c)
+{
+	return c->chan && chan_outbox(c->chan) <= LIMIT_OUTBOX_SOFT;
 }
 
 /* ---- death */

@@ -44,6 +44,7 @@ struct child {
 	/* edge */
 	struct list subs;
 	struct map *subs_by_id;
+	struct list lag; /* those of subs that wait for room, see live.h */
 	/* worker */
 	struct map *caps; /* tenant -> struct cap */
 	enum child_leave leave;
@@ -81,6 +82,8 @@ struct child *child_worker(struct sup *s, int ordinal);
 /* Queues a message; a link that cannot take it goes down by itself, so nobody needs the
  * result. */
 void child_send(struct child *c, enum wire_id id, const void *msg);
+/* Whether what can wait need not: the link is up and little waits for it. */
+bool child_has_room(const struct child *c);
 /* Ends a child that broke the rules; its death is then handled like any other. */
 PRINTF_LIKE(2, 3) void child_punish(struct child *c, const char *fmt, ...);
 

@@ -23,6 +23,7 @@
 #include "supervisor/expiry.h"
 #include "supervisor/journal.h"
 #include "supervisor/lease.h"
+#include "supervisor/live.h"
 #include "supervisor/runs.h"
 #include "supervisor/sup.h"
 #include "supervisor/workers.h"
@@ -150,6 +151,7 @@ static void set_up(struct sup *s)
 	sup_step(s, &(struct lq_event){.kind = LQ_HOLD});    /* until the lease is won */
 	s->db_offset_us = clock_real_us() - clock_boot_us(); /* until the database said */
 	loop_hook(s->loop, LOOP_STEPS, sup_look, s);
+	loop_hook(s->loop, LOOP_CONNECTIONS, live_go_on, s);
 	loop_signal(s->loop, SIGTERM, on_stop, s);
 	loop_signal(s->loop, SIGINT, on_stop, s);
 	loop_signal(s->loop, SIGCHLD, on_child, s);

@@ -17,6 +17,9 @@
 #include "supervisor/workers.h"
 
 #define CRASHES_MOST 3
+/* A message that is sent to a worker however much waits for it: it costs less than to
+ * have it read, and a worker's runs are bounded. */
+#define SMALL_BODY_BYTES 4096
 /* Of a run that is due by our idea of the database's time, but not by the database's. */
 #define NOT_DUE_PAUSE_US 100000
 
@@ -59,6 +62,8 @@ static void act_start(struct sup *s, const struct lq_action *a)
 		return; /* its worker's death is on the way and will say so */
 	struct wire_run_start m = *starting;
 	m.take = lq_run_take(a->run);
+	if (m.body.n > SMALL_BODY_BYTES && !child_has_room(w))
+		m.body = SLICE_NONE; /* it stands in the transcript, too */
 	child_send(w, WIRE_RUN_START, &m);
 	if (!m.resumed)
 		waits_add(&s->waits, m.started_us - lq_run_since_us(a->run));

@@ -197,6 +197,8 @@ void load_run(struct run *r)
 	p = pg_add(q, SQL_HISTORY);
 	pg_i64(p, r->tenant);
 	pg_uuid(p, r->session_id);
+	pg_i64(p, r->input_seq);
+	pg_i64(p, RUN_CONTEXT_BYTES); /* the model is shown no more: see step_model.c */
 	if (r->resumed)
 		put_past(q, r);
 	if (r->unread) {

@@ -133,6 +133,8 @@ static void end(struct run *r)
 	loop_timer_free(r->pause);
 	if (r->agent)
 		agent_give_back(r->agent);
+	if (r->session && r->session->fence == r->fence) /* nobody else's yet */
+		session_trim(r->session, RUN_CONTEXT_BYTES, INT64_MAX);
 	if (r->session)
 		session_give_back(r->session);
 	loop_reap(r->worker->loop, free_memory, r);
@@ -289,8 +291,9 @@ static void fill_env(struct run *r)
 				   .cap = r->cap};
 }
 
-/* The cached transcript if it is the one this claim found; the message that the claim
- * appended came with RUN_START. A lane's first message needs no look at the database. */
+/* The cached transcript if it is the one this claim found, with the message that the
+ * claim appended, if that came with RUN_START; else it is read. A lane's first message
+ * needs no look at the database. */
 static void take_session(struct run *r, const struct wire_run_start *m)
 {
 	struct session *s = session_take(r->worker->sessions, m->tenant, m->session);
@@ -300,10 +303,11 @@ static void take_session(struct run *r, const struct wire_run_start *m)
 		session_clear(s);
 	if (before == 0)
 		s->head_seq = 0;
-	if (s->head_seq == before && m->appended && !m->resumed)
+	if (s->head_seq == before && m->body.n && !m->resumed)
 		session_add(s, m->input_seq, SLICE("user"), 0, m->run, m->body);
-	else if (!valid || m->resumed)
+	else if (!valid || m->appended || m->resumed)
 		session_clear(s);
+	session_trim(s, RUN_CONTEXT_BYTES, m->input_seq);
 	s->fence = m->fence;
 	r->session = s;
 }

@@ -37,6 +37,7 @@ enum run_step {
 #define RUN_BUDGET_US (30 * 60 * 1000000ll)
 #define RUN_STEPS_MOST 100
 #define RUN_CALLS_MOST 10 /* tool calls of one turn */
+/* Of the lane's earlier messages; what is not shown is neither read nor kept. */
 #define RUN_CONTEXT_BYTES (400u << 10)
 #define RUN_RETRIES_MOST 2 /* of one question inside the run; then the queue's */
 

@@ -42,15 +42,25 @@ size_t sessions_bytes(const struct sessions *s)
 	return s->bytes;
 }
 
-static void free_messages(struct session *e)
+/* Twice the content: the provider's form of it comes with the first question. */
+static size_t weight(const struct message *m)
 {
-	for (size_t i = 0; i < e->count; i++) {
-		strbuf_fini(&e->messages[i]->llm.wire);
-		free(e->messages[i]);
+	return sizeof *m + 2 * m->llm.content.n;
+}
+
+/* The oldest of them. */
+static void free_messages(struct session *e, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct message *m = e->messages[i];
+		e->bytes -= weight(m);
+		e->home->bytes -= weight(m);
+		strbuf_fini(&m->llm.wire);
+		free(m);
 	}
-	e->count = 0;
-	e->home->bytes -= e->bytes;
-	e->bytes = 0;
+	e->count -= count;
+	if (e->count)
+		memmove(e->messages, e->messages + count, e->count * sizeof *e->messages);
 }
 
 static void drop(struct session *e)
@@ -58,7 +68,7 @@ static void drop(struct session *e)
 	struct key k;
 	map_take(e->home->by_id, key_of(&k, e->tenant, e->id));
 	list_remove(&e->lru);
-	free_messages(e);
+	free_messages(e, e->count);
 	e->home->bytes -= sizeof *e;
 	free(e->messages);
 	free(e);
@@ -115,8 +125,21 @@ void session_give_back(struct session *e)
 
 void session_clear(struct session *e)
 {
-	free_messages(e);
+	free_messages(e, e->count);
 	e->head_seq = -1;
+}
+
+void session_trim(struct session *e, size_t bytes, int64_t own_seq)
+{
+	size_t sum = 0, first = e->count;
+	while (first > 0) {
+		const struct message *m = e->messages[first - 1];
+		sum += m->llm.content.n;
+		if (sum > bytes && m->seq < own_seq)
+			break;
+		first--;
+	}
+	free_messages(e, first);
 }
 
 static enum llm_role role_of(struct slice word)
@@ -148,8 +171,7 @@ void session_add(struct session *e, int64_t seq, struct slice role, int step,
 		e->messages = xrealloc(e->messages, e->cap * sizeof(struct message *));
 	}
 	e->messages[e->count++] = m;
-	/* Twice the content: the provider's form of it comes with the first question. */
-	e->bytes += sizeof *m + 2 * content.n;
-	e->home->bytes += sizeof *m + 2 * content.n;
+	e->bytes += weight(m);
+	e->home->bytes += weight(m);
 	e->head_seq = seq;
 }

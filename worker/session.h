@@ -38,6 +38,9 @@ struct session *session_take(struct sessions *s, int64_t tenant, struct uuid id)
 void session_give_back(struct session *e);
 /* Forgets its messages: head_seq -1. */
 void session_clear(struct session *e);
+/* Keeps the newest messages that are `bytes` together, and all from own_seq on; what it
+ * stands for stays. */
+void session_trim(struct session *e, size_t bytes, int64_t own_seq);
 /* Appends; content is copied. An unknown role word is a bug. */
 void session_add(struct session *e, int64_t seq, struct slice role, int step,
 		 struct uuid run, struct slice content);

@@ -546,6 +546,20 @@ class Together(WithDatabase):
         self.assertEqual(by[1]["body"], text_body("hello"))
         self.assertEqual([r["folded"] for r in tables["agent_run_queue"]], [False] * len(tables["agent_run_queue"]))
 
+    def test_long_messages_claimed_together_stay_behind(self):
+        """Of a batch: many of them in one answer would be more than the node can pass on. The transcript has them."""
+        texts = ["short", "x" * 70000, "y" * 60000, "z" * 900000]
+        s = [self.session() for _ in texts]
+        runs = [self.queued(session, text) for session, text in zip(s, texts)]
+        rows = self.claim(*({"run": r, "session": x} for r, x in zip(runs, s)))
+        self.assertEqual([(r["outcome"], r["appended"], r["resumed"]) for r in rows], [("claimed", 1, False)] * len(texts))
+        self.assertEqual([r["body"] for r in rows], [text_body(texts[0]), None, text_body(texts[2]), None])
+        for row, session, text in zip(rows, s, texts):
+            (message,) = self.root.rows(f"SELECT seq, content FROM tb.session_messages WHERE session_id = '{session}'")
+            self.assertEqual(message, {"seq": row["input_seq"], "content": text_body(text)})
+        alone = self.session()
+        self.assertEqual(self.claim({"run": self.queued(alone, texts[3]), "session": alone})[0]["body"], text_body(texts[3]))
+
     def test_claims_in_blocked_lanes_one_by_one_and_together(self):
         """What started goes on, what did not has no row, whatever else is the matter with it."""
         self.addCleanup(self.agent_policy, None)
@@ -828,6 +842,54 @@ class Journal(WithDatabase):
         self.assertEqual(self.live(run)["crashes"], 2)
         self.journal({**item, "clear": True})
         self.assertEqual(self.live(run)["crashes"], 0)
+
+
+class History(WithDatabase):
+    """What a worker reads of a lane, by its own statement."""
+
+    def setUp(self):
+        with open(os.path.join(ROOT, "worker", "sql.tbl")) as f:
+            text = re.search(r"SQL\(HISTORY,(.*?)\)\n(?=SQL|/\*)", f.read(), re.S).group(1)
+        self.text = "".join(re.findall(r'"([^"]*)"', text))
+        self.sup.ask(f"SELECT tb.cap_grant('{NODE}', '{{{uuid7()}}}', '{{1}}', ARRAY[{literal(hashlib.sha256(CAP.encode()).digest())}::bytea]);")
+
+    def seqs(self, session, own, most, cap=CAP):
+        """The rows' numbers, and their bytes together."""
+        sql = self.text
+        for n, value in enumerate(("1::bigint", f"'{session}'::uuid", f"{own}::bigint", f"{most}::bigint"), 1):
+            sql = sql.replace(f"${n}", value)
+        self.worker.ask(f"BEGIN; SELECT set_config('app.cap', '{cap}', true);")
+        rows = self.worker.rows(f"SELECT seq, octet_length(content::text) AS bytes FROM ({sql}) h")
+        self.worker.ask("COMMIT;")
+        return [r["seq"] for r in rows], sum(r["bytes"] for r in rows)
+
+    def test_it_is_what_the_model_can_be_shown(self):
+        s = self.session()
+        item = self.running(s)
+        for _ in range(5):
+            (row,) = self.journal({**item, "messages": [said("y" * 50000), said("z" * 50000)]})
+            item["commit"] = row["commit_no"]
+        _, every = self.seqs(s, 12, 10000000)
+        self.assertGreater(every, 500000)
+        for own, most, first in ((12, every, 1), (12, every - 1, 2), (11, 120000, 10), (11, 10, 11), (5, 10, 5), (10, 120000, 10), (1, 10, 1)):
+            seqs, size = self.seqs(s, own, most)
+            self.assertEqual(seqs, list(range(11, first - 1, -1)), (own, most))
+            self.assertTrue(size <= most or first == own, (own, most))
+        self.root.ask(f"UPDATE tb.agent_sessions SET context_floor_seq = 9 WHERE session_id = '{s}';")
+        self.assertEqual(self.seqs(s, 12, every)[0], [11, 10, 9])
+        self.assertEqual(self.seqs(s, 12, 60000)[0], [11])
+        self.assertEqual(self.seqs(s, 12, every, cap="guessed")[0], [])
+        self.end(item)
+
+    def test_many_short_ones_and_none(self):
+        s = self.session()
+        self.assertEqual(self.seqs(s, 1, 1000)[0], [])
+        item = self.running(s)
+        for _ in range(6):
+            (row,) = self.journal({**item, "messages": [said("y")] * 100})
+            item["commit"] = row["commit_no"]
+        self.assertEqual(self.seqs(s, 601, 400000)[0], list(range(601, 101, -1)))
+        self.end(item)
 
 
 class Hands(WithDatabase):
@@ -1540,7 +1602,7 @@ class Races(WithDatabase):
 
 
 class Rights(WithDatabase):
-    OWN = {"tb_supervisor": {"enqueue", "claim", "cancel", "expire", "bury", "redrive", "pause", "audit"}, "tb_worker": {"journal"},
+    OWN = {"tb_supervisor": {"enqueue", "claim", "cancel", "expire", "bury", "redrive", "pause", "audit"}, "tb_worker": {"journal", "history_start"},
            "tb_edge": {"open_sessions"}}
     INTERNAL = {"archive_waiting", "displace", "displaced", "take_waiting", "bullet", "lock_lanes", "lock_runs"}
     ROLES = ("tb_supervisor", "tb_worker", "tb_edge", "tb_search", "public")
@@ -1564,7 +1626,7 @@ class Rights(WithDatabase):
         for r in rows:
             self.assertEqual(r["may"], r["name"] in self.OWN.get(r["role"], ()), f"{r['role']} {r['name']}")
             self.assertIn("search_path=pg_catalog, tb, pg_temp", r["config"])
-            if r["name"] not in ("bullet", "lock_lanes", "lock_runs"):
+            if r["name"] not in ("history_start", "bullet", "lock_lanes", "lock_runs"):
                 self.assertTrue(r["definer"], r["name"])
 
     def test_no_function_is_everybodys(self):

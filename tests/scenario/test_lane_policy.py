@@ -28,9 +28,10 @@ class Policy(WithQueue):
 
     def fails(self, agent, session, message=BAD, more=2, **options):
         """A run that fails, and those that were accepted while it ran."""
-        run = self.asked(message, session, agent=agent)
-        waits = [self.post(f"{session} {i}", session, agent=agent, **options) for i in range(more)]
-        self.assertEqual(self.state(run), "running")
+        with self.node.model_stopped():
+            run = self.post(message, session, agent=agent)
+            waits = [self.post(f"{session} {i}", session, agent=agent, **options) for i in range(more)]
+            wait_for(lambda: self.state(run) == "running")
         return run, waits
 
     def lane(self, agent, session):

@@ -46,6 +46,7 @@ struct store {
 	int64_t until_us;
 	unsigned tries;
 	bool asking; /* the database has it */
+	enum err cancelled;
 };
 
 static const struct backoff pauses = {.first_us = 40000, .cap_us = 1000000};
@@ -68,6 +69,10 @@ static void refused(struct store *s, const struct pg_answer *a)
 static void try_later(struct store *s)
 {
 	uint32_t dice;
+	if (s->cancelled) {
+		finish(s, s->cancelled);
+		return;
+	}
 	if (loop_now_us(s->call->env->loop) >= s->until_us) {
 		tool_error(s->call, "another transaction in the database holds this "
 				    "agent's memory; nothing was written, try again");
@@ -137,7 +142,7 @@ static void on_cancel(struct op *op, enum err why, void *provider)
 {
 	struct store *s = provider;
 	(void)op;
-	s->until_us = 0;
+	s->cancelled = why;
 	if (!s->asking)
 		finish(s, why);
 }

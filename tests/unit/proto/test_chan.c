@@ -31,6 +31,7 @@ struct end {
 };
 
 static struct end sup, child;
+static int64_t stall_us;
 static char dir[64], url[128];
 static uint8_t secret[32] = {1, 2, 3}, other_secret[32] = {9};
 static char big[LIMIT_BODY_BYTES];
@@ -89,6 +90,7 @@ static void open_end(struct end *e, const uint8_t *key)
 				.is_supervisor = e == &sup,
 				.role = ROLE_WORKER,
 				.secret = key,
+				.stall_us = stall_us,
 				.on_up = on_up,
 				.on_message = on_message,
 				.on_down = on_down,
@@ -121,6 +123,7 @@ static int begin(void **state)
 	(void)state;
 	memset(&sup, 0, sizeof sup);
 	memset(&child, 0, sizeof child);
+	stall_us = 0;
 	sup.loop = loop_new();
 	child.loop = loop_new();
 	chan_make_url(dir, url, sizeof url);
@@ -375,22 +378,56 @@ static void test_pressure(void **state)
 	assert_int_equal(child.wrong, 0);
 }
 
+/* What one turn brings is no reason to give the peer up, however much it is. */
+static void test_much_in_one_turn(void **state)
+{
+	(void)state;
+	uint32_t n = 0;
+	ready();
+	while (chan_outbox(sup.chan) < LIMIT_OUTBOX_HARD + 2 * sizeof big)
+		send_start(++n, sizeof big);
+	UNTIL(child.messages == n);
+	assert_int_equal(child.wrong, 0);
+	assert_int_equal(sup.downs + child.downs, 0);
+	assert_int_equal(chan_outbox(sup.chan), 0);
+}
+
 static void test_peer_that_never_reads(void **state)
 {
 	(void)state;
-	struct wire_run_start m = {.body = slice_of(big, sizeof big)};
-	enum err e = ERR_OK;
+	struct wire_run_start m = {.body = slice_of(big, 50000)};
+	stall_us = 100000;
 	ready();
-	fill_queues();
-	for (int i = 0; i < 40 && !e; i++) {
-		e = chan_send(sup.chan, WIRE_RUN_START, &m);
-		loop_turn(sup.loop, 0);
+	int64_t give_up_us = clock_mono_us() + PATIENCE_US;
+	while (!sup.downs && clock_mono_us() < give_up_us) {
+		if (chan_outbox(sup.chan) < LIMIT_OUTBOX_SOFT)
+			assert_int_equal(chan_send(sup.chan, WIRE_RUN_START, &m), ERR_OK);
+		loop_turn(sup.loop, chan_outbox(sup.chan) ? 5 : 0);
 	}
-	assert_int_equal(e, ERR_PEER_GONE);
 	assert_int_equal(sup.downs, 1);
-	assert_string_equal(sup.why, "it does not read what it is sent");
+	assert_string_equal(sup.why, "for 0.1 s it read nothing of what it was sent");
 	assert_int_equal(chan_send(sup.chan, WIRE_RUN_START, &m), ERR_PEER_GONE);
 	assert_int_equal(sup.downs, 1);
+}
+
+/* A supervisor that stands still is stopped by somebody, and goes on. */
+static void test_supervisor_that_never_reads(void **state)
+{
+	(void)state;
+	stall_us = 50000;
+	uint32_t n = 0;
+	ready();
+	while (chan_outbox(child.chan) < LIMIT_OUTBOX_SOFT) {
+		for (int i = 0; i < 20000; i++)
+			send_ping(++n);
+		loop_turn(child.loop, 1);
+	}
+	int64_t until_us = clock_mono_us() + 4 * stall_us;
+	while (clock_mono_us() < until_us)
+		loop_turn(child.loop, 5);
+	assert_int_equal(child.downs, 0);
+	UNTIL(sup.messages == n);
+	assert_int_equal(sup.wrong, 0);
 }
 
 static void test_urls_differ(void **state)
@@ -415,13 +452,23 @@ int main(void)
 	if (!mkdtemp(dir))
 		return 1;
 	const struct CMUnitTest tests[] = {
-		STORY(test_handshake),     STORY(test_many_both_ways),
-		STORY(test_big_messages),  STORY(test_too_large_leaves_no_trace),
-		STORY(test_wrong_secret),  STORY(test_wrong_phase),
-		STORY(test_wrong_route),   STORY(test_hello_again),
-		STORY(test_peer_closes),   STORY(test_free_inside_a_message),
-		STORY(test_nobody_greets), STORY(test_nobody_listens),
-		STORY(test_pressure),      STORY(test_peer_that_never_reads),
+		STORY(test_handshake),
+		STORY(test_many_both_ways),
+		STORY(test_big_messages),
+		STORY(test_too_large_leaves_no_trace),
+		STORY(test_wrong_secret),
+		STORY(test_wrong_phase),
+		STORY(test_wrong_route),
+		STORY(test_hello_again),
+		STORY(test_peer_closes),
+		STORY(test_free_inside_a_message),
+		STORY(test_nobody_greets),
+		STORY(test_nobody_listens),
+		STORY(test_pressure),
+		STORY(test_much_in_one_turn),
+		STORY(test_peer_that_never_reads),
+
+		STORY(test_supervisor_that_never_reads),
 		STORY(test_urls_differ),
 	};
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -26,7 +26,7 @@
 
 static struct sup sup;
 static struct child edge, worker;
-static bool journal_up;
+static bool journal_up, links_full;
 
 /* ---- the loop: nothing happens but in pass() and turn() */
 
@@ -159,6 +159,11 @@ void child_send(struct child *c, enum wire_id id, const void *msg)
 			memcpy(&sent[sent_n].m, msg, known[i].size);
 	sent_n++;
 }
+bool child_has_room(const struct child *c)
+{
+	(void)c;
+	return !links_full;
+}
 struct child *child_worker(struct sup *s, int ordinal)
 {
 	(void)s;
@@ -258,6 +263,7 @@ UNUSED static void sup_begin(void)
 	memset(&edge, 0, sizeof edge);
 	now_us = 1000000000000000;
 	journal_up = sup.lease_held = true;
+	links_full = false;
 	sent_n = item_n = claims = 0;
 	sup.lives = map_new();
 	sup.lq = lq_new(&limits, runs_act, &sup);
@@ -266,6 +272,7 @@ UNUSED static void sup_begin(void)
 	edge.incarnation = uuid7_new();
 	edge.subs_by_id = map_new();
 	list_init(&edge.subs);
+	list_init(&edge.lag);
 	sup_step(&sup, &(struct lq_event){.kind = LQ_SLOTS, .slots = slots});
 	sup_step(&sup, &(struct lq_event){.kind = LQ_WORKER_UP, .worker = WORKER});
 }

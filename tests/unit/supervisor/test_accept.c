@@ -107,6 +107,32 @@ static void test_a_stream_of_a_repeated_key_is_the_edges(void **state)
 	assert_int_equal(sent_n, 1); /* it asks for the first run's itself */
 }
 
+/* What a worker cannot read at once it reads by itself, when it gets to it; what is small
+ * goes along. */
+static void test_a_message_that_has_no_room(void **state)
+{
+	(void)state;
+	static char text[5000];
+	static const struct {
+		bool full;
+		size_t size, sent;
+	} cases[] = {{false, 5000, 5000}, {true, 5000, 0}, {true, 4000, 4000}};
+	for (uint8_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct item *it = enqueue(10 + i, (struct wire_enqueue){0});
+		strbuf_add(&it->text, text, cases[i].size);
+		it->body = (struct span){0, cases[i].size};
+		links_full = cases[i].full;
+		sent_n = 0;
+		land(it, "accepted", 1, NULL);
+		assert_int_equal(sent_count(WIRE_RUN_START), 1);
+		const struct wire_run_start *m =
+			&sent[sent_at(WIRE_RUN_START, 0)].m.start;
+		assert_int_equal(m->body.n, cases[i].sent);
+		assert_int_equal(m->appended, 1);
+		strbuf_fini(&it->text);
+	}
+}
+
 /* A lane at its cap of one: the second takes the place of the first. */
 static struct item *with_victim(unsigned drop, struct uuid *victim)
 {
@@ -167,6 +193,7 @@ int main(void)
 		STORY(test_a_victim_of_a_run_that_landed_and_ended),
 		STORY(test_a_folded_victim_of_a_run_that_landed_and_ended),
 		STORY(test_a_victim_that_was_kept),
+		STORY(test_a_message_that_has_no_room),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,9 +12,11 @@
 
 #include "common/alloc.h"
 #include "common/crypto.h"
+#include "common/loop.h"
 #include "supervisor/children.h"
 #include "supervisor/live.h"
 #include "supervisor/sup.h"
+#include "tests/unit/common/rand.h"
 
 static struct {
 	enum wire_id id;
@@ -28,6 +30,13 @@ static int told_n;
 static struct sup sup;
 static struct child edge;
 static struct live *live;
+static int room; /* events that the link still takes */
+
+bool child_has_room(const struct child *c)
+{
+	assert_ptr_equal(c, &edge);
+	return room > 0;
+}
 
 /* Instead of that of supervisor/children.c. */
 void child_send(struct child *c, enum wire_id id, const void *msg)
@@ -37,6 +46,7 @@ void child_send(struct child *c, enum wire_id id, const void *msg)
 	memset(&told[told_n], 0, sizeof told[0]);
 	told[told_n].id = id;
 	if (id == WIRE_SUB_EVENT) {
+		room--;
 		const struct wire_sub_event *m = msg;
 		told[told_n].sub = m->sub;
 		told[told_n].seq = m->seq;
@@ -60,7 +70,13 @@ static int begin(void **state)
 	(void)state;
 	static struct uuid run;
 	sup.lives = map_new();
+	sup.loop = loop_new();
+	list_init(&sup.children);
 	list_init(&edge.subs);
+	list_init(&edge.lag);
+	edge.role = ROLE_EDGE;
+	list_push(&sup.children, &edge.node);
+	room = 1 << 30;
 	edge.subs_by_id = map_new();
 	run.b[0]++;
 	live = live_get(&sup, run, 7);
@@ -77,6 +93,8 @@ static int finish(void **state)
 	assert_int_equal(map_count(sup.lives), 0);
 	assert_int_equal(map_count(edge.subs_by_id), 0);
 	assert_true(list_is_empty(&edge.subs));
+	assert_true(list_is_empty(&edge.lag));
+	loop_free(sup.loop);
 	map_free(sup.lives);
 	map_free(edge.subs_by_id);
 	return 0;
@@ -252,15 +270,204 @@ static void test_edge_that_goes(void **state)
 	assert_int_equal(told_n, 0);
 }
 
+/* ---- no room on the link */
+
+static void give_room(int events)
+{
+	told_n = 0;
+	room = events;
+	live_go_on(&sup);
+}
+
+/* The replay goes on where it stopped, and into what came meanwhile. */
+static void test_replay_in_pieces(void **state)
+{
+	(void)state;
+	for (uint32_t seq = 1; seq <= 5; seq++)
+		event(seq, 0, true, "x");
+	room = 2;
+	subscribe(10, 1, false);
+	assert_int_equal(told_n, 3);
+	assert_told(1, 10, 2, 0, "x");
+	assert_told(2, 10, 3, 0, "x");
+	told_n = 0;
+	event(6, 0, false, "pie");
+	live_go_on(&sup);
+	assert_int_equal(told_n, 0);
+	give_room(1);
+	assert_int_equal(told_n, 1);
+	assert_told(0, 10, 4, 0, "x");
+	room = 100;
+	told_n = 0;
+	event(6, 3, false, "ce"); /* there is room, but others are before it */
+	assert_int_equal(told_n, 0);
+	give_room(100);
+	assert_int_equal(told_n, 3);
+	assert_told(0, 10, 5, 0, "x");
+	assert_told(1, 10, 6, 0, "pie");
+	assert_told(2, 10, 6, 3, "ce");
+	told_n = 0;
+	event(6, 5, true, ""); /* it has caught up */
+	assert_int_equal(told_n, 1);
+	assert_told(0, 10, 6, 5, "");
+	live_go_on(&sup);
+	assert_int_equal(told_n, 1);
+}
+
+/* A listener of little does not wait for all that another is told. */
+static void test_listeners_take_turns(void **state)
+{
+	(void)state;
+	static char body[8193];
+	struct uuid other_run = {{0xdd}};
+	struct live *other = live_get(&sup, other_run, 8);
+	memset(body, 'x', 8192);
+	for (uint32_t seq = 1; seq <= 20; seq++)
+		event(seq, 0, true, body);
+	room = 0;
+	for (uint64_t id = 1; id <= 30; id++)
+		subscribe(id, 0, false);
+	live_subscribe(&sup, other, &edge, &(struct wire_subscribe){.sub = 99});
+	struct wire_event e = {.seq = 1, .durable = true, .body = SLICE("little")};
+	live_event(&sup, other, &e);
+	give_room(61);
+	assert_int_equal(told_n, 61);
+	assert_told(60, 99, 1, 0, "little");
+	for (int i = 0; i < 60; i++) /* a slice each */
+		assert_int_equal(told[i].sub, 1 + i / 2);
+	live_end(&sup, other, &(struct wire_sub_end){0});
+}
+
+/* Pieces that left the ring are missed by the edge itself; a durable event is not. */
+static void test_overtaken(void **state)
+{
+	(void)state;
+	static char body[8001];
+	memset(body, 'x', 8000);
+	event(1, 0, true, "one");
+	subscribe(10, 0, false);
+	room = 0;
+	for (uint32_t i = 0; i < 50; i++)
+		event(2, i * 8000, false, body);
+	assert_true(live->ring_at > 0);
+	give_room(1000);
+	assert_in_range(told_n, 15, 35);
+	assert_int_equal(told[0].id, WIRE_SUB_EVENT);
+	assert_true(told[0].offset > 0);
+	assert_int_equal(told[told_n - 1].offset, 49 * 8000);
+	room = 0;
+	for (uint32_t seq = 2; seq < 50; seq++)
+		event(seq, 0, true, body);
+	give_room(1000);
+	assert_int_equal(told_n, 1);
+	assert_int_equal(told[0].id, WIRE_SUB_STATE);
+	assert_int_equal(told[0].state, SUB_GAP);
+	assert_int_equal(map_count(edge.subs_by_id), 0);
+}
+
+static void test_end_of_one_that_lags(void **state)
+{
+	(void)state;
+	event(1, 0, true, "one");
+	room = 0;
+	subscribe(10, 0, false);
+	subscribe(11, 0, false);
+	live_unsubscribe(&edge, 11);
+	told_n = 0;
+	live_end(&sup, live, &(struct wire_sub_end){.result = RESULT_COMPLETED});
+	live = NULL;
+	assert_int_equal(told_n, 1); /* the edge knows that events are missing */
+	assert_int_equal(told[0].id, WIRE_SUB_END);
+	give_room(10);
+	assert_int_equal(told_n, 0);
+}
+
+/* Whatever the room, the rings and the listeners do: each hears the stream in order, no
+ * event twice, no durable one left out, from its place until it is sent away. */
+static void test_random_room(void **state)
+{
+	(void)state;
+	enum { LISTENERS = 12 };
+	static char body[4001];
+	static uint32_t seen[LISTENERS],
+		part[LISTENERS]; /* bytes + 1 of the piece told last */
+	static bool listens[LISTENERS];
+	uint32_t last = 0, at = 0, gaps = 0, heard = 0;
+	memset(body, 'x', 4000);
+	memset(listens, 0, sizeof listens);
+	rand_begin();
+	for (int round = 0; round < 20000; round++) {
+		unsigned i = rand_below(LISTENERS), kind = rand_below(10);
+		told_n = 0;
+		if (kind < 6) {
+			bool durable = rand_chance(10);
+			event(last + 1, at, durable, body + rand_below(4000));
+			last += durable;
+			at = durable ? 0 : at + 1;
+		} else if (kind < 8) {
+			room = (int)rand_below(20);
+			live_go_on(&sup);
+		} else if (listens[i]) {
+			if (rand_chance(5)) {
+				live_unsubscribe(&edge, i + 1);
+				listens[i] = false;
+			}
+		} else {
+			seen[i] = last - rand_below(last < 4 ? last + 1 : 4);
+			part[i] = 0;
+			listens[i] = true;
+			live_subscribe(&sup, live, &edge,
+				       &(struct wire_subscribe){.sub = i + 1,
+								.after_seq = seen[i]});
+		}
+		for (int k = 0; k < told_n; k++) {
+			i = (unsigned)told[k].sub - 1;
+			assert_true(listens[i]);
+			if (told[k].id == WIRE_SUB_STATE) {
+				listens[i] = told[k].state == SUB_LIVE;
+				gaps += !listens[i];
+				continue;
+			}
+			heard++;
+			assert_int_equal(told[k].seq, seen[i] + 1);
+			assert_true(told[k].offset >= part[i]);
+			part[i] = told[k].offset + 1;
+			if (told[k].durable) {
+				seen[i]++;
+				part[i] = 0;
+			}
+		}
+	}
+	give_room(1 << 30); /* and who is left has all */
+	for (int k = 0; k < told_n; k++)
+		if (told[k].id == WIRE_SUB_STATE)
+			listens[told[k].sub - 1] = false;
+		else
+			seen[told[k].sub - 1] += told[k].durable;
+	for (int i = 0; i < LISTENERS; i++)
+		if (listens[i])
+			assert_int_equal(seen[i], last);
+	assert_true(gaps > 50 && heard > 10000);
+	live_drop_edge(&edge);
+}
+
 #define STORY(fn) cmocka_unit_test_setup_teardown(fn, begin, finish)
 
 int main(void)
 {
 	crypto_init();
 	const struct CMUnitTest tests[] = {
-		STORY(test_replay_from_a_place),  STORY(test_end_only_hears_the_end),
-		STORY(test_overflow_makes_a_gap), STORY(test_resume_sends_listeners_away),
-		STORY(test_all_rings_together),   STORY(test_edge_that_goes),
+		STORY(test_replay_from_a_place),
+		STORY(test_end_only_hears_the_end),
+		STORY(test_overflow_makes_a_gap),
+		STORY(test_resume_sends_listeners_away),
+		STORY(test_all_rings_together),
+		STORY(test_edge_that_goes),
+		STORY(test_replay_in_pieces),
+		STORY(test_listeners_take_turns),
+		STORY(test_overtaken),
+		STORY(test_end_of_one_that_lags),
+		STORY(test_random_room),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -89,6 +89,19 @@ static void test_a_plain_run(void **state)
 	expect_end(RESULT_COMPLETED, "", "completed");
 }
 
+static void test_a_start_without_its_message(void **state)
+{
+	(void)state;
+	body_left_out = true;
+	start(l, (struct wire_run_start){0});
+	load(l);
+	assert_int_equal(l->run->session->count, 1);
+	answer_text(l, "done");
+	land(l);
+	assert_string_equal(transcript(), "ua");
+	expect_end(RESULT_COMPLETED, "", "completed");
+}
+
 /* ---- taking */
 
 static void test_start_takes_before_the_first_question(void **state)
@@ -921,6 +934,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CASE(test_a_plain_run),
+		CASE(test_a_start_without_its_message),
 		CASE(test_start_takes_before_the_first_question),
 		CASE(test_a_steer_skips_what_has_not_started),
 		CASE(test_a_steer_while_the_model_thinks_skips_all_calls),

@@ -141,6 +141,41 @@ static void test_what_is_used_stays(void **state)
 	sessions_free(s);
 }
 
+/* The newest within the bytes, and the run's own whatever they are. */
+static void test_trim(void **state)
+{
+	(void)state;
+	static const struct {
+		size_t bytes;
+		int64_t own;
+		size_t left;
+	} cases[] = {{10000, 100, 10},     {4000, INT64_MAX, 4},
+		     {3999, INT64_MAX, 3}, {4000, 6, 4},
+		     {4000, 2, 8},         {4000, 0, 10},
+		     {999, INT64_MAX, 0},  {0, 9, 1}};
+	struct sessions *s = sessions_new(1 << 20);
+	struct session *e = session_take(s, 1, lane(1));
+	size_t empty = sessions_bytes(s);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		session_clear(e);
+		e->head_seq = -1;
+		for (int k = 0; k < 10; k++)
+			add(e, 1000); /* 0 .. 9 */
+		size_t each = e->bytes / 10;
+		session_trim(e, cases[i].bytes, cases[i].own);
+		assert_int_equal(e->count, cases[i].left);
+		assert_int_equal(e->head_seq, 9);
+		assert_int_equal(e->bytes, each * e->count);
+		assert_int_equal(sessions_bytes(s), empty + e->bytes);
+		for (size_t k = 0; k < e->count; k++)
+			assert_int_equal(e->messages[k]->seq, 10 - e->count + k);
+		add(e, 10);
+		assert_int_equal(e->messages[e->count - 1]->seq, 10);
+	}
+	session_give_back(e);
+	sessions_free(s);
+}
+
 /* Random use: the limit holds whenever nothing is in use beyond it, and at the end all
  * bytes are accounted for. */
 static void test_random_use(void **state)
@@ -160,6 +195,8 @@ static void test_random_use(void **state)
 		if (rand_chance(60)) {
 			add(held[i], rand_below(sizeof filler));
 			assert_int_equal(held[i]->count, count + 1);
+		} else if (rand_chance(20)) {
+			session_trim(held[i], rand_below(20000), INT64_MAX);
 		} else if (rand_chance(10)) {
 			session_clear(held[i]);
 		} else {
@@ -192,6 +229,7 @@ int main(void)
 		cmocka_unit_test(test_tenants_are_apart),
 		cmocka_unit_test(test_the_oldest_goes_first),
 		cmocka_unit_test(test_what_is_used_stays),
+		cmocka_unit_test(test_trim),
 		cmocka_unit_test(test_random_use),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

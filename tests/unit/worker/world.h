@@ -82,6 +82,7 @@ struct life {
 static struct loop *loop;
 static struct uuid run_id, session_id, agent_id;
 static int asked_in_all, loads_in_all;
+static bool body_left_out; /* of the next RUN_START */
 
 static void turn(void)
 {
@@ -617,6 +618,8 @@ static void start(struct life *l, struct wire_run_start m)
 		m.appended = 1;
 		m.ev_seq = db.ev_seq = 1;
 		db_add("user", 0, run_id, m.body);
+		if (body_left_out)
+			m.body = SLICE_NONE;
 	}
 	m.ev_seq = db.ev_seq;
 	m.head_seq = (int64_t)db.line_count;
@@ -716,6 +719,7 @@ static void world_begin(void)
 	session_id = uuid7_new();
 	agent_id = uuid7_new();
 	asked_in_all = loads_in_all = 0;
+	body_left_out = false;
 }
 
 #endif
