@@ -15,7 +15,8 @@ static const struct {
 	const char *name, *description, *schema;
 	bool (*answer)(struct files_call *c);
 } tools[] = {
-#define FILE_TOOL(name, description, schema) {#name, description, schema, files_##name},
+#define FILE_TOOL(name, effect, description, schema)                                     \
+	{#name, description, schema, files_##name},
 #include "sandbox/files/files.tbl"
 #undef FILE_TOOL
 };

@@ -8,7 +8,7 @@
 
 /* The rows of files.tbl. */
 enum files_tool {
-#define FILE_TOOL(name, description, schema) FILES_TOOL_##name,
+#define FILE_TOOL(name, effect, description, schema) FILES_TOOL_##name,
 #include "sandbox/files/files.tbl"
 #undef FILE_TOOL
 	FILES_TOOL__COUNT

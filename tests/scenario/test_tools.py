@@ -8,8 +8,9 @@ from node import wait_for
 from test_queue_modes import WithQueue
 
 
-class Programs(WithQueue):
+class WithTools(WithQueue):
     workers = 2
+    tools = ["bash", "exec", "read", "write", "edit", "list_directory"]
 
     @classmethod
     def setUpClass(cls):
@@ -19,7 +20,7 @@ class Programs(WithQueue):
     def runner(self, name="one"):
         """An agent that may run programs."""
         if name not in self.agents:
-            self.agents[name] = self.agent(tools=["bash", "exec", "memory_get"])
+            self.agents[name] = self.agent(tools=self.tools)
         return self.agents[name]
 
     def tool(self, name, agent="one", session=None, **arguments):
@@ -34,6 +35,8 @@ class Programs(WithQueue):
     def bash(self, script, **more):
         return self.tool("bash", script=script, **more)
 
+
+class Programs(WithTools):
     def test_a_script(self):
         out = self.bash("echo out; echo err >&2; echo $((6*7)) >f; exit 3")
         self.assertEqual((out["exit"], out["stdout"], out["stderr"]), (3, "out\n", "err\n"))
@@ -105,6 +108,44 @@ class Programs(WithQueue):
         self.assertEqual(self.node.wait(run)["status"], "ok")  # the model is told that the outcome is not known
         row = self.ended(run)
         self.assertEqual((row["result"], row["crashes"]), ("completed", 0))
+
+    def test_a_program_is_written_compiled_run_and_changed(self):
+        """What an agent with a shell is for."""
+        def steps(*calls):
+            text = "".join(f"[tool {name} {json.dumps(args)}]" for name, args in calls)
+            run = self.post(text + " report", "cc", agent=self.runner("builder"))
+            self.assertEqual(self.node.wait(run)["status"], "ok")
+            return [r["output"] for r in self.node.rows(f"SELECT output FROM tb.tool_executions WHERE run_id = '{run}' ORDER BY step, call_no")]
+        source = '#include <stdio.h>\nint main(void)\n{\n\tputs("hello");\n\treturn 0;\n}\n'
+        build = {"script": "cc -Wall -o hello hello.c && ./hello"}
+        wrote, ran = steps(("write", {"path": "hello.c", "content": source}), ("bash", build))
+        self.assertTrue(wrote["created"])
+        self.assertEqual((ran["exit"], ran["stdout"]), (0, "hello\n"), ran)
+        edited, ran, listed = steps(("edit", {"path": "hello.c", "old_text": '"hello"', "new_text": '"goodbye"'}), ("bash", build), ("list_directory", {}))
+        self.assertNotIn("error", edited)
+        self.assertEqual((ran["exit"], ran["stdout"]), (0, "goodbye\n"), ran)
+        self.assertEqual({e["name"] for e in listed["entries"]}, {"hello", "hello.c"})
+
+
+class Files(WithTools):
+    def test_write_read_edit_list(self):
+        self.assertTrue(self.tool("write", path="notes/a.md", content="one\ntwo\nthree\ntwo\n")["created"])
+        self.assertIn("two", self.tool("read", path="notes/a.md", from_line=2, lines=1)["text"])
+        refused = self.tool("edit", path="notes/a.md", old_text="two", new_text="2")
+        self.assertIn("occurs 2 times in notes/a.md (lines 2, 4)", refused["error"])
+        self.assertNotIn("error", self.tool("edit", path="notes/a.md", old_text="three", new_text="3"))
+        self.assertIn("one\ntwo\n3\ntwo\n", self.tool("read", path="/workspace/notes/a.md")["text"])
+        self.assertEqual([e["name"] for e in self.tool("list_directory")["entries"]], ["notes/"])
+
+    def test_what_leads_out(self):
+        for path in ("../x", "/etc/passwd", "/proc/self/environ", "a/../../x"):
+            self.assertIn("error", self.tool("read", path=path), path)
+        self.tool("bash", script="ln -s /etc/passwd p; ln -s / root; mkfifo f")
+        for path in ("p", "root/etc/passwd", "f"):
+            self.assertIn("error", self.tool("read", path=path), path)
+            self.assertIn("error", self.tool("write", path=path, content="x"), path)
+        for path in (".git/hooks/post-commit", ".git/config", ".GIT/config"):
+            self.assertIn("error", self.tool("write", path=path, content="x"), path)
 
 
 if __name__ == "__main__":

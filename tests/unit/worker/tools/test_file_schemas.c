@@ -13,7 +13,7 @@
 static const struct {
 	const char *name, *schema;
 } tools[] = {
-#define FILE_TOOL(name, description, schema) {#name, schema},
+#define FILE_TOOL(name, effect, description, schema) {#name, schema},
 #include "sandbox/files/files.tbl"
 #undef FILE_TOOL
 };
