@@ -152,8 +152,8 @@ static void add_own(scmp_filter_ctx f, enum sandbox_role role)
 /* Without conditions: those are in the filters that its jails load themselves. */
 static void add_launcher(scmp_filter_ctx f)
 {
-	static const char *const conditional[] = {"clone", "clone3", "socketpair",
-						  "personality"};
+	static const char *const conditional[] = {"clone",       "clone3", "socketpair",
+						  "personality", "mknod",  "mknodat"};
 	for (size_t i = 0; i < ARRAY_LEN(jail_calls); i++)
 		add(f, SCMP_ACT_ALLOW, jail_calls[i], 0, NULL);
 	for (size_t i = 0; i < ARRAY_LEN(conditional); i++)

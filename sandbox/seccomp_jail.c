@@ -12,6 +12,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -66,6 +67,10 @@ static scmp_filter_ctx make_calls(void)
 		add_if(f, SCMP_ACT_ALLOW, "socket",
 		       SCMP_A0(SCMP_CMP_EQ, (unsigned)families[i]));
 	add_if(f, SCMP_ACT_ALLOW, "socketpair", SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
+	/* Pipes with names; devices would need a capability besides. */
+	add_if(f, SCMP_ACT_ALLOW, "mknod", SCMP_A1(SCMP_CMP_MASKED_EQ, S_IFMT, S_IFIFO));
+	add_if(f, SCMP_ACT_ALLOW, "mknodat",
+	       SCMP_A2(SCMP_CMP_MASKED_EQ, S_IFMT, S_IFIFO));
 	add_if(f, SCMP_ACT_ALLOW, "personality", SCMP_A0(SCMP_CMP_EQ, 0));
 	add_if(f, SCMP_ACT_ALLOW, "personality", SCMP_A0(SCMP_CMP_EQ, 0xffffffff));
 	return f;

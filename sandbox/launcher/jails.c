@@ -171,11 +171,11 @@ static const char *check_request(const struct jails *j, const struct wire_jail_o
 
 static struct jail_limits clamp(const struct wire_jail_open *m, const struct grant *g)
 {
-	uint64_t memory = within(m->memory_bytes, g->memory_bytes);
 	uint32_t timeout_ms = (uint32_t)within(m->timeout_ms, g->timeout_ms);
 	return (struct jail_limits){
-#ifndef TB_SANITIZED                                    /* which maps terabytes */
-		.address_bytes = memory + (memory / 2), /* mapped is more than used */
+#ifndef TB_SANITIZED /* which maps terabytes */
+		/* Mapped is more than used. */
+		.address_bytes = within(m->memory_bytes, g->memory_bytes) / 2 * 3,
 #endif
 		.file_bytes = within(m->file_bytes, g->file_bytes),
 		.tmp_bytes = TMP_BYTES,

@@ -124,7 +124,7 @@ class Programs(WithTools):
         edited, ran, listed = steps(("edit", {"path": "hello.c", "old_text": '"hello"', "new_text": '"goodbye"'}), ("bash", build), ("list_directory", {}))
         self.assertNotIn("error", edited)
         self.assertEqual((ran["exit"], ran["stdout"]), (0, "goodbye\n"), ran)
-        self.assertEqual({e["name"] for e in listed["entries"]}, {"hello", "hello.c"})
+        self.assertEqual({e["path"] for e in listed["entries"]}, {"hello", "hello.c"})
 
 
 class Files(WithTools):
@@ -135,17 +135,17 @@ class Files(WithTools):
         self.assertIn("occurs 2 times in notes/a.md (lines 2, 4)", refused["error"])
         self.assertNotIn("error", self.tool("edit", path="notes/a.md", old_text="three", new_text="3"))
         self.assertIn("one\ntwo\n3\ntwo\n", self.tool("read", path="/workspace/notes/a.md")["text"])
-        self.assertEqual([e["name"] for e in self.tool("list_directory")["entries"]], ["notes/"])
+        self.assertEqual([e["path"] for e in self.tool("list_directory")["entries"]], ["notes/"])
 
     def test_what_leads_out(self):
         for path in ("../x", "/etc/passwd", "/proc/self/environ", "a/../../x"):
-            self.assertIn("error", self.tool("read", path=path), path)
-        self.tool("bash", script="ln -s /etc/passwd p; ln -s / root; mkfifo f")
+            self.assertIn("error", self.tool("read", agent="out", path=path), path)
+        self.tool("bash", agent="out", script="ln -s /etc/passwd p; ln -s / root; mkfifo f")
         for path in ("p", "root/etc/passwd", "f"):
-            self.assertIn("error", self.tool("read", path=path), path)
-            self.assertIn("error", self.tool("write", path=path, content="x"), path)
+            self.assertIn("error", self.tool("read", agent="out", path=path), path)
+            self.assertIn("error", self.tool("write", agent="out", path=path, content="x"), path)
         for path in (".git/hooks/post-commit", ".git/config", ".GIT/config"):
-            self.assertIn("error", self.tool("write", path=path, content="x"), path)
+            self.assertIn("error", self.tool("write", agent="out", path=path, content="x"), path)
 
 
 if __name__ == "__main__":
