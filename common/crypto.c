@@ -7,6 +7,8 @@
 #include "common/die.h"
 
 _Static_assert(crypto_hash_sha256_BYTES == 32, "sha256");
+_Static_assert(sizeof(crypto_hash_sha256_state) <= sizeof(struct crypto_sha256_state),
+	       "sha256 state");
 _Static_assert(crypto_shorthash_siphash24_KEYBYTES == 16, "siphash key");
 
 void crypto_init(void)
@@ -23,6 +25,26 @@ void crypto_random(void *out, size_t n)
 void crypto_sha256(struct slice data, uint8_t out[32])
 {
 	crypto_hash_sha256(out, (const unsigned char *)data.p, data.n);
+}
+
+static crypto_hash_sha256_state *inside(struct crypto_sha256_state *s)
+{
+	return (crypto_hash_sha256_state *)(void *)s->opaque;
+}
+
+void crypto_sha256_begin(struct crypto_sha256_state *s)
+{
+	crypto_hash_sha256_init(inside(s));
+}
+
+void crypto_sha256_add(struct crypto_sha256_state *s, struct slice data)
+{
+	crypto_hash_sha256_update(inside(s), (const unsigned char *)data.p, data.n);
+}
+
+void crypto_sha256_end(struct crypto_sha256_state *s, uint8_t out[32])
+{
+	crypto_hash_sha256_final(inside(s), out);
 }
 
 uint64_t crypto_siphash(const uint8_t key[16], struct slice data)

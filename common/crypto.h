@@ -14,6 +14,13 @@
 void crypto_init(void);
 void crypto_random(void *out, size_t n);
 void crypto_sha256(struct slice data, uint8_t out[32]);
+/* The same in pieces: begin, add any number of times, end. */
+struct crypto_sha256_state {
+	uint64_t opaque[14];
+};
+void crypto_sha256_begin(struct crypto_sha256_state *s);
+void crypto_sha256_add(struct crypto_sha256_state *s, struct slice data);
+void crypto_sha256_end(struct crypto_sha256_state *s, uint8_t out[32]);
 /* SipHash-2-4 with a 16-byte key. */
 uint64_t crypto_siphash(const uint8_t key[16], struct slice data);
 /* Compares without a data-dependent branch. */

@@ -33,6 +33,15 @@
 #ifndef DISPATCH_WORKER_DOWN
 #define DISPATCH_WORKER_DOWN DISPATCH_DROP
 #endif
+#ifndef DISPATCH_GRANT_DOWN
+#define DISPATCH_GRANT_DOWN DISPATCH_DROP
+#endif
+#ifndef DISPATCH_JAIL_UP
+#define DISPATCH_JAIL_UP DISPATCH_DROP
+#endif
+#ifndef DISPATCH_JAIL_DOWN
+#define DISPATCH_JAIL_DOWN DISPATCH_DROP
+#endif
 
 #define DISPATCH_JOIN2(prefix, l) prefix##_on_##l
 #define DISPATCH_JOIN(prefix, l) DISPATCH_JOIN2(prefix, l)
@@ -77,3 +86,6 @@ static void dispatch(DISPATCH_SELF *self, enum wire_id which, const union wire_a
 #undef DISPATCH_EDGE_DOWN
 #undef DISPATCH_WORKER_UP
 #undef DISPATCH_WORKER_DOWN
+#undef DISPATCH_JAIL_DOWN
+#undef DISPATCH_JAIL_UP
+#undef DISPATCH_GRANT_DOWN

@@ -18,6 +18,13 @@
 #define LIMIT_SESSION_KEY 512u
 #define LIMIT_IDEMPOTENCY_KEY 255u
 #define LIMIT_NAME 63u
+#define LIMIT_PATH 4000u
+/* Arguments and environment of a jail's program; with the rest below what a packet of a
+ * socket pair may hold by default. */
+#define LIMIT_ARGV_BYTES (128u << 10)
+#define LIMIT_ENV_BYTES (16u << 10)
+/* Jails of one launcher at a time. */
+#define LIMIT_JAILS 128u
 #define LIMIT_CAP_TEXT 64u
 /* A link's outbox: over SOFT what can wait waits (streams of events, models), over HARD
  * the edge takes no further message. */

@@ -46,7 +46,10 @@ enum wire_route {
 	EDGE_UP,
 	EDGE_DOWN,
 	WORKER_UP,
-	WORKER_DOWN
+	WORKER_DOWN,
+	GRANT_DOWN,
+	JAIL_UP,
+	JAIL_DOWN
 };
 /* Phases of a link; a message's mask says in which it may arrive. */
 enum { LINK_NEW = 1, LINK_GREETED = 2, LINK_READY = 4, LINK_DRAINING = 8 };
@@ -144,6 +147,22 @@ enum run_result {
 #define RESULT(NAME, word, number, wait) RESULT_##NAME = number,
 #include "proto/results.tbl"
 #undef RESULT
+};
+enum jail_kind {
+	JAIL_KIND_EXEC = 1,
+	JAIL_KIND_READ,
+	JAIL_KIND_WRITE,
+	JAIL_KIND_EDIT,
+	JAIL_KIND_LIST
+};
+enum jail_end {
+	JAIL_END_EXITED = 1,
+	JAIL_END_SIGNALLED,
+	JAIL_END_NOT_EXECUTED,
+	JAIL_END_FAILED,
+	JAIL_END_TIMED_OUT,
+	JAIL_END_OUT_OF_MEMORY,
+	JAIL_END_KILLED
 };
 enum event_type {
 #define EVENT(NAME, word, number) EVENT_##NAME = number,

@@ -3,6 +3,7 @@
 #include "sandbox/sandbox.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,14 +24,41 @@ static void limit(int what, rlim_t most)
 	}
 }
 
+static void write_map(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	size_t n = strlen(text);
+	if (fd < 0 || write(fd, text, n) != (ssize_t)n)
+		fatal_usage(
+			"%s cannot be written (%s): is /proc mounted read-only? Tools "
+			"could not be confined",
+			path, strerror(errno));
+	close(fd);
+}
+
+/* In a user namespace of our own we stay who we are: its children need a user that can be
+ * mapped on. */
+static void map_self(uid_t uid, gid_t gid)
+{
+	char text[64];
+	write_map("/proc/self/setgroups", "deny");
+	snprintf(text, sizeof text, "%u %u 1", (unsigned)uid, (unsigned)uid);
+	write_map("/proc/self/uid_map", text);
+	snprintf(text, sizeof text, "%u %u 1", (unsigned)gid, (unsigned)gid);
+	write_map("/proc/self/gid_map", text);
+}
+
 /* The launcher has no network: a namespace of its own with nothing in it. */
 static void leave_network(void)
 {
-	int flags = CLONE_NEWNET;
-	if (unshare(flags) == 0)
+	uid_t uid = geteuid();
+	gid_t gid = getegid();
+	if (unshare(CLONE_NEWNET) == 0)
 		return;
-	if (errno == EPERM && unshare(CLONE_NEWUSER | flags) == 0)
+	if (errno == EPERM && unshare(CLONE_NEWUSER | CLONE_NEWNET) == 0) {
+		map_self(uid, gid);
 		return;
+	}
 	fatal_usage("namespaces are refused (%s): tools could not be confined. Allow "
 		    "unprivileged user namespaces (sysctl user.max_user_namespaces and "
 		    "kernel.unprivileged_userns_clone=1), or start as root",
@@ -43,12 +71,15 @@ void sandbox_prepare(enum sandbox_role role)
 #ifndef TB_SANITIZED
 	/* A decoder that is talked into a huge allocation fails here, not in the kernel's
 	 * out-of-memory killer. */
-	limit(RLIMIT_AS, role == SANDBOX_LAUNCHER ? 1ull << 30 : 8ull << 30);
+	if (role != SANDBOX_LAUNCHER) /* its jails have limits of their own */
+		limit(RLIMIT_AS, 8ull << 30);
 #endif
-	if (prctl(PR_SET_DUMPABLE, 0))
-		fatal("the process cannot be made non-dumpable: %s", strerror(errno));
 	if (role == SANDBOX_LAUNCHER)
 		leave_network();
+	/* The maps of an ordinary user's jails belong to root when their maker is not
+	 * dumpable. It holds no secret, and its guards are not dumpable. */
+	if ((role != SANDBOX_LAUNCHER || geteuid() == 0) && prctl(PR_SET_DUMPABLE, 0))
+		fatal("the process cannot be made non-dumpable: %s", strerror(errno));
 }
 
 void sandbox_enter(enum sandbox_role role, char *detail, size_t detail_size)

@@ -69,6 +69,13 @@ static const char *const deadly[] = {
 	"pidfd_getfd",
 };
 
+/* A jail's programs inherit its launcher's filter: what they may do, it may. */
+static const char *const jail_calls[] = {
+#define CALLS(reason, ...) __VA_ARGS__,
+#include "sandbox/jail/calls.tbl"
+#undef CALLS
+};
+
 static void add(scmp_filter_ctx f, uint32_t action, const char *name, unsigned args,
 		const struct scmp_arg_cmp *cmp)
 {
@@ -88,11 +95,11 @@ static void allow_if(scmp_filter_ctx f, const char *name, struct scmp_arg_cmp cm
 static void add_sockets(scmp_filter_ctx f, enum sandbox_role role)
 {
 	static const int families[] = {AF_UNIX, AF_INET, AF_INET6, AF_NETLINK};
-	if (role == SANDBOX_LAUNCHER)
-		return;
-	for (size_t i = 0; i < ARRAY_LEN(families); i++)
+	size_t n = ARRAY_LEN(families) - (role == SANDBOX_LAUNCHER);
+	for (size_t i = 0; i < n; i++)
 		allow_if(f, "socket", SCMP_A0(SCMP_CMP_EQ, (unsigned)families[i]));
-	allow_if(f, "socketpair", SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
+	if (role != SANDBOX_LAUNCHER)
+		allow_if(f, "socketpair", SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
 }
 
 static void add_memory(scmp_filter_ctx f)
@@ -113,15 +120,12 @@ static void add_files(scmp_filter_ctx f)
 	add(f, SCMP_ACT_ERRNO(EACCES), "openat", 1, &reads_writes);
 }
 
-static void add_threads(scmp_filter_ctx f, enum sandbox_role role)
+static void add_threads(scmp_filter_ctx f)
 {
 	unsigned self = (unsigned)getpid();
-	if (role != SANDBOX_LAUNCHER) {
-		allow_if(f, "clone",
-			 SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
-		/* glibc falls back to clone, whose flags a filter can see */
-		add(f, SCMP_ACT_ERRNO(ENOSYS), "clone3", 0, NULL);
-	}
+	allow_if(f, "clone", SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
+	/* glibc falls back to clone, whose flags a filter can see */
+	add(f, SCMP_ACT_ERRNO(ENOSYS), "clone3", 0, NULL);
 	allow_if(f, "tgkill", SCMP_A0(SCMP_CMP_EQ, self)); /* abort */
 	allow_if(f, "prlimit64", SCMP_A0(SCMP_CMP_EQ, 0));
 	allow_if(f, "prctl", SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME));
@@ -137,25 +141,47 @@ static unsigned roles_of(enum sandbox_role role)
 	return 1u << role | (SANITIZED ? S : 0);
 }
 
+static void add_own(scmp_filter_ctx f, enum sandbox_role role)
+{
+	add_threads(f);
+	add_sockets(f, role);
+	add_memory(f);
+	add_files(f);
+}
+
+/* Without conditions: those are in the filters that its jails load themselves. */
+static void add_launcher(scmp_filter_ctx f)
+{
+	static const char *const conditional[] = {"clone",       "clone3", "socketpair",
+						  "personality", "mknod",  "mknodat"};
+	for (size_t i = 0; i < ARRAY_LEN(jail_calls); i++)
+		add(f, SCMP_ACT_ALLOW, jail_calls[i], 0, NULL);
+	for (size_t i = 0; i < ARRAY_LEN(conditional); i++)
+		add(f, SCMP_ACT_ALLOW, conditional[i], 0, NULL);
+	add_sockets(f, SANDBOX_LAUNCHER);
+	add(f, SCMP_ACT_ERRNO(ENOSYS), "io_uring_setup", 0, NULL);
+}
+
 void seccomp_confine(enum sandbox_role role, enum seccomp_else otherwise)
 {
+	if (role == SANDBOX_LAUNCHER) /* a jail's program is refused, not killed */
+		otherwise = SECCOMP_ELSE_EPERM;
 	scmp_filter_ctx f =
 		seccomp_init(otherwise == SECCOMP_ELSE_KILL ? SCMP_ACT_KILL_PROCESS
 							    : SCMP_ACT_ERRNO(EPERM));
 	check(f);
 	seccomp_attr_set(f, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
 	seccomp_attr_set(f, SCMP_FLTATR_CTL_TSYNC, 1);
-	seccomp_attr_set(f, SCMP_FLTATR_CTL_LOG, 1);
+	seccomp_attr_set(f, SCMP_FLTATR_CTL_LOG, role != SANDBOX_LAUNCHER);
 	seccomp_attr_set(f, SCMP_FLTATR_CTL_OPTIMIZE, 2);
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		if (rows[i].roles & roles_of(role))
 			add(f, SCMP_ACT_ALLOW, rows[i].name, 0, NULL);
-	add_threads(f, role);
-	add_sockets(f, role);
-	add_memory(f);
-	if (role != SANDBOX_LAUNCHER)
-		add_files(f);
-	if (otherwise == SECCOMP_ELSE_EPERM && !SANITIZED)
+	if (role == SANDBOX_LAUNCHER)
+		add_launcher(f);
+	else
+		add_own(f, role);
+	if (role != SANDBOX_LAUNCHER && otherwise == SECCOMP_ELSE_EPERM && !SANITIZED)
 		for (size_t i = 0; i < ARRAY_LEN(deadly); i++)
 			add(f, SCMP_ACT_KILL_PROCESS, deadly[i], 0, NULL);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))

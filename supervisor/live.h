@@ -27,6 +27,7 @@ struct live {
 	uint32_t floor_seq; /* every durable event above this one is in the ring */
 	uint32_t last_seq;  /* the last durable event it was told of */
 	int64_t fence;      /* of its present runner */
+	uint64_t workspace; /* granted to its launcher; 0: it asked for none */
 };
 
 /* The live record of a run, made when there is none. */

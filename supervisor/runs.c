@@ -41,6 +41,7 @@ static void show_start(struct sup *s, struct live *l)
 	if (l->started_us == 0)
 		l->started_us = starting->started_us;
 	l->fence = starting->fence;
+	l->workspace = 0; /* of another launcher, if any */
 	if (starting->resumed) {
 		live_resume(l, starting->ev_seq);
 		return;

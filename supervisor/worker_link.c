@@ -8,6 +8,7 @@
 #include "supervisor/live.h"
 #include "supervisor/runs.h"
 #include "supervisor/sup.h"
+#include "supervisor/workspaces.h"
 
 #define DISPATCH_SELF struct child
 #define DISPATCH_PREFIX worker
@@ -75,6 +76,7 @@ void worker_on_run_done(struct child *self, const struct wire_run_done *m)
 				   .started_us = l->started_us,
 				   .ended_us =
 					   m->ended_us ? m->ended_us : clock_real_us()};
+	workspaces_take_back(self, r);
 	if (needs_look(m))
 		lane_look(s, lq_run_tenant(r), lq_run_session(r));
 	runs_ended(s, r, &end);
@@ -86,6 +88,7 @@ void worker_on_run_lost(struct child *self, const struct wire_run_lost *m)
 	if (!r)
 		return;
 	log_warn("run-lost", "worker=%d", self->ordinal);
+	workspaces_take_back(self, r);
 	sup_step(self->sup, &(struct lq_event){.kind = LQ_LOST, .run = r});
 }
 
@@ -109,6 +112,7 @@ void worker_on_run_yielded(struct child *self, const struct wire_run_yielded *m)
 	struct lq_run *r = own_run(self, m->run, m->fence);
 	if (!r)
 		return;
+	workspaces_take_back(self, r);
 	sup_step(self->sup, &(struct lq_event){.kind = LQ_YIELDED, .run = r});
 }
 
@@ -117,6 +121,7 @@ void worker_on_run_retry(struct child *self, const struct wire_run_retry *m)
 	struct lq_run *r = own_run(self, m->run, m->fence);
 	if (!r)
 		return;
+	workspaces_take_back(self, r);
 	int64_t at_us = m->run_at_us ? m->run_at_us : sup_db_now_us(self->sup);
 	sup_step(self->sup,
 		 &(struct lq_event){.kind = LQ_RETRY, .run = r, .at_us = at_us});
@@ -127,4 +132,11 @@ void worker_on_run_progress(struct child *self, const struct wire_run_progress *
 	struct lq_run *r = own_run(self, m->run, m->fence);
 	if (r)
 		sup_step(self->sup, &(struct lq_event){.kind = LQ_PROGRESS, .run = r});
+}
+
+void worker_on_workspace_ask(struct child *self, const struct wire_workspace_ask *m)
+{
+	struct lq_run *r = own_run(self, m->run, m->fence);
+	if (r)
+		workspaces_grant(self, r, m->fence);
 }

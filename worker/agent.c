@@ -121,8 +121,10 @@ static void read_tools(struct agent *a, json_t tools)
 {
 	a->tools = xcalloc(tool_count() + 1, sizeof(struct llm_tool *));
 	if (json_kind(tools) <= JSON_NULL) {
+		/* Programs only for who is told so. */
 		for (size_t i = 0; i < tool_count(); i++)
-			add_tool(a, tool_at(i));
+			if (strcmp(tool_at(i)->category, "runtime"))
+				add_tool(a, tool_at(i));
 		return;
 	}
 	if (json_kind(tools) != JSON_ARRAY)

@@ -140,3 +140,9 @@ void emit_progress(struct run *r)
 	struct wire_run_progress m = {.run = r->id, .fence = r->fence};
 	send_message(r->worker, WIRE_RUN_PROGRESS, &m);
 }
+
+void emit_workspace_ask(struct run *r)
+{
+	struct wire_workspace_ask m = {.run = r->id, .fence = r->fence};
+	send_message(r->worker, WIRE_WORKSPACE_ASK, &m);
+}

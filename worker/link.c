@@ -97,6 +97,13 @@ void worker_on_run_yield(struct worker *w, const struct wire_run_yield *m)
 		run_yield(r);
 }
 
+void worker_on_workspace(struct worker *w, const struct wire_workspace *m)
+{
+	struct run *r = run_find(w, m->run, m->fence);
+	if (r)
+		run_workspace(r, m->handle, m->error);
+}
+
 /* ---- life */
 
 static void on_up(void *arg, unsigned peer_pid)

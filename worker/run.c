@@ -251,6 +251,14 @@ void run_steer(struct run *r)
 	run_wake(r);
 }
 
+void run_workspace(struct run *r, uint64_t handle, struct slice error)
+{
+	r->asks_workspace = false;
+	r->env.workspace = handle;
+	snprintf(r->workspace_error, sizeof r->workspace_error, "%.*s", SLICE_ARG(error));
+	run_wake(r);
+}
+
 void run_yield(struct run *r)
 {
 	r->yielding = true;
@@ -274,6 +282,7 @@ static void fill_env(struct run *r)
 {
 	r->env = (struct tool_env){.loop = r->worker->loop,
 				   .pool = r->worker->pool,
+				   .jails = r->worker->jails,
 				   .tenant = r->tenant,
 				   .fence = r->fence,
 				   .run = r->id,

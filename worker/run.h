@@ -104,6 +104,8 @@ struct run {
 	size_t call_count, call_at;
 	size_t group_end; /* one past the group that runs */
 	struct tool_call work;
+	bool asks_workspace; /* the supervisor was, and has not answered */
+	char workspace_error[256];
 	int calls_made;
 	bool answer_stored; /* the message that made the calls */
 
@@ -138,6 +140,8 @@ struct run *run_find(struct worker *w, struct uuid run, int64_t fence);
 void run_steer(struct run *r);
 void run_cancel(struct run *r, enum cancel_reason why);
 void run_yield(struct run *r);
+/* WORKSPACE: where its tools work, or why they cannot. */
+void run_workspace(struct run *r, uint64_t handle, struct slice error);
 void run_wake(struct run *r);
 /* The next step is FAIL with that error; fmt NULL: the error's own sentence. */
 PRINTF_LIKE(3, 4)

@@ -12,9 +12,11 @@
 #include "common/http/client.h"
 #include "common/log.h"
 #include "common/pg/pool.h"
+#include "proto/boot.h"
 #include "sandbox/sandbox.h"
 #include "worker/agent.h"
 #include "worker/emit.h"
+#include "worker/jails.h"
 #include "worker/journal.h"
 #include "worker/link.h"
 #include "worker/session.h"
@@ -109,6 +111,7 @@ void worker_start(struct worker *w, struct loop *l, const struct wire_boot *b)
 	loop_task_init(&w->starting, try_start, w);
 	w->http = http_client_new(l, HTTP_CONNECTIONS);
 	w->journal = journal_new(w);
+	w->jails = jails_new(l, BOOT_PEER_FD);
 	emit_init(w);
 	open_database(w, b);
 	link_open(w, b);

@@ -6,6 +6,7 @@
 #include "common/clock.h"
 #include "common/json.h"
 #include "worker/commit.h"
+#include "worker/emit.h"
 #include "worker/group.h"
 #include "worker/run.h"
 
@@ -40,6 +41,17 @@ static void start_call(struct run *r, struct run_call *c)
 	r->work.arena = r->arena;
 	op_init(&r->op, r->worker->loop, run_op_done, r);
 	c->tool->start(&r->work);
+}
+
+/* Its launcher must know the workspace first; once a run. */
+static bool waits_for_workspace(struct run *r, const struct run_call *c)
+{
+	if (c->tool->place != PLACE_JAIL || r->env.workspace || r->workspace_error[0])
+		return false;
+	if (!r->asks_workspace)
+		emit_workspace_ask(r);
+	r->asks_workspace = true;
+	return true;
 }
 
 /* The database went while the call was under way. A call that may be repeated is. */
@@ -116,6 +128,14 @@ enum step_verdict step_tools(struct run *r)
 			return STEP_WAIT; /* its row must say `running` first */
 		if (c->tool->effect != EFFECT_PURE && r->outcome == COMMIT_REFUSED)
 			return commit_group(r, r->call_at);
+		if (waits_for_workspace(r, c))
+			return STEP_WAIT;
+		if (c->tool->place == PLACE_JAIL && !r->env.workspace)
+			c->refusal = r->workspace_error;
+		if (c->refusal) {
+			refuse(r, c);
+			continue;
+		}
 		start_call(r, c);
 		if (op_is_active(&r->op))
 			return STEP_WAIT;

@@ -14,6 +14,7 @@
 struct chan;
 struct pg_pool;
 struct http_client;
+struct jails;
 struct journal;
 struct sessions;
 struct agents;
@@ -24,6 +25,7 @@ struct worker {
 	struct pg_pool *pool;
 	struct http_client *http;
 	struct journal *journal;
+	struct jails *jails;
 	struct sessions *sessions;
 	struct agents *agents;
 	struct map *runs;     /* (run id, fence) -> struct run */

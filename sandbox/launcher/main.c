@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * terabits-launcher: makes the jails of one worker. This build knows no kind of jail and
- * refuses every request.
+ * terabits-launcher: makes the jails of one worker.
  *
- * Owns: nothing but its two sockets: no network, no files, no keys, one thread. Never:
- * trusts its worker. Fails: ends when its supervisor's socket closes. */
+ * Owns: its jails, and nothing else: no network, no keys, no database, one thread. Never:
+ * trusts its worker, or reads what a jail says. Fails: ends when its supervisor's socket
+ * closes, and everything in its jails with it. */
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -14,43 +14,75 @@
 #include "common/die.h"
 #include "common/log.h"
 #include "proto/boot.h"
-#include "sandbox/launcher/request.h"
+#include "proto/packet.h"
+#include "sandbox/launcher/grants.h"
+#include "sandbox/launcher/jails.h"
 #include "sandbox/sandbox.h"
 
-/* 0 when the worker is gone, or speaks nonsense. */
-static int serve_one(void)
+static struct packet packet;
+
+/* ---- the supervisor */
+
+/* false: it is gone. */
+static bool take_grants(struct jails *j)
 {
-	struct launch_request q;
-	ssize_t n = recv(BOOT_PEER_FD, &q, sizeof q, MSG_DONTWAIT | MSG_TRUNC);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return 1;
-	if (n <= 0)
-		return 0;
-	if (n != (ssize_t)sizeof q || q.magic != LAUNCH_MAGIC) {
-		log_error("launcher-nonsense", "bytes=%zd", n);
-		return 0;
+	const char *why;
+	enum err e;
+	while ((e = packet_receive(BOOT_CONTROL_FD, GRANT_DOWN, &packet, &why)) ==
+	       ERR_OK) {
+		if (packet.id == WIRE_GRANT)
+			grants_put(&j->grants, &packet.message.grant);
+		else
+			jails_revoke(j, packet.message.revoke.handle);
 	}
-	struct launch_reply a = {
-		.magic = LAUNCH_MAGIC, .id = q.id, .status = LAUNCH_REFUSED};
-	return send(BOOT_PEER_FD, &a, sizeof a, MSG_NOSIGNAL) == (ssize_t)sizeof a;
+	if (e == ERR_PROTOCOL)
+		fatal("the supervisor sent %s", why);
+	return e == ERR_NOT_FOUND;
 }
 
-static void serve(void)
+/* ---- the worker */
+
+static enum err serve_one(struct jails *j)
 {
-	struct pollfd p[2] = {{.fd = BOOT_CONTROL_FD, .events = POLLIN},
-			      {.fd = BOOT_PEER_FD, .events = POLLIN}};
-	char byte;
-	ssize_t n;
+	const char *why;
+	enum err e = packet_receive(BOOT_PEER_FD, JAIL_UP, &packet, &why);
+	for (int i = 0; i < packet.fd_count; i++)
+		close(packet.fds[i]); /* it has none to give */
+	if (e == ERR_PROTOCOL)
+		log_error("launcher-nonsense", "message=\"%s\"", why);
+	if (e)
+		return e;
+	if (packet.id == WIRE_JAIL_KILL) {
+		jails_kill(j, packet.message.jail_kill.id);
+		return ERR_OK;
+	}
+	return jails_open(j, &packet.message.jail_open);
+}
+
+/* It went away, or spoke nonsense: its jails end, nobody waits for answers. */
+static void leave_worker(struct jails *j)
+{
+	shutdown(BOOT_PEER_FD, SHUT_RDWR);
+	jails_kill_all(j);
+}
+
+static void serve(struct jails *j)
+{
+	struct pollfd p[2 + LIMIT_JAILS] = {{.fd = BOOT_CONTROL_FD, .events = POLLIN},
+					    {.fd = BOOT_PEER_FD, .events = POLLIN}};
 	for (;;) {
-		if (poll(p, 2, -1) < 0 && errno != EINTR)
+		unsigned n = jails_poll(j, p + 2);
+		enum err e = ERR_OK;
+		p[1].events = jails_are_owed(j) ? POLLOUT : POLLIN;
+		if (poll(p, 2 + n, jails_patience_ms(j)) < 0 && errno != EINTR)
 			fatal("poll failed");
-		if (p[0].revents) {
-			n = recv(BOOT_CONTROL_FD, &byte, 1, MSG_DONTWAIT);
-			if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
-				return;
-		}
-		if (p[1].revents && !serve_one()) {
-			shutdown(BOOT_PEER_FD, SHUT_RDWR); /* nobody waits for answers */
+		/* Grants first: the worker may know of one already. */
+		if (!take_grants(j))
+			return;
+		if (p[1].revents && !jails_are_owed(j))
+			e = serve_one(j);
+		if (jails_look(j) || (e && e != ERR_NOT_FOUND)) {
+			leave_worker(j);
 			p[1].fd = -1;
 		}
 	}
@@ -58,6 +90,7 @@ static void serve(void)
 
 int main(void)
 {
+	static struct jails jails;
 	char name[32], detail[128];
 	const struct wire_boot *b = boot_read();
 	if (b->role != ROLE_LAUNCHER)
@@ -67,10 +100,12 @@ int main(void)
 	log_init(name, (enum log_level)b->log_level);
 	signal(SIGTERM, SIG_IGN);
 	signal(SIGINT, SIG_IGN);
+	signal(SIGPIPE, SIG_IGN);
 	boot_wipe();
 	sandbox_prepare(SANDBOX_LAUNCHER);
+	jails_init(&jails, BOOT_PEER_FD);
 	sandbox_enter(SANDBOX_LAUNCHER, detail, sizeof detail);
 	log_debug("launcher-ready", "%s", detail);
-	serve();
+	serve(&jails);
 	return 0;
 }

@@ -13,6 +13,7 @@
 #include "common/op.h"
 #include "common/strbuf.h"
 
+struct jails;
 struct loop;
 struct pg_pool;
 
@@ -27,6 +28,9 @@ struct tool_env {
 	int64_t tenant, fence;
 	struct uuid run, session, agent;
 	const char *cap; /* the worker's capability for the tenant, as text */
+	/* Of tools whose place is a jail: */
+	struct jails *jails;
+	uint64_t workspace; /* granted to the launcher; 0: not yet */
 };
 
 struct tool;

@@ -33,6 +33,28 @@ static void test_sha256(void **state)
 		      "a33ce45964ff2167f6ecedd419db06c1");
 }
 
+/* In pieces of every length it is the same. */
+static void test_sha256_in_pieces(void **state)
+{
+	char text[300];
+	uint8_t whole[32], sum[32];
+	(void)state;
+	for (size_t i = 0; i < sizeof text; i++)
+		text[i] = (char)(i * 7);
+	crypto_sha256(slice_of(text, sizeof text), whole);
+	for (size_t piece = 1; piece <= sizeof text; piece++) {
+		struct crypto_sha256_state s;
+		crypto_sha256_begin(&s);
+		for (size_t at = 0; at < sizeof text; at += piece)
+			crypto_sha256_add(
+				&s, slice_of(text + at, at + piece < sizeof text
+								? piece
+								: sizeof text - at));
+		crypto_sha256_end(&s, sum);
+		assert_memory_equal(sum, whole, sizeof sum);
+	}
+}
+
 /* The reference implementation's vectors: key 00..0f, message 00, 00 01, ... */
 static void test_siphash(void **state)
 {
@@ -88,7 +110,8 @@ int main(void)
 	crypto_init();
 	crypto_init();
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_sha256), cmocka_unit_test(test_siphash),
-		cmocka_unit_test(test_base64url), cmocka_unit_test(test_the_rest)};
+		cmocka_unit_test(test_sha256), cmocka_unit_test(test_sha256_in_pieces),
+		cmocka_unit_test(test_siphash), cmocka_unit_test(test_base64url),
+		cmocka_unit_test(test_the_rest)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Sentences of refusal. */
+#include "sandbox/files/files_why.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define PATH_SHOWN 200
+
+bool files_refuse(struct files_why *why, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	vsnprintf(why->text, sizeof why->text, fmt, ap);
+	va_end(ap);
+	return false;
+}
+
+struct slice files_shown(struct slice s, size_t most)
+{
+	size_t n = s.n < most ? s.n : most;
+	while (n < s.n && n && ((unsigned char)s.p[n] & 0xC0) == 0x80)
+		n--;
+	return slice_of(s.p, n);
+}
+
+struct slice files_path_shown(struct slice real)
+{
+	return real.n ? files_shown(real, PATH_SHOWN) : SLICE("the workspace");
+}
+
+bool files_refuse_errno(struct files_why *why, const char *what, struct slice path)
+{
+	struct slice p = files_path_shown(path);
+	switch (errno) {
+	case ENOSPC:
+	case EDQUOT:
+		return files_refuse(why,
+				    "%s of %.*s failed: the workspace is full; delete "
+				    "what is not needed",
+				    what, SLICE_ARG(p));
+	case EFBIG:
+		return files_refuse(why,
+				    "%s of %.*s failed: the file would be larger than a "
+				    "file of this workspace may be",
+				    what, SLICE_ARG(p));
+	case EACCES:
+	case EPERM:
+		return files_refuse(why,
+				    "%s of %.*s is not permitted by the modes of the "
+				    "file or its directory",
+				    what, SLICE_ARG(p));
+	case EROFS:
+		return files_refuse(why, "%s of %.*s failed: the workspace is read-only",
+				    what, SLICE_ARG(p));
+	default:
+		return files_refuse(why, "%s of %.*s failed: %s", what, SLICE_ARG(p),
+				    strerror(errno));
+	}
+}

@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Requests are checked here again: a worker may be in the hands of who wrote its input.
+ */
+#include "sandbox/launcher/jails.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/alloc.h"
+#include "common/attr.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "proto/packet.h"
+#include "sandbox/files/files_run.h"
+#include "sandbox/launcher/grants.h"
+#include "sandbox/launcher/watch.h"
+
+#define WORDS_MOST 1024 /* of argv, of the environment */
+#define FILES 256
+#define TMP_BYTES (64ull << 20)
+#define WATCH_MS 100
+
+struct live {
+	struct list node;
+	uint64_t id, handle, memory_bytes;
+	struct jail jail;
+	int64_t began_us, due_us;
+	enum jail_end why; /* we ended it; 0: we did not */
+	bool unheard;      /* its worker was told that there is none */
+};
+
+/* An answer, until the worker's socket takes it. */
+struct owed {
+	struct list node;
+	enum wire_id id;
+	union {
+		struct wire_jail_refused refused;
+		struct wire_jail_closed closed;
+	} m;
+	char text[256];
+};
+
+void jails_init(struct jails *j, int worker)
+{
+	*j = (struct jails){.worker = worker};
+	list_init(&j->live);
+	list_init(&j->grants);
+	list_init(&j->owed);
+	jail_host_prepare(&j->host);
+}
+
+/* ---- answers */
+
+bool jails_are_owed(const struct jails *j)
+{
+	return !list_is_empty(&j->owed);
+}
+
+static enum err pay(struct jails *j)
+{
+	while (!list_is_empty(&j->owed)) {
+		struct owed *o = list_entry(j->owed.next, struct owed, node);
+		enum err e = packet_send(j->worker, o->id, &o->m, NULL, 0);
+		if (e == ERR_UNAVAILABLE)
+			return ERR_OK;
+		list_remove(&o->node);
+		free(o);
+		if (e)
+			return e;
+	}
+	return ERR_OK;
+}
+
+static struct owed *owe(struct jails *j, enum wire_id id, const char *text)
+{
+	struct owed *o = xcalloc(1, sizeof *o);
+	o->id = id;
+	snprintf(o->text, sizeof o->text, "%s", text);
+	list_push(&j->owed, &o->node);
+	return o;
+}
+
+static enum err refuse(struct jails *j, uint64_t id, const char *message)
+{
+	struct owed *o = owe(j, WIRE_JAIL_REFUSED, message);
+	o->m.refused =
+		(struct wire_jail_refused){.id = id, .message = slice_str(o->text)};
+	return pay(j);
+}
+
+/* ---- what is asked for */
+
+/* The words of a list in which each ends with NUL, as pointers into it; -1: it is none.
+ */
+static int split(struct slice list, char **out)
+{
+	int n = 0;
+	if (list.n && list.p[list.n - 1])
+		return -1;
+	for (size_t at = 0; at < list.n; at += strlen(list.p + at) + 1) {
+		if (n == WORDS_MOST)
+			return -1;
+		out[n++] = (char *)(uintptr_t)(list.p + at);
+	}
+	out[n] = NULL;
+	return n;
+}
+
+static bool is_environment(char *const *env)
+{
+	for (; *env; env++)
+		if (**env == '=' || !strchr(*env, '='))
+			return false;
+	return true;
+}
+
+static uint64_t within(uint64_t asked, uint64_t most)
+{
+	return asked && asked < most ? asked : most;
+}
+
+/* The file tool of that kind; FILES_TOOL__COUNT: it is none. */
+static enum files_tool builtin_of(uint32_t kind)
+{
+	switch (kind) {
+	case JAIL_KIND_READ:
+		return FILES_TOOL_read;
+	case JAIL_KIND_WRITE:
+		return FILES_TOOL_write;
+	case JAIL_KIND_EDIT:
+		return FILES_TOOL_edit;
+	case JAIL_KIND_LIST:
+		return FILES_TOOL_list_directory;
+	default:
+		return FILES_TOOL__COUNT;
+	}
+}
+
+/* In the jail, as its tool. */
+static void run_builtin(void *arg)
+{
+	const enum files_tool *which = arg;
+	int workspace = open("/workspace", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	files_run(*which, workspace, 0, 1);
+}
+
+/* NULL, or why not. */
+static const char *check_request(const struct jails *j, const struct wire_jail_open *m,
+				 const struct grant *g, char **argv, char **env)
+{
+	if (!g)
+		return "the workspace is not granted";
+	if (j->count >= LIMIT_JAILS)
+		return "too many tool calls run at once on this worker; try again";
+	if (builtin_of(m->kind) != FILES_TOOL__COUNT)
+		return NULL;
+	if (m->kind != JAIL_KIND_EXEC)
+		return "there is no such kind of jail";
+	if (split(m->argv, argv) < 1 || argv[0][0] != '/')
+		return "the program is not named by an absolute path";
+	if (split(m->env, env) < 0 || !is_environment(env))
+		return "the environment is malformed";
+	if (memchr(m->cwd.p, 0, m->cwd.n))
+		return "the directory's name is malformed";
+	return NULL;
+}
+
+static struct jail_limits clamp(const struct wire_jail_open *m, const struct grant *g)
+{
+	uint32_t timeout_ms = (uint32_t)within(m->timeout_ms, g->timeout_ms);
+	return (struct jail_limits){
+#ifndef TB_SANITIZED /* which maps terabytes */
+		/* Mapped is more than used. */
+		.address_bytes = within(m->memory_bytes, g->memory_bytes) / 2 * 3,
+#endif
+		.file_bytes = within(m->file_bytes, g->file_bytes),
+		.tmp_bytes = TMP_BYTES,
+		.processes = (uint32_t)within(m->processes, g->processes),
+		.files = FILES,
+		.cpu_s = timeout_ms / 1000 * 4 + 5};
+}
+
+/* ---- the start */
+
+struct pipes {
+	int ours[3], theirs[3];
+};
+
+static void close_all(const int *fds)
+{
+	for (int i = 0; i < 3; i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+}
+
+static int open_pipes(struct pipes *p)
+{
+	for (int i = 0; i < 3; i++)
+		p->ours[i] = p->theirs[i] = -1;
+	for (int i = 0; i < 3; i++) {
+		int ends[2];
+		if (pipe2(ends, O_CLOEXEC)) {
+			close_all(p->ours);
+			close_all(p->theirs);
+			return -1;
+		}
+		p->ours[i] = ends[i == 0];
+		p->theirs[i] = ends[i != 0];
+	}
+	return 0;
+}
+
+static enum err announce(struct jails *j, struct live *l, const int *fds)
+{
+	struct wire_jail_opened m = {.id = l->id};
+	enum err e = packet_send(j->worker, WIRE_JAIL_OPENED, &m, fds, 3);
+	if (!e)
+		return ERR_OK;
+	jail_kill(&l->jail);
+	l->why = JAIL_END_KILLED;
+	l->unheard = true;
+	return e == ERR_UNAVAILABLE
+		       ? refuse(j, l->id, "the worker was too busy to take it; try again")
+		       : e;
+}
+
+enum err jails_open(struct jails *j, const struct wire_jail_open *m)
+{
+	char *argv[WORDS_MOST + 1], *env[WORDS_MOST + 1], cwd[LIMIT_PATH + 32], err[300];
+	const struct grant *g = grants_find(&j->grants, m->handle);
+	const char *why = check_request(j, m, g, argv, env);
+	enum files_tool builtin = builtin_of(m->kind);
+	bool is_exec = builtin == FILES_TOOL__COUNT;
+	struct pipes p;
+	if (why)
+		return refuse(j, m->id, why);
+	if (open_pipes(&p))
+		return refuse(j, m->id, "no descriptors are left for a jail; try again");
+	snprintf(cwd, sizeof cwd, "/workspace%s%.*s", m->cwd.n ? "/" : "",
+		 SLICE_ARG(m->cwd));
+	struct jail_spec s = {.workspace = g->workspace,
+			      .workspace_dev = (dev_t)g->dev,
+			      .workspace_ino = (ino_t)g->ino,
+			      .uid = g->uid,
+			      .cwd = cwd,
+			      .argv = is_exec ? argv : NULL,
+			      .env = is_exec ? env : NULL,
+			      .run = run_builtin,
+			      .arg = &builtin,
+			      .in = p.theirs[0],
+			      .out = p.theirs[1],
+			      .err = p.theirs[2],
+			      .limits = clamp(m, g)};
+	struct live *l = xcalloc(1, sizeof *l);
+	l->id = m->id;
+	l->handle = m->handle;
+	l->memory_bytes = within(m->memory_bytes, g->memory_bytes);
+	l->began_us = clock_mono_us();
+	l->due_us = l->began_us + (int64_t)within(m->timeout_ms, g->timeout_ms) * 1000;
+	enum err e;
+	if (jail_start(&j->host, &s, &l->jail, err, sizeof err)) {
+		free(l);
+		e = refuse(j, m->id, err);
+	} else {
+		list_push(&j->live, &l->node);
+		j->count++;
+		e = announce(j, l, p.ours);
+	}
+	close_all(p.ours);
+	close_all(p.theirs);
+	return e;
+}
+
+/* ---- the end */
+
+static void end(struct live *l, enum jail_end why)
+{
+	if (l->why)
+		return;
+	l->why = why;
+	jail_kill(&l->jail);
+}
+
+void jails_kill(struct jails *j, uint64_t id)
+{
+	list_each (n, &j->live)
+		if (list_entry(n, struct live, node)->id == id)
+			end(list_entry(n, struct live, node), JAIL_END_KILLED);
+}
+
+void jails_revoke(struct jails *j, uint64_t handle)
+{
+	list_each (n, &j->live)
+		if (list_entry(n, struct live, node)->handle == handle)
+			end(list_entry(n, struct live, node), JAIL_END_KILLED);
+	grants_take(&j->grants, handle);
+}
+
+void jails_kill_all(struct jails *j)
+{
+	list_each (n, &j->live)
+		end(list_entry(n, struct live, node), JAIL_END_KILLED);
+}
+
+static enum jail_end end_of(const struct live *l, const struct jail_report *r)
+{
+	static const enum jail_end by_report[] = {[JAIL_REFUSED] = JAIL_END_FAILED,
+						  [JAIL_EXEC_FAILED] =
+							  JAIL_END_NOT_EXECUTED,
+						  [JAIL_EXITED] = JAIL_END_EXITED,
+						  [JAIL_SIGNALLED] = JAIL_END_SIGNALLED};
+	if (l->why)
+		return l->why;
+	return r->kind < ARRAY_LEN(by_report) ? by_report[r->kind] : JAIL_END_FAILED;
+}
+
+static void close_jail(struct jails *j, struct live *l)
+{
+	struct jail_report r;
+	jail_wait(&l->jail, &r);
+	if (end_of(l, &r) == JAIL_END_FAILED)
+		log_error("jail-failed", "message=\"%s\"", r.text);
+	if (!l->unheard) {
+		struct owed *o =
+			owe(j, WIRE_JAIL_CLOSED, r.kind == JAIL_REFUSED ? r.text : "");
+		o->m.closed = (struct wire_jail_closed){
+			.id = l->id,
+			.end = end_of(l, &r),
+			.number = (uint32_t)r.number,
+			.message = slice_str(o->text),
+			.wall_us = (uint64_t)(clock_mono_us() - l->began_us),
+			.user_us = r.user_us,
+			.system_us = r.system_us,
+			.rss_peak_bytes = r.rss_peak_bytes};
+	}
+	list_remove(&l->node);
+	free(l);
+	j->count--;
+}
+
+unsigned jails_poll(const struct jails *j, struct pollfd *p)
+{
+	unsigned n = 0;
+	list_each (at, &j->live)
+		p[n++] = (struct pollfd){
+			.fd = list_entry(at, struct live, node)->jail.pidfd,
+			.events = POLLIN};
+	return n;
+}
+
+int jails_patience_ms(const struct jails *j)
+{
+	int64_t now_us = clock_mono_us(), least_us = WATCH_MS * 1000;
+	if (list_is_empty(&j->live))
+		return -1;
+	list_each (n, &j->live) {
+		const struct live *l = list_entry(n, struct live, node);
+		if (!l->why && l->due_us - now_us < least_us)
+			least_us = l->due_us - now_us;
+	}
+	return least_us > 0 ? (int)(least_us / 1000 + 1) : 0;
+}
+
+static bool has_ended(const struct live *l)
+{
+	struct pollfd p = {.fd = l->jail.pidfd, .events = POLLIN};
+	return poll(&p, 1, 0) > 0;
+}
+
+enum err jails_look(struct jails *j)
+{
+	int64_t now_us = clock_mono_us();
+	list_each (n, &j->live) { /* which allows the removal of n */
+		struct live *l = list_entry(n, struct live, node);
+		if (has_ended(l))
+			close_jail(j, l);
+		else if (now_us >= l->due_us)
+			end(l, JAIL_END_TIMED_OUT);
+		else if (watch_memory(l->jail.guard) > l->memory_bytes)
+			end(l, JAIL_END_OUT_OF_MEMORY);
+	}
+	return pay(j);
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The jails that live now: from a request to nothing left.
+ *
+ * Owns: their processes. Never: reads what a jail writes, or waits for one. Fails: a
+ * request that is refused is answered with a sentence. */
+#ifndef TB_LAUNCHER_JAILS_H
+#define TB_LAUNCHER_JAILS_H
+
+#include <poll.h>
+
+#include "common/list.h"
+#include "proto/wire.h"
+#include "sandbox/jail/jail.h"
+
+struct jails {
+	struct jail_host host;
+	int worker; /* the socket to it */
+	struct list live, grants;
+	struct list owed; /* answers that the worker's socket has no room for yet */
+	unsigned count;
+};
+
+void jails_init(struct jails *j, int worker);
+/* Whether answers wait for room on the worker's socket: no more is taken from it then. */
+bool jails_are_owed(const struct jails *j);
+/* JAIL_OPENED with descriptors, or JAIL_REFUSED. ERR_PEER_GONE and other errors of the
+ * socket. */
+enum err jails_open(struct jails *j, const struct wire_jail_open *m);
+/* JAIL_CLOSED follows; one that is not there is none of our business. */
+void jails_kill(struct jails *j, uint64_t id);
+void jails_revoke(struct jails *j, uint64_t handle);
+void jails_kill_all(struct jails *j);
+/* The descriptors to poll, at most LIMIT_JAILS; how many. */
+unsigned jails_poll(const struct jails *j, struct pollfd *p);
+/* Milliseconds until something is due, -1: nothing. */
+int jails_patience_ms(const struct jails *j);
+/* Ends what is late, closes what has ended, and says what is owed. */
+enum err jails_look(struct jails *j);
+
+#endif
