@@ -75,7 +75,9 @@ static int64_t now_ms(void)
 	return t.tv_sec * 1000LL + t.tv_nsec / 1000000;
 }
 
-/* Until it has ended by itself or limit_ms is over. */
+static const char *kill_at; /* when it has said that; NULL: it may end by itself */
+
+/* Until it has ended by itself, said that, or limit_ms is over. */
 static void run(struct jail_spec *s, struct said *said, int limit_ms)
 {
 	int out[2], null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -100,6 +102,9 @@ static void run(struct jail_spec *s, struct said *said, int limit_ms)
 				 sizeof said->text - 1 - said->n);
 		open = n > 0;
 		said->n += n > 0 ? (size_t)n : 0;
+		said->text[said->n] = 0;
+		if (kill_at && strstr(said->text, kill_at))
+			jail_kill(&j);
 	}
 	said->text[said->n] = 0;
 	close(out[0]);
@@ -399,22 +404,34 @@ static void test_the_end(void **state)
 
 /* ---- nothing survives */
 
+static char survivor[16]; /* a name that is only ours: others test beside us */
+
+static bool is_ours(const char *pid)
+{
+	char path[300], line[512], *end;
+	long parent = 0;
+	snprintf(path, sizeof path, "/proc/%.20s/stat", pid);
+	FILE *f = fopen(path, "re");
+	if (!f)
+		return false;
+	size_t n = fread(line, 1, sizeof line - 1, f);
+	fclose(f);
+	line[n] = 0;
+	end = strrchr(line, ')');
+	if (!end || sscanf(end + 1, " %*c %ld", &parent) != 1)
+		return false;
+	*end = 0;
+	const char *name = strchr(line, '(') + 1;
+	return !strcmp(name, survivor) ||
+	       (!strcmp(name, "jail-guard") && parent == getpid());
+}
+
 static int jailed_processes(void)
 {
 	int n = 0;
 	DIR *d = opendir("/proc");
-	for (const struct dirent *e; (e = readdir(d));) {
-		char path[300], link[128], name[32] = "";
-		snprintf(path, sizeof path, "/proc/%.20s/comm", e->d_name);
-		FILE *f = fopen(path, "re");
-		if (!f)
-			continue;
-		if (!fgets(name, sizeof name, f))
-			name[0] = 0;
-		fclose(f);
-		(void)link;
-		n += !strcmp(name, "jail-survivor\n") || !strcmp(name, "jail-guard\n");
-	}
+	for (const struct dirent *e; (e = readdir(d));)
+		n += is_ours(e->d_name);
 	closedir(d);
 	return n;
 }
@@ -422,21 +439,26 @@ static int jailed_processes(void)
 static void test_nothing_survives(void **state)
 {
 	static const char survivors[] =
-		"cp /bin/sleep /tmp/jail-survivor; trap '' TERM HUP INT;"
-		" (setsid /tmp/jail-survivor 100 >/dev/null 2>&1 &)"
-		" ; (nohup /tmp/jail-survivor 100 >/dev/null 2>&1 &); /tmp/jail-survivor "
+		"cp /bin/sleep /tmp/%1$s; trap '' TERM HUP INT; (setsid /tmp/%1$s 100 "
+		">/dev/null 2>&1 &) ; (nohup /tmp/%1$s 100 >/dev/null 2>&1 &); /tmp/%1$s "
 		"100 "
-		">/dev/null 2>&1 & sleep 0.3; ";
+		">/dev/null 2>&1 & until [ $(grep -lx %1$s /proc/*/comm | wc -l) = 3 ]; "
+		"do :; "
+		"done; ";
 	char script[600];
 	(void)state;
-	snprintf(script, sizeof script, "%s echo done", survivors);
+	snprintf(survivor, sizeof survivor, "jail-%d", (int)getpid());
+	int n = snprintf(script, sizeof script, survivors, survivor);
+	snprintf(script + n, sizeof script - (size_t)n, "echo done");
 	assert_says(script, "done");
 	assert_int_equal(jailed_processes(), 0);
-	snprintf(script, sizeof script, "%s echo up; exec sleep 100", survivors);
+	snprintf(script + n, sizeof script - (size_t)n, "echo up; exec sleep 100");
 	struct jail_spec s = make_spec();
 	s.argv = (char *[]){(char[]){"/bin/bash"}, (char[]){"-c"}, script, NULL};
-	run(&s, &said, 1500);
-	assert_non_null(strstr(said.text, "up"));
+	kill_at = "up\n";
+	run(&s, &said, 20000);
+	kill_at = NULL;
+	assert_string_equal(said.text, "up\n");
 	assert_int_equal(said.report.kind, JAIL_SIGNALLED);
 	assert_int_equal(jailed_processes(), 0);
 	/* Who kills all that he may, kills his own world: here somebody of the same user.
