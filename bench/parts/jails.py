@@ -19,7 +19,8 @@ def measure(program, uid, count):
     try:
         os.chmod(base, 0o711)
         workspace = os.path.join(base, "w")
-        os.mkdir(workspace, 0o700)
+        os.mkdir(workspace)
+        os.chmod(workspace, 0o777)  # bubblewrap enters it as whom it is
         copy = shutil.copy2(program, base)
         if os.getuid() == 0:
             os.chown(workspace, uid or 2000000001, uid or 2000000001)
