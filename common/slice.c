@@ -123,3 +123,13 @@ bool slice_is_utf8(struct slice s)
 	}
 	return true;
 }
+
+bool slice_has_control(struct slice s)
+{
+	const unsigned char *p = (const unsigned char *)s.p;
+	for (size_t i = 0; i < s.n; i++)
+		if (p[i] < 0x20 || p[i] == 0x7f ||
+		    (p[i] == 0xc2 && i + 1 < s.n && p[i + 1] < 0xa0))
+			return true;
+	return false;
+}

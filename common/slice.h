@@ -47,5 +47,7 @@ ptrdiff_t slice_find(struct slice s, struct slice needle);
 bool slice_to_i64(struct slice s, long long *out);
 /* Well-formed UTF-8 (RFC 3629: no overlong forms, no surrogates). */
 bool slice_is_utf8(struct slice s);
+/* C0, DEL or C1 (U+0080 to U+009F) in a text that is UTF-8. */
+bool slice_has_control(struct slice s);
 
 #endif

@@ -30,24 +30,13 @@ static bool wrong(struct reading *r, const char *param, const char *fmt, ...)
 	return false;
 }
 
-/* C0, DEL, and C1 (U+0080..U+009F, in UTF-8 after 0xC2). */
-static bool has_control(struct slice s)
-{
-	const unsigned char *p = (const unsigned char *)s.p;
-	for (size_t i = 0; i < s.n; i++)
-		if (p[i] < 0x20 || p[i] == 0x7f ||
-		    (p[i] == 0xc2 && i + 1 < s.n && p[i + 1] < 0xa0))
-			return true;
-	return false;
-}
-
 static bool take_text(struct reading *r, const char *name, json_t v, size_t max,
 		      struct slice *out)
 {
 	struct slice s = json_str(v);
 	if (!s.p || s.n == 0 || s.n > max)
 		return wrong(r, name, "%s must be a string of 1 to %zu bytes", name, max);
-	if (has_control(s))
+	if (slice_has_control(s))
 		return wrong(r, name, "%s must not hold control characters", name);
 	*out = arena_slice(r->arena, s);
 	return true;

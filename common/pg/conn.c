@@ -86,6 +86,15 @@ static void to_flight(struct pg_conn *c, struct pg_request *r)
 		loop_timer_start(c->timer, silence_limit_us(c));
 }
 
+/* To what this connection asked for itself. */
+static void expect_answer(struct pg_conn *c, int prepares)
+{
+	struct pg_request *r = pg_request_new(c->pool);
+	r->prepares = prepares;
+	r->stmt_count = 1;
+	to_flight(c, r);
+}
+
 /* Before anything else is sent here: who the server process is, and the end of the one
  * before it, if that is still there. By its start as well, for pids come back. */
 static void greet(struct pg_conn *c)
@@ -102,10 +111,7 @@ static void greet(struct pg_conn *c)
 	if (!PQsendQueryParams(c->pq, sql, 0, NULL, NULL, NULL, NULL, 1) ||
 	    !PQpipelineSync(c->pq))
 		return; /* the connection is broken: reading will say so */
-	struct pg_request *r = pg_request_new(c->pool);
-	r->prepares = GREETS;
-	r->stmt_count = 1;
-	to_flight(c, r);
+	expect_answer(c, GREETS);
 }
 
 static void greeted(struct pg_conn *c, const struct pg_request *r)
@@ -250,10 +256,7 @@ static void prepare(struct pg_conn *c, int stmt, const struct pg_params *params)
 	if (!PQsendPrepare(c->pq, s->name, s->sql, params->count, types) ||
 	    !PQpipelineSync(c->pq))
 		return; /* the connection is broken: reading will say so */
-	struct pg_request *r = pg_request_new(c->pool);
-	r->prepares = stmt;
-	r->stmt_count = 1;
-	to_flight(c, r);
+	expect_answer(c, stmt);
 	c->prepared[stmt] = true;
 }
 

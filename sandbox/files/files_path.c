@@ -20,17 +20,6 @@
 
 /* ---- what can be said of the text alone */
 
-/* C0, DEL and C1 controls; the text is UTF-8. */
-static bool has_control(struct slice s)
-{
-	const unsigned char *p = (const unsigned char *)s.p;
-	for (size_t i = 0; i < s.n; i++)
-		if (p[i] < 0x20 || p[i] == 0x7f ||
-		    (p[i] == 0xc2 && i + 1 < s.n && p[i + 1] < 0xa0))
-			return true;
-	return false;
-}
-
 /* "/workspace/a" is "a". False: it is absolute and elsewhere. */
 static bool strip_root(struct slice *s)
 {
@@ -75,7 +64,7 @@ bool files_path_check(struct slice given, struct files_why *why)
 		return files_refuse(why, "the path holds U+0000, which no name may have");
 	if (!slice_is_utf8(given))
 		return files_refuse(why, "the path is no valid UTF-8");
-	if (has_control(given))
+	if (slice_has_control(given))
 		return files_refuse(why, "the path holds a control character (a line "
 					 "break, perhaps); write the plain name");
 	if (given.n > FILES_PATH_MOST)

@@ -515,20 +515,26 @@ static void test_a_lock_is_not_waited_for_long(void **state)
 	pool_end();
 }
 
-static void test_silence(void **state)
+/* One connection, whose statements end after so long. */
+static void pool_begin_limited(int statement_timeout_ms)
 {
-	NEEDS_POSTGRES();
 	struct pg_pool_config c = {.conninfo = conninfo,
 				   .connections = 1,
 				   .stmts = stmts,
 				   .stmt_count = ARRAY_LEN(stmts),
 				   .application_name = "tb_ut",
-				   .statement_timeout_ms = 600,
+				   .statement_timeout_ms = statement_timeout_ms,
 				   .on_state = on_state};
-	struct pg_request *r = NULL;
 	pool_begin(conninfo, 1);
 	pg_pool_free(pool);
 	pool = pg_pool_new(loop, &c);
+}
+
+static void test_silence(void **state)
+{
+	NEEDS_POSTGRES();
+	struct pg_request *r = NULL;
+	pool_begin_limited(600);
 	submit(echo(1), 0, 0, 0);
 	UNTIL(is_settled());
 	pid_t old = (pid_t)side_number("SELECT pid FROM pg_stat_activity WHERE "
@@ -555,16 +561,7 @@ static void test_silence(void **state)
 static void test_a_long_request_is_no_silence(void **state)
 {
 	NEEDS_POSTGRES();
-	struct pg_pool_config c = {.conninfo = conninfo,
-				   .connections = 1,
-				   .stmts = stmts,
-				   .stmt_count = ARRAY_LEN(stmts),
-				   .application_name = "tb_ut",
-				   .statement_timeout_ms = 1500,
-				   .on_state = on_state};
-	pool_begin(conninfo, 1);
-	pg_pool_free(pool);
-	pool = pg_pool_new(loop, &c);
+	pool_begin_limited(1500);
 	struct pg_request *r = pg_begin(pool);
 	for (int i = 0; i < 6; i++)
 		pg_add(r, S_NAP);
@@ -581,16 +578,7 @@ static void test_a_long_request_is_no_silence(void **state)
 static void test_rest_is_no_silence(void **state)
 {
 	NEEDS_POSTGRES();
-	struct pg_pool_config c = {.conninfo = conninfo,
-				   .connections = 1,
-				   .stmts = stmts,
-				   .stmt_count = ARRAY_LEN(stmts),
-				   .application_name = "tb_ut",
-				   .statement_timeout_ms = 1,
-				   .on_state = on_state};
-	pool_begin(conninfo, 1);
-	pg_pool_free(pool);
-	pool = pg_pool_new(loop, &c);
+	pool_begin_limited(1);
 	UNTIL(pg_pool_is_up(pool));
 	submit(echo(1), 0, 0, 0);
 	UNTIL(is_settled());
