@@ -212,6 +212,8 @@ static void call_row(struct run *r, size_t call, const char *state)
 		.effect = tool_effect_word(c->tool ? c->tool->effect : EFFECT_PURE),
 		.state = state,
 		.attempt = c->attempt,
+		.policy_version = c->policy_version,
+		.facts = c->facts,
 		.input = c->input,
 		.output = c->output,
 		.error = c->failed ? c->output : SLICE_NONE};
@@ -231,6 +233,7 @@ void commit_call(struct run *r, size_t call, const char *state)
 
 void commit_void(struct run *r, size_t call, const char *state, const char *text)
 {
+	enum err why = strcmp(state, "cancelled") ? ERR_PEER_GONE : ERR_CANCELLED;
 	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
 	struct run_call *c = &r->calls[call];
 	struct json_out o = json_out(&b);
@@ -239,6 +242,8 @@ void commit_void(struct run *r, size_t call, const char *state, const char *text
 	json_obj_end(&o);
 	c->output = kept(r, &b);
 	c->failed = true;
+	c->facts =
+		(struct tool_facts){.bytes = c->output.n, .error_class = err_code(why)};
 	c->said = slice_str(text);
 	call_row(r, call, state);
 	call_event(r, call, "error");

@@ -34,6 +34,7 @@ void group_check(struct run *r, struct run_call *c)
 	if (c->refusal)
 		return;
 	if (!c->tool || !is_granted(r, c->tool)) {
+		c->refused = ERR_TOOL_UNKNOWN;
 		c->refusal =
 			arena_printf(r->arena, "there is no tool '%.*s' for this agent",
 				     SLICE_ARG(c->name));
@@ -45,13 +46,16 @@ void group_check(struct run *r, struct run_call *c)
 			arena_cleanup(r->arena, free_doc, c->args);
 	}
 	if (!c->args) {
+		c->refused = ERR_TOOL_ARGUMENTS;
 		c->refusal =
 			arena_printf(r->arena, "the arguments are not JSON: %s", why);
 		return;
 	}
 	schema = json_parse(slice_str(c->tool->schema), ARGUMENTS_MOST, NULL, 0);
-	if (args_check(json_root(schema), json_root(c->args), why, sizeof why))
+	if (args_check(json_root(schema), json_root(c->args), why, sizeof why)) {
+		c->refused = ERR_TOOL_ARGUMENTS;
 		c->refusal = arena_strdup(r->arena, why);
+	}
 	json_free(schema);
 }
 
@@ -73,6 +77,7 @@ static struct slice input_of(struct run *r, struct run_call *c, struct slice arg
 		json_print(&b, json_root(c->args));
 		return arena_slice(r->arena, strbuf_slice(&b));
 	}
+	c->refused = ERR_TOOL_ARGUMENTS;
 	c->refusal =
 		c->args ? "the arguments must be a JSON object"
 			: arena_printf(r->arena, "the arguments are not JSON: %s", why);
@@ -107,10 +112,12 @@ void group_prepare(struct run *r)
 			c->id = slice_str(
 				arena_printf(r->arena, "call_%d_%zu", r->step_no, i));
 		c->tool = tool_find(c->name);
-		if (r->calls_made >= RUN_CALLS_MOST)
+		if (r->calls_made >= RUN_CALLS_MOST) {
 			c->refusal = GROUP_EXCESS;
-		else
+			c->refused = ERR_TOOL_EXCESS;
+		} else {
 			r->calls_made++;
+		}
 		c->input = input_of(r, c, strbuf_slice(&m->arguments));
 		group_check(r, c);
 	}

@@ -297,7 +297,8 @@ static struct commit_result landed(const struct pg_result *r, int row)
 		.head_seq = pg_get_i64(r, row, 2),
 		.at_us = pg_get_time(r, row, 4),
 		.taken = pg_get_text(r, row, 5),
-		.goes_on = slice_is(pg_get_text(r, row, 6), "continue")};
+		.goes_on = slice_is(pg_get_text(r, row, 6), "continue"),
+		.versions = pg_get_text(r, row, 7)};
 }
 
 static void take_answer(struct journal *j, const struct pg_result *r)

@@ -17,6 +17,7 @@
 #include "common/list.h"
 #include "common/slice.h"
 #include "proto/wire.h"
+#include "worker/tools/tool.h"
 
 struct worker;
 struct journal;
@@ -33,6 +34,8 @@ struct commit_tool { /* inserted, or updated when it exists */
 	struct slice call_id, tool;
 	const char *effect, *state;
 	int attempt;
+	int policy_version; /* of the agent's policy, that allowed it */
+	struct tool_facts facts;
 	struct slice input;  /* JSON */
 	struct slice output; /* JSON, SLICE_NONE while it has none */
 	struct slice error;  /* SLICE_NONE: none */
@@ -78,6 +81,9 @@ struct commit_result {
 	struct slice taken;
 	/* It landed, but its answer was lost: what it took is not known. */
 	bool unseen;
+	/* Of the policy's layers, of a commit with tool rows: another text, another
+	 * policy. Borrowed for the call; SLICE_NONE: not known. */
+	struct slice versions;
 	/* It ended a run that failed, which its agent's policy does nothing about: the
 	 * lane goes on. False: unknown, or no such end. */
 	bool goes_on;

@@ -84,6 +84,43 @@ static void put_json(struct pg_params *p, struct slice json)
 		pg_null(p, PG_JSONB);
 }
 
+static void put_done(struct pg_params *p, enum pg_type type, const struct commit_tool *x,
+		     int64_t value)
+{
+	if (!x->output.p)
+		pg_null(p, type);
+	else if (type == PG_INT4)
+		pg_i32(p, (int32_t)value);
+	else
+		pg_i64(p, value);
+}
+
+static void put_exit(struct pg_params *p, const struct tool_facts *f)
+{
+	if (f->has_exit)
+		pg_i32(p, f->exit);
+	else
+		pg_null(p, PG_INT4);
+}
+
+static void put_word(struct pg_params *p, const char *word)
+{
+	pg_text(p, word ? slice_str(word) : SLICE_NONE);
+}
+
+static void put_facts(struct pg_params *p, const struct list *batch)
+{
+	ROWS(PG_INT4, tools, tool_count, pg_i32(p, x->policy_version));
+	ROWS(PG_INT4, tools, tool_count,
+	     put_done(p, PG_INT4, x, x->facts.duration_us / 1000));
+	ROWS(PG_INT8, tools, tool_count,
+	     put_done(p, PG_INT8, x, (int64_t)x->facts.bytes));
+	ROWS(PG_INT4, tools, tool_count, put_exit(p, &x->facts));
+	ROWS(PG_TEXT, tools, tool_count, put_word(p, x->facts.signal));
+	ROWS(PG_TEXT, tools, tool_count, put_word(p, x->facts.error_class));
+	ROWS(PG_BOOL, tools, tool_count, pg_bool(p, x->facts.truncated));
+}
+
 static void put_tools(struct pg_params *p, const struct list *batch)
 {
 	ROWS(PG_INT4, tools, tool_count, pg_i32(p, item));
@@ -97,6 +134,7 @@ static void put_tools(struct pg_params *p, const struct list *batch)
 	ROWS(PG_JSONB, tools, tool_count, pg_jsonb(p, x->input));
 	ROWS(PG_JSONB, tools, tool_count, put_json(p, x->output));
 	ROWS(PG_TEXT, tools, tool_count, pg_text(p, x->error));
+	put_facts(p, batch);
 }
 
 static void put_events(struct pg_params *p, const struct list *batch)

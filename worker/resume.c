@@ -41,8 +41,10 @@ static void take_row(struct run *r, const struct resume_row *row, int call)
 	c->settled = !running && !slice_is(row->state, "pending");
 	if (c->settled)
 		return;
-	if (call >= RUN_CALLS_MOST)
+	if (call >= RUN_CALLS_MOST) {
 		c->refusal = GROUP_EXCESS;
+		c->refused = ERR_TOOL_EXCESS;
+	}
 	c->unknown = running && c->tool && c->tool->effect == EFFECT_ONCE;
 	c->attempt += running && !c->unknown;
 	group_check(r, c);

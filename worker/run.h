@@ -47,8 +47,11 @@ struct run_call {
 	struct slice input; /* JSON */
 	const struct tool *tool;
 	struct json_doc *args;
-	const char *refusal; /* not NULL: it is not executed; the model reads this */
-	struct slice said;   /* what the model reads instead of the output */
+	const char *refusal;     /* not NULL: it is not executed; the model reads this */
+	enum err refused;        /* the class of the refusal */
+	int policy_version;      /* of the agent's policy, that allowed it */
+	struct tool_facts facts; /* once it is done */
+	struct slice said;       /* what the model reads instead of the output */
 	int attempt;
 	bool settled;  /* its result stands in the transcript */
 	bool settling; /* its result is in the commit under way */

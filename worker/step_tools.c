@@ -24,6 +24,9 @@ static void refuse(struct run *r, struct run_call *c)
 	tool_error(&r->work, "%s", c->refusal);
 	c->failed = true;
 	c->output = kept_output(r);
+	c->facts = (struct tool_facts){
+		.bytes = c->output.n,
+		.error_class = err_code(c->refused ? c->refused : ERR_TOOL_FAILED)};
 }
 
 static void start_call(struct run *r, struct run_call *c)
@@ -32,6 +35,7 @@ static void start_call(struct run *r, struct run_call *c)
 	uuid_format(r->id, id);
 	c->began_us = clock_mono_us();
 	strbuf_reset(&r->work.output);
+	r->work.facts = (struct tool_facts){0};
 	r->work.tool = c->tool;
 	r->work.env = &r->env;
 	r->work.args = json_root(c->args);
@@ -76,6 +80,12 @@ static void finish_call(struct run *r, struct run_call *c)
 		tool_error(&r->work, "%s", err_text(r->op_result));
 	c->failed = r->op_result != ERR_OK;
 	c->output = kept_output(r);
+	c->facts = r->work.facts;
+	c->facts.duration_us = clock_mono_us() - c->began_us;
+	if (!c->facts.bytes)
+		c->facts.bytes = c->output.n;
+	if (c->failed && !c->facts.error_class)
+		c->facts.error_class = err_code(r->op_result);
 }
 
 /* The run was cancelled, and the call stopped for it: it has no result. */

@@ -126,7 +126,8 @@ def claim_sql(items):
 GROUPS = (
     ("messages", (("step", "smallint"), ("role", "text"), ("content", "jsonb"), ("tokens", "integer"))),
     ("tools", (("step", "smallint"), ("call", "smallint"), ("call_id", "text"), ("tool", "text"), ("effect", "text"), ("state", "text"),
-               ("attempt", "smallint"), ("input", "jsonb"), ("output", "jsonb"), ("error", "text"))),
+               ("attempt", "smallint"), ("input", "jsonb"), ("output", "jsonb"), ("error", "text"), ("policy", "integer"),
+               ("ms", "integer"), ("bytes", "bigint"), ("exit", "integer"), ("signal", "text"), ("class", "text"), ("cut", "boolean"))),
     ("events", (("seq", "integer"), ("type", "text"), ("at", "timestamptz"), ("body", "jsonb"))),
     ("usage", (("step", "smallint"), ("call", "smallint"), ("provider", "text"), ("model", "text"), ("in", "bigint"), ("out", "bigint"),
                ("cached", "bigint"))),
@@ -155,6 +156,11 @@ def journal_sql(items):
 
 def said(text, step=1):
     return {"step": step, "role": "assistant", "content": text_body(text), "tokens": 2}
+
+
+def tool(**kw):
+    return {"step": 1, "call": 0, "call_id": "c1", "tool": "memory_store", "effect": "keyed", "state": "completed", "attempt": 1, "input": {},
+            "output": {}, "error": None, "policy": 0, "ms": None, "bytes": None, "exit": None, "signal": None, "class": None, "cut": False, **kw}
 
 
 def event(seq, type="lifecycle", **body):
@@ -602,8 +608,7 @@ class Together(WithDatabase):
             ok, done, dead, tired, takes, clears, stale, foreign, both, job = items
             for n, i in enumerate(items):
                 names[i["run"]] = f"run{n}"
-            call = {"step": 1, "call": 0, "call_id": "c1", "tool": "t", "effect": "pure", "state": "completed", "attempt": 1, "input": {},
-                    "output": {}, "error": None}
+            call = tool(tool="t", effect="pure")
             ok.update(messages=[said("x"), said("y")], events=[event(2, "assistant")], tools=[call],
                       usage=[{"step": 1, "call": 0, "provider": "p", "model": "m", "in": 1, "out": 2, "cached": 0}])
             done.update(messages=[said("z")], events=[event(2, phase="end")], end=[ended()])
@@ -957,14 +962,41 @@ class Hands(WithDatabase):
         self.assertEqual([r["outcome"] for r in self.expire(a, b, c)], ["expired", "absent", "expired"])
         self.assertEqual(self.archived(a)["error_code"], "deadline")
 
+    def test_what_is_kept_of_a_call(self):
+        item = self.running(self.session())
+        self.journal({**item, "tools": [tool(state="running", output=None, policy=3)]})
+        done = tool(state="error", ms=12, bytes=500, exit=2, cut=True, policy=2)
+        self.journal({**item, "commit": item["commit"] + 1,
+                      "tools": [done, tool(call=1, call_id="c2", signal="KILL", **{"class": "tool_failed"})]})
+        rows = self.root.rows("SELECT state, policy_version, duration_ms, output_bytes, exit_code, signal, error_class, truncated"
+                              f" FROM tb.tool_executions WHERE run_id = '{item['run']}' ORDER BY call_no")
+        self.assertEqual([tuple(r.values()) for r in rows],
+                         [("error", 3, 12, 500, 2, None, None, True), ("completed", 0, None, None, None, "KILL", "tool_failed", False)])
+
+    def test_a_step_hears_of_another_policy(self):
+        s = self.session()
+        item = self.running(s)
+
+        def versions(n, **kw):
+            (row,) = self.journal({**item, "commit": item["commit"] + n, **kw})
+            return row["versions"]
+        self.assertIsNone(versions(0, messages=[said("no call")]))
+        self.assertEqual(versions(1, tools=[tool()]), "0.0.0")
+        self.root.ask(f"INSERT INTO tb.agent_tool_policies (tenant_id, agent_id, profile, version) VALUES (1, '{AGENT}', 'full', 4);")
+        self.root.ask("INSERT INTO tb.tool_ceilings (tenant_id, version) VALUES (1, 7);")
+        self.root.ask(f"UPDATE tb.agent_sessions SET policy_version = 2 WHERE session_id = '{s}';")
+        try:
+            self.assertEqual(versions(2, tools=[tool(call=1)]), "7.4.2")
+        finally:
+            self.root.ask("DELETE FROM tb.tool_ceilings; DELETE FROM tb.agent_tool_policies;")
+
     def test_cancel_of_a_run_that_cannot_start_again(self):
         """Its lane is paused because the database refuses its claim: it ends now, its calls get their results."""
         s = self.session()
         item = self.running(s, "do it")
         call = {"type": "tool_call", "callId": "c1", "name": "memory_store", "input": {}}
         (row,) = self.journal({**item, "messages": [{"step": 1, "role": "assistant", "content": {"blocks": [call]}, "tokens": 1}], "tools": [
-            {"step": 1, "call": 1, "call_id": "c1", "tool": "memory_store", "effect": "keyed", "state": "running", "attempt": 1, "input": {},
-             "output": None, "error": None}]})
+            tool(call=1, state="running", output=None)]})
         self.assertEqual(row["outcome"], "ok")
         waits = self.queued(s)
         for by in ("ann", "claim-refused 23505"):

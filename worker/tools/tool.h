@@ -4,6 +4,7 @@
 #ifndef TB_TOOL_H
 #define TB_TOOL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -33,6 +34,19 @@ struct tool_env {
 	uint64_t workspace; /* granted to the launcher; 0: not yet */
 };
 
+/* What is kept of a call beside its output. Zeroed before it starts; the caller adds the
+ * duration and what a tool leaves at 0. */
+struct tool_facts {
+	int64_t duration_us;
+	uint64_t
+		bytes; /* of what it gave before anything was left out; 0: its output's */
+	bool truncated;          /* something was left out */
+	bool has_exit;           /* a program ended by itself ... */
+	int exit;                /* ... with this status */
+	const char *signal;      /* or by this one, "KILL"; NULL: none */
+	const char *error_class; /* a code of err.tbl; NULL: it did not fail */
+};
+
 struct tool;
 struct tool_call {
 	const struct tool *tool;
@@ -40,6 +54,7 @@ struct tool_call {
 	json_t args;          /* checked against the schema */
 	const char *idem_key; /* "run:step:call", of keyed tools */
 	struct strbuf output; /* one JSON value, filled by the tool */
+	struct tool_facts facts;
 	struct op *op;
 	struct arena *arena; /* scratch that lives as long as the call */
 };
