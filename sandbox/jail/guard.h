@@ -18,6 +18,8 @@ struct birth {
 NORETURN void birth_fail(const struct birth *b, const char *step, const char *object);
 void birth_report(const struct birth *b, const struct jail_report *r);
 
+/* The control groups of v1. */
+void birth_join(const struct birth *b);
 /* The root of the jail, and the old one gone. Needs CAP_SYS_ADMIN in its mount namespace.
  */
 void birth_mounts(const struct birth *b);

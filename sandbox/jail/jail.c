@@ -151,6 +151,7 @@ NORETURN static void become_guard(const struct birth *b)
 	char byte;
 	if (read(b->released, &byte, 1) != 1) /* the launcher gave it up */
 		_exit(126);
+	birth_join(b);
 	if (b->host->identity == JAIL_USER_NAMESPACE)
 		birth_map_user(b);
 	if (sethostname("jail", 4))
@@ -175,20 +176,35 @@ static int open_pipes(int status[2], int release[2])
 }
 
 /* What the kernel's word means for whoever has to mend it. */
-static void explain(int error, char *err, size_t size)
+static const char *todo(const struct jail_host *h, int error)
 {
-	const char *todo = "";
 	if (error == ENOSPC)
-		todo = ": user namespaces are used up or switched off (sysctl "
-		       "user.max_user_namespaces)";
-	else if (error == EPERM || error == EACCES)
-		todo = ": user namespaces are refused (sysctl "
+		return ": namespaces are used up or switched off (sysctl "
+		       "user.max_user_namespaces and its like)";
+	if ((error == EPERM || error == EACCES) && h->identity == JAIL_SWITCH_UID)
+		return ": root here lacks CAP_SYS_ADMIN; in a container, add that "
+		       "capability and a seccomp profile that allows mounts";
+	if (error == EPERM || error == EACCES)
+		return ": user namespaces are refused (sysctl "
 		       "kernel.unprivileged_userns_clone=1, "
 		       "kernel.apparmor_restrict_unprivileged_userns=0), or start as "
 		       "root";
-	else if (error == EAGAIN)
-		todo = ": too many processes";
-	snprintf(err, size, "the jail could not be made (%s)%s", strerror(error), todo);
+	if (error == EAGAIN)
+		return ": too many processes (ulimit -u, LimitNPROC=, TasksMax=, a "
+		       "container's limit of pids)";
+	if (error == EINVAL)
+		return ": the kernel lacks a kind of namespace (CONFIG_PID_NS, NET_NS, "
+		       "IPC_NS, UTS_NS, USER_NS, CONFIG_CGROUPS)";
+	if (error == ENOSYS)
+		return ": clone3 needs Linux 5.3 or newer; in a container, allow that "
+		       "system call";
+	return "";
+}
+
+static void explain(const struct jail_host *h, int error, char *err, size_t size)
+{
+	snprintf(err, size, "the jail could not be made (%s)%s", strerrordesc_np(error),
+		 todo(h, error));
 }
 
 int jail_start(const struct jail_host *h, const struct jail_spec *s, struct jail *j,
@@ -202,6 +218,10 @@ int jail_start(const struct jail_host *h, const struct jail_spec *s, struct jail
 			       .exit_signal = SIGCHLD};
 	if (h->identity == JAIL_USER_NAMESPACE)
 		a.flags |= CLONE_NEWUSER;
+	if (s->group && s->group->into >= 0) {
+		a.flags |= CLONE_INTO_CGROUP;
+		a.cgroup = (uint64_t)s->group->into;
+	}
 	if (open_pipes(status, release)) {
 		snprintf(err, err_size, "no descriptors are left for a jail");
 		return -1;
@@ -215,7 +235,7 @@ int jail_start(const struct jail_host *h, const struct jail_spec *s, struct jail
 		become_guard(&b);
 	}
 	if (pid < 0)
-		explain(errno, err, err_size);
+		explain(h, errno, err, err_size);
 	close(status[1]);
 	close(release[0]);
 	if (pid > 0 && write(release[1], "", 1) != 1)

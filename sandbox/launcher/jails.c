@@ -23,12 +23,14 @@
 #define FILES 256
 #define TMP_BYTES (64ull << 20)
 #define WATCH_MS 100
+#define TRIAL_BYTES (32ull << 20)
 
 struct live {
 	struct list node;
 	uint64_t id, handle, memory_bytes;
 	struct jail jail;
-	int64_t began_us, due_us;
+	struct cgroup_group *group; /* NULL: there are none */
+	int64_t began_us, due_us, look_us;
 	enum jail_end why; /* we ended it; 0: we did not */
 	bool unheard;      /* its worker was told that there is none */
 };
@@ -44,13 +46,63 @@ struct owed {
 	char text[256];
 };
 
-void jails_init(struct jails *j, int worker)
+/* ---- groups */
+
+/* NULL and a way that leads nowhere: there are none. False: it is refused, errno. */
+static bool take_group(struct jails *j, uint64_t memory_bytes, uint32_t processes,
+		       struct cgroup_group **g, struct jail_group *way)
+{
+	struct cgroup_way w = {-1, {-1, -1}};
+	*g = NULL;
+	if (j->groups.base.kind != CGROUP_NONE)
+		*g = cgroup_take(&j->groups, memory_bytes, processes, &w);
+	*way = (struct jail_group){w.into, {w.join[0], w.join[1]}};
+	return *g || j->groups.base.kind == CGROUP_NONE;
+}
+
+static void close_way(const struct jail_group *way)
+{
+	cgroup_way_close(&(struct cgroup_way){way->into, {way->join[0], way->join[1]}});
+}
+
+/* Whether a jail can live in what the supervisor made; if not, there are no groups. */
+static void try_groups(struct jails *j)
+{
+	char *why = j->level.cgroup_why;
+	size_t size = sizeof j->level.cgroup_why;
+	struct cgroup_group *g;
+	struct jail_group way;
+	if (!take_group(j, TRIAL_BYTES, 4, &g, &way)) {
+		snprintf(why, size, "no group can be made: %s", strerrordesc_np(errno));
+		cgroup_pool_close(&j->groups);
+		return;
+	}
+	bool works = g && jail_group_works(&j->host, &way, why, size);
+	close_way(&way);
+	if (g)
+		cgroup_give_back(&j->groups, g);
+	if (!works)
+		cgroup_pool_close(&j->groups);
+}
+
+void jails_init(struct jails *j, int worker, const struct cgroup_base *base,
+		const char *prefix)
 {
 	*j = (struct jails){.worker = worker};
 	list_init(&j->live);
 	list_init(&j->grants);
 	list_init(&j->owed);
 	jail_host_prepare(&j->host);
+	if (cgroup_pool_open(&j->groups, base, prefix))
+		snprintf(j->level.cgroup_why, sizeof j->level.cgroup_why,
+			 "its directory cannot be opened: %s", strerrordesc_np(errno));
+	try_groups(j);
+	j->level.user_namespace = j->host.identity == JAIL_USER_NAMESPACE;
+	j->level.tenant_uid = j->host.identity == JAIL_SWITCH_UID;
+	j->level.proc = j->host.has_proc;
+	j->level.landlock = (uint32_t)j->host.landlock;
+	j->level.cgroup = j->groups.base.kind;
+	j->level.cpu = j->groups.base.cpu;
 }
 
 /* ---- answers */
@@ -228,9 +280,41 @@ static enum err announce(struct jails *j, struct live *l, const int *fds)
 		       : e;
 }
 
+/* The jail of that request, in a group of its own where there are groups. */
+static enum err start(struct jails *j, const struct wire_jail_open *m,
+		      const struct grant *g, struct jail_spec *s, const int *ours)
+{
+	char err[300];
+	struct jail_group way;
+	struct live *l = xcalloc(1, sizeof *l);
+	l->id = m->id;
+	l->handle = m->handle;
+	l->memory_bytes = within(m->memory_bytes, g->memory_bytes);
+	l->began_us = l->look_us = clock_mono_us();
+	l->due_us = l->began_us + (int64_t)within(m->timeout_ms, g->timeout_ms) * 1000;
+	if (!take_group(j, l->memory_bytes, s->limits.processes, &l->group, &way)) {
+		snprintf(err, sizeof err, "no control group for it: %s; try again",
+			 strerrordesc_np(errno));
+		free(l);
+		return refuse(j, m->id, err);
+	}
+	s->group = l->group ? &way : NULL;
+	int rv = jail_start(&j->host, s, &l->jail, err, sizeof err);
+	close_way(&way);
+	if (rv) {
+		if (l->group)
+			cgroup_give_back(&j->groups, l->group);
+		free(l);
+		return refuse(j, m->id, err);
+	}
+	list_push(&j->live, &l->node);
+	j->count++;
+	return announce(j, l, ours);
+}
+
 enum err jails_open(struct jails *j, const struct wire_jail_open *m)
 {
-	char *argv[WORDS_MOST + 1], *env[WORDS_MOST + 1], cwd[LIMIT_PATH + 32], err[300];
+	char *argv[WORDS_MOST + 1], *env[WORDS_MOST + 1], cwd[LIMIT_PATH + 32];
 	const struct grant *g = grants_find(&j->grants, m->handle);
 	const char *why = check_request(j, m, g, argv, env);
 	enum files_tool builtin = builtin_of(m->kind);
@@ -255,21 +339,7 @@ enum err jails_open(struct jails *j, const struct wire_jail_open *m)
 			      .out = p.theirs[1],
 			      .err = p.theirs[2],
 			      .limits = clamp(m, g)};
-	struct live *l = xcalloc(1, sizeof *l);
-	l->id = m->id;
-	l->handle = m->handle;
-	l->memory_bytes = within(m->memory_bytes, g->memory_bytes);
-	l->began_us = clock_mono_us();
-	l->due_us = l->began_us + (int64_t)within(m->timeout_ms, g->timeout_ms) * 1000;
-	enum err e;
-	if (jail_start(&j->host, &s, &l->jail, err, sizeof err)) {
-		free(l);
-		e = refuse(j, m->id, err);
-	} else {
-		list_push(&j->live, &l->node);
-		j->count++;
-		e = announce(j, l, p.ours);
-	}
+	enum err e = start(j, m, g, &s, p.ours);
 	close_all(p.ours);
 	close_all(p.theirs);
 	return e;
@@ -277,33 +347,35 @@ enum err jails_open(struct jails *j, const struct wire_jail_open *m)
 
 /* ---- the end */
 
-static void end(struct live *l, enum jail_end why)
+static void end(const struct jails *j, struct live *l, enum jail_end why)
 {
 	if (l->why)
 		return;
 	l->why = why;
 	jail_kill(&l->jail);
+	if (l->group)
+		cgroup_kill(&j->groups, l->group);
 }
 
 void jails_kill(struct jails *j, uint64_t id)
 {
 	list_each (n, &j->live)
 		if (list_entry(n, struct live, node)->id == id)
-			end(list_entry(n, struct live, node), JAIL_END_KILLED);
+			end(j, list_entry(n, struct live, node), JAIL_END_KILLED);
 }
 
 void jails_revoke(struct jails *j, uint64_t handle)
 {
 	list_each (n, &j->live)
 		if (list_entry(n, struct live, node)->handle == handle)
-			end(list_entry(n, struct live, node), JAIL_END_KILLED);
+			end(j, list_entry(n, struct live, node), JAIL_END_KILLED);
 	grants_take(&j->grants, handle);
 }
 
 void jails_kill_all(struct jails *j)
 {
 	list_each (n, &j->live)
-		end(list_entry(n, struct live, node), JAIL_END_KILLED);
+		end(j, list_entry(n, struct live, node), JAIL_END_KILLED);
 }
 
 static enum jail_end end_of(const struct live *l, const struct jail_report *r)
@@ -322,6 +394,11 @@ static void close_jail(struct jails *j, struct live *l)
 {
 	struct jail_report r;
 	jail_wait(&l->jail, &r);
+	if (l->group) {
+		if (!l->why && cgroup_ran_out(&j->groups, l->group))
+			l->why = JAIL_END_OUT_OF_MEMORY;
+		cgroup_give_back(&j->groups, l->group);
+	}
 	if (end_of(l, &r) == JAIL_END_FAILED)
 		log_error("jail-failed", "message=\"%s\"", r.text);
 	if (!l->unheard) {
@@ -371,6 +448,16 @@ static bool has_ended(const struct live *l)
 	return poll(&p, 1, 0) > 0;
 }
 
+/* Not more often than it is worth: a walk over /proc, or one file of its group. */
+static bool is_out_of_memory(const struct jails *j, struct live *l, int64_t now_us)
+{
+	if (now_us - l->look_us < WATCH_MS * 1000)
+		return false;
+	l->look_us = now_us;
+	return l->group ? cgroup_ran_out(&j->groups, l->group)
+			: watch_memory(l->jail.guard) > l->memory_bytes;
+}
+
 enum err jails_look(struct jails *j)
 {
 	int64_t now_us = clock_mono_us();
@@ -379,9 +466,19 @@ enum err jails_look(struct jails *j)
 		if (has_ended(l))
 			close_jail(j, l);
 		else if (now_us >= l->due_us)
-			end(l, JAIL_END_TIMED_OUT);
-		else if (watch_memory(l->jail.guard) > l->memory_bytes)
-			end(l, JAIL_END_OUT_OF_MEMORY);
+			end(j, l, JAIL_END_TIMED_OUT);
+		else if (is_out_of_memory(j, l, now_us))
+			end(j, l, JAIL_END_OUT_OF_MEMORY);
 	}
 	return pay(j);
+}
+
+void jails_fini(struct jails *j)
+{
+	jails_kill_all(j);
+	list_each (n, &j->live) { /* which allows the removal of n */
+		list_entry(n, struct live, node)->unheard = true;
+		close_jail(j, list_entry(n, struct live, node));
+	}
+	cgroup_pool_close(&j->groups);
 }
