@@ -16,7 +16,7 @@
 #include "sandbox/sandbox.h"
 #include "worker/agent.h"
 #include "worker/emit.h"
-#include "worker/jails.h"
+#include "sandbox/client/jails.h"
 #include "worker/journal.h"
 #include "worker/link.h"
 #include "worker/session.h"

@@ -88,6 +88,10 @@ void cgroup_pool_close(struct cgroup_pool *p);
  * use. NULL and errno. */
 struct cgroup_group *cgroup_take(struct cgroup_pool *p, uint64_t memory_bytes,
 				 uint32_t processes, struct cgroup_way *way);
+/* Other limits of a group that was taken, before what it is for starts in it. 0, or -1
+ * and errno: it cannot be held to them. */
+int cgroup_limit(const struct cgroup_pool *p, struct cgroup_group *g,
+		 uint64_t memory_bytes, uint32_t processes);
 void cgroup_way_close(struct cgroup_way *way);
 /* The kernel ended one of its processes for want of memory. */
 bool cgroup_ran_out(const struct cgroup_pool *p, const struct cgroup_group *g);

@@ -131,9 +131,11 @@ static int begin_v2(const struct cgroup_pool *p, const struct cgroup_group *g)
 	return p->base.cpu ? cgroup_write(p->memory, path, CPU_MOST) : 0;
 }
 
-static int limit(const struct cgroup_pool *p, struct cgroup_group *g, uint64_t bytes,
-		 uint32_t processes)
+int cgroup_limit(const struct cgroup_pool *p, struct cgroup_group *g,
+		 uint64_t memory_bytes, uint32_t processes)
 {
+	uint64_t bytes = memory_bytes + OURS_BYTES;
+	processes++; /* its guard is one of them */
 	if (bytes != g->memory_bytes) {
 		int rv = is_v2(p) ? put(p->memory, g, "memory.max", bytes)
 				  : limit_memory_v1(p, g, bytes);
@@ -224,8 +226,7 @@ struct cgroup_group *cgroup_take(struct cgroup_pool *p, uint64_t memory_bytes,
 		struct cgroup_group *g = fresh ? make(p) : next(p);
 		if (!g)
 			continue;
-		/* Its guard is one of its processes. */
-		if (limit(p, g, memory_bytes + OURS_BYTES, processes + 1) == 0 &&
+		if (cgroup_limit(p, g, memory_bytes, processes) == 0 &&
 		    open_way(p, g, way) == 0) {
 			g->out_of_memory = count_out_of_memory(p, g);
 			return g;

@@ -23,7 +23,7 @@
 /* Before anything that takes memory or a process. */
 void birth_join(const struct birth *b)
 {
-	const struct jail_group *g = b->spec->group;
+	const struct jail_group *g = b->group;
 	for (int i = 0; g && i < 2; i++)
 		if (g->join[i] >= 0 && write(g->join[i], "0", 1) != 1)
 			birth_fail(b, "join", "the control group");
@@ -75,11 +75,8 @@ static void drop_bounding_set(const struct birth *b)
 	}
 }
 
-void birth_drop_privileges(const struct birth *b)
+void birth_lock_privileges(const struct birth *b)
 {
-	struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
-	struct __user_cap_data_struct none[2];
-	memset(none, 0, sizeof none);
 	if (prctl(PR_SET_SECUREBITS,
 		  SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP |
 			  SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED |
@@ -88,6 +85,13 @@ void birth_drop_privileges(const struct birth *b)
 		  0, 0, 0))
 		birth_fail(b, "prctl", "securebits");
 	drop_bounding_set(b);
+}
+
+void birth_drop_privileges(const struct birth *b)
+{
+	struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
+	struct __user_cap_data_struct none[2];
+	memset(none, 0, sizeof none);
 	if (b->host->identity == JAIL_SWITCH_UID)
 		switch_uid(b);
 	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
@@ -123,7 +127,7 @@ void birth_limits(const struct birth *b)
 	for (size_t i = 0; i < ARRAY_LEN(limits); i++) {
 		struct rlimit r;
 		/* It counts all of a uid, the tenant's other jails too. */
-		if (limits[i].what == RLIMIT_NPROC && b->spec->group &&
+		if (limits[i].what == RLIMIT_NPROC && b->group &&
 		    b->host->identity == JAIL_SWITCH_UID)
 			continue;
 		if (getrlimit((__rlimit_resource_t)limits[i].what, &r))

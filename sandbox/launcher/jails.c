@@ -30,7 +30,7 @@ struct live {
 	uint64_t id, handle, memory_bytes;
 	struct jail jail;
 	struct cgroup_group *group; /* NULL: there are none */
-	int64_t began_us, due_us, look_us;
+	int64_t began_us, due_us;
 	enum jail_end why; /* we ended it; 0: we did not */
 	bool unheard;      /* its worker was told that there is none */
 };
@@ -195,9 +195,8 @@ static enum files_tool builtin_of(uint32_t kind)
 /* In the jail, as its tool. */
 static void run_builtin(void *arg)
 {
-	const enum files_tool *which = arg;
 	int workspace = open("/workspace", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	files_run(*which, workspace, 0, 1);
+	files_run((enum files_tool)(uintptr_t)arg, workspace, 0, 1);
 }
 
 /* NULL, or why not. */
@@ -237,6 +236,45 @@ static struct jail_limits clamp(const struct wire_jail_open *m, const struct gra
 }
 
 /* ---- the start */
+
+static void leave_group(struct jails *j, struct cgroup_group *g)
+{
+	if (g)
+		cgroup_give_back(&j->groups, g);
+}
+
+static void lose(struct jails *j, struct jail *spare, struct cgroup_group *g)
+{
+	struct jail_report r;
+	jail_kill(spare);
+	jail_wait(spare, &r);
+	leave_group(j, g);
+}
+
+static void lose_spare(struct jails *j)
+{
+	if (j->has_spare)
+		lose(j, &j->spare, j->spare_group);
+	j->has_spare = false;
+}
+
+bool jails_want_spare(const struct jails *j)
+{
+	return !list_is_empty(&j->grants) && !j->has_spare;
+}
+
+void jails_make_spare(struct jails *j)
+{
+	char err[300];
+	struct jail_group way;
+	if (!take_group(j, TRIAL_BYTES, 4, &j->spare_group, &way))
+		return;
+	const struct jail_group *g = j->spare_group ? &way : NULL;
+	j->has_spare = jail_birth(&j->host, g, &j->spare, err, sizeof err) == 0;
+	close_way(&way);
+	if (!j->has_spare)
+		leave_group(j, j->spare_group);
+}
 
 struct pipes {
 	int ours[3], theirs[3];
@@ -280,41 +318,45 @@ static enum err announce(struct jails *j, struct live *l, const int *fds)
 		       : e;
 }
 
-/* The jail of that request, in a group of its own where there are groups. */
-static enum err start(struct jails *j, const struct wire_jail_open *m,
-		      const struct grant *g, struct jail_spec *s, const int *ours)
+/* In a group of its own, where there are groups. */
+static int start_cold(struct jails *j, struct jail_spec *s, struct live *l, char *err,
+		      size_t err_size)
 {
-	char err[300];
 	struct jail_group way;
-	struct live *l = xcalloc(1, sizeof *l);
-	l->id = m->id;
-	l->handle = m->handle;
-	l->memory_bytes = within(m->memory_bytes, g->memory_bytes);
-	l->began_us = l->look_us = clock_mono_us();
-	l->due_us = l->began_us + (int64_t)within(m->timeout_ms, g->timeout_ms) * 1000;
 	if (!take_group(j, l->memory_bytes, s->limits.processes, &l->group, &way)) {
-		snprintf(err, sizeof err, "no control group for it: %s; try again",
+		snprintf(err, err_size, "no control group for it: %s; try again",
 			 strerrordesc_np(errno));
-		free(l);
-		return refuse(j, m->id, err);
+		return -1;
 	}
 	s->group = l->group ? &way : NULL;
-	int rv = jail_start(&j->host, s, &l->jail, err, sizeof err);
+	int rv = jail_start(&j->host, s, &l->jail, err, err_size);
 	close_way(&way);
-	if (rv) {
-		if (l->group)
-			cgroup_give_back(&j->groups, l->group);
-		free(l);
-		return refuse(j, m->id, err);
-	}
-	list_push(&j->live, &l->node);
-	j->count++;
-	return announce(j, l, ours);
+	if (rv)
+		leave_group(j, l->group);
+	return rv;
+}
+
+/* The spare one, if there is, if it still lives, and if its group can be what is asked.
+ */
+static int start(struct jails *j, struct jail_spec *s, struct live *l, char *err,
+		 size_t err_size)
+{
+	if (!j->has_spare)
+		return start_cold(j, s, l, err, err_size);
+	j->has_spare = false;
+	l->jail = j->spare;
+	l->group = j->spare_group;
+	if ((!l->group || cgroup_limit(&j->groups, l->group, l->memory_bytes,
+				       s->limits.processes) == 0) &&
+	    jail_use(&l->jail, s) == 0)
+		return 0;
+	lose(j, &l->jail, l->group);
+	return start_cold(j, s, l, err, err_size);
 }
 
 enum err jails_open(struct jails *j, const struct wire_jail_open *m)
 {
-	char *argv[WORDS_MOST + 1], *env[WORDS_MOST + 1], cwd[LIMIT_PATH + 32];
+	char *argv[WORDS_MOST + 1], *env[WORDS_MOST + 1], cwd[LIMIT_PATH + 32], err[300];
 	const struct grant *g = grants_find(&j->grants, m->handle);
 	const char *why = check_request(j, m, g, argv, env);
 	enum files_tool builtin = builtin_of(m->kind);
@@ -334,12 +376,26 @@ enum err jails_open(struct jails *j, const struct wire_jail_open *m)
 			      .argv = is_exec ? argv : NULL,
 			      .env = is_exec ? env : NULL,
 			      .run = run_builtin,
-			      .arg = &builtin,
+			      .arg = (void *)(uintptr_t)builtin,
 			      .in = p.theirs[0],
 			      .out = p.theirs[1],
 			      .err = p.theirs[2],
 			      .limits = clamp(m, g)};
-	enum err e = start(j, m, g, &s, p.ours);
+	struct live *l = xcalloc(1, sizeof *l);
+	l->id = m->id;
+	l->handle = m->handle;
+	l->memory_bytes = within(m->memory_bytes, g->memory_bytes);
+	l->began_us = clock_mono_us();
+	l->due_us = l->began_us + (int64_t)within(m->timeout_ms, g->timeout_ms) * 1000;
+	enum err e;
+	if (start(j, &s, l, err, sizeof err)) {
+		free(l);
+		e = refuse(j, m->id, err);
+	} else {
+		list_push(&j->live, &l->node);
+		j->count++;
+		e = announce(j, l, p.ours);
+	}
 	close_all(p.ours);
 	close_all(p.theirs);
 	return e;
@@ -370,6 +426,8 @@ void jails_revoke(struct jails *j, uint64_t handle)
 		if (list_entry(n, struct live, node)->handle == handle)
 			end(j, list_entry(n, struct live, node), JAIL_END_KILLED);
 	grants_take(&j->grants, handle);
+	if (list_is_empty(&j->grants))
+		lose_spare(j);
 }
 
 void jails_kill_all(struct jails *j)
@@ -394,11 +452,9 @@ static void close_jail(struct jails *j, struct live *l)
 {
 	struct jail_report r;
 	jail_wait(&l->jail, &r);
-	if (l->group) {
-		if (!l->why && cgroup_ran_out(&j->groups, l->group))
-			l->why = JAIL_END_OUT_OF_MEMORY;
-		cgroup_give_back(&j->groups, l->group);
-	}
+	if (l->group && !l->why && cgroup_ran_out(&j->groups, l->group))
+		l->why = JAIL_END_OUT_OF_MEMORY;
+	leave_group(j, l->group);
 	if (end_of(l, &r) == JAIL_END_FAILED)
 		log_error("jail-failed", "message=\"%s\"", r.text);
 	if (!l->unheard) {
@@ -448,12 +504,9 @@ static bool has_ended(const struct live *l)
 	return poll(&p, 1, 0) > 0;
 }
 
-/* Not more often than it is worth: a walk over /proc, or one file of its group. */
-static bool is_out_of_memory(const struct jails *j, struct live *l, int64_t now_us)
+/* One file of its group, else a walk over /proc. */
+static bool is_out_of_memory(const struct jails *j, const struct live *l)
 {
-	if (now_us - l->look_us < WATCH_MS * 1000)
-		return false;
-	l->look_us = now_us;
 	return l->group ? cgroup_ran_out(&j->groups, l->group)
 			: watch_memory(l->jail.guard) > l->memory_bytes;
 }
@@ -461,13 +514,16 @@ static bool is_out_of_memory(const struct jails *j, struct live *l, int64_t now_
 enum err jails_look(struct jails *j)
 {
 	int64_t now_us = clock_mono_us();
+	bool watches = now_us - j->watched_us >= WATCH_MS * 1000;
+	if (watches)
+		j->watched_us = now_us;
 	list_each (n, &j->live) { /* which allows the removal of n */
 		struct live *l = list_entry(n, struct live, node);
 		if (has_ended(l))
 			close_jail(j, l);
 		else if (now_us >= l->due_us)
 			end(j, l, JAIL_END_TIMED_OUT);
-		else if (is_out_of_memory(j, l, now_us))
+		else if (watches && is_out_of_memory(j, l))
 			end(j, l, JAIL_END_OUT_OF_MEMORY);
 	}
 	return pay(j);
@@ -475,6 +531,7 @@ enum err jails_look(struct jails *j)
 
 void jails_fini(struct jails *j)
 {
+	lose_spare(j);
 	jails_kill_all(j);
 	list_each (n, &j->live) { /* which allows the removal of n */
 		list_entry(n, struct live, node)->unheard = true;

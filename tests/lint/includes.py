@@ -11,9 +11,10 @@ STOREYS = {
     "proto": ["common", "proto"],
     "sandbox": ["common", "sandbox"],
     "sandbox/launcher": ["common", "proto", "sandbox", "sandbox/launcher"],
+    "sandbox/client": ["common", "proto", "sandbox/client"],
     "supervisor": ["common", "proto", "sandbox", "supervisor"],
-    "edge": ["common", "proto", "sandbox", "edge"],
-    "worker": ["common", "proto", "sandbox", "worker"],
+    "edge": ["common", "proto", "sandbox", "sandbox/client", "edge"],
+    "worker": ["common", "proto", "sandbox", "sandbox/client", "worker"],
     "cli": ["common", "cli"],
 }
 # Files of the left must never see what fits the right: models and tools do not know the run machine.

@@ -6,7 +6,7 @@
 
 #include "common/attr.h"
 #include "common/loop.h"
-#include "worker/jails.h"
+#include "sandbox/client/jails.h"
 #include "worker/tools/tool.h"
 
 void tool_exec(struct tool_call *c);

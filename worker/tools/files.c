@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 #include "common/loop.h"
-#include "worker/jails.h"
+#include "sandbox/client/jails.h"
 #include "worker/tools/tool.h"
 
 #define RESULT_BYTES (256u << 10)

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The worker's side of its launcher: programs started in jails, fed, heard and ended.
+ * The other side of a launcher, for the process it was started beside (a worker, an
+ * edge): programs started in jails, fed, heard and ended.
  *
  * A jail is an op: it completes when nothing of it is left and all it printed was read,
  * or when it was refused. Owns: the pipes. Never: waits. Fails: when the launcher is gone
  * every jail completes with ERR_PEER_GONE. */
-#ifndef TB_WORKER_JAILS_H
-#define TB_WORKER_JAILS_H
+#ifndef TB_CLIENT_JAILS_H
+#define TB_CLIENT_JAILS_H
 
 #include "common/op.h"
 #include "common/slice.h"
 #include "proto/wire.h"
-#include "worker/tools/output.h"
+#include "sandbox/client/output.h"
 
 struct jails;
 struct loop;
@@ -22,6 +23,10 @@ struct jail_work {
 	struct wire_jail_open open; /* but its id */
 	struct slice input;         /* for its standard input */
 	struct output out, err;     /* initialised by the caller */
+	/* Not NULL: who opened it feeds and hears it itself. It gets the three pipes
+	 * (non-blocking, its own to close), and the op completes when nothing of the jail
+	 * is left, whatever still is in them; input, out and err are not used. */
+	void (*on_pipes)(struct jail_work *w, const int fds[3]);
 
 	/* afterwards, with ERR_OK */
 	struct wire_jail_closed closed; /* its message is in `message` */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Packets to and from the launcher, and pipes to and from jails. */
-#include "worker/jails.h"
+#include "sandbox/client/jails.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -105,9 +105,14 @@ static void opened(struct jail_work *w, const struct packet *p)
 {
 	static loop_fd_fn *const fns[] = {on_input, on_output, on_errors};
 	struct loop *l = w->jails->loop;
+	for (int i = 0; i < p->fd_count; i++)
+		fcntl(p->fds[i], F_SETFL, fcntl(p->fds[i], F_GETFL) | O_NONBLOCK);
+	if (w->on_pipes) {
+		w->on_pipes(w, p->fds);
+		return;
+	}
 	for (int i = 0; i < p->fd_count; i++) {
 		w->fd[i] = p->fds[i];
-		fcntl(w->fd[i], F_SETFL, fcntl(w->fd[i], F_GETFL) | O_NONBLOCK);
 		w->watch[i] =
 			loop_fd_new(l, w->fd[i], i ? LOOP_READ : LOOP_WRITE, fns[i], w);
 	}

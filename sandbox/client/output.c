@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Head and tail. */
-#include "worker/tools/output.h"
+#include "sandbox/client/output.h"
 
 #include <string.h>
 

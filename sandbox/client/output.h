@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What a program printed: its beginning and its end, within a bound; the middle is
  * counted and forgotten. */
-#ifndef TB_TOOL_OUTPUT_H
-#define TB_TOOL_OUTPUT_H
+#ifndef TB_CLIENT_OUTPUT_H
+#define TB_CLIENT_OUTPUT_H
 
 #include "common/json.h"
 #include "common/strbuf.h"
