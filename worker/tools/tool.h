@@ -13,14 +13,11 @@
 #include "common/json.h"
 #include "common/op.h"
 #include "common/strbuf.h"
+#include "proto/tools/catalog.h"
 
 struct jails;
 struct loop;
 struct pg_pool;
-
-/* What may be done with a call found running after a crash: see docs/architecture.md. */
-enum tool_effect { EFFECT_PURE, EFFECT_IDEMPOTENT, EFFECT_KEYED, EFFECT_ONCE };
-enum tool_place { PLACE_WORKER, PLACE_JAIL };
 
 /* For whom a tool works, and with what. Borrowed for the call. */
 struct tool_env {
