@@ -26,6 +26,8 @@
 static struct jail_host host;
 static const char *workspace;
 static int null_fd;
+static struct jail spare;
+static bool has_spare;
 
 static void await(pid_t pid)
 {
@@ -101,6 +103,16 @@ static void bubblewrap(void)
 	exec_bare(mine);
 }
 
+/* What a launcher does while nothing is asked of it. */
+static void bear_spare(void)
+{
+	char err[300];
+	if (jail_birth(&host, &spare, err, sizeof err))
+		fatal("%s", err);
+	has_spare = true;
+	usleep(3000); /* until it waits for its orders: it says nothing */
+}
+
 static void jail(struct jail_spec *s)
 {
 	struct stat st;
@@ -120,8 +132,14 @@ static void jail(struct jail_spec *s)
 					 .processes = 64,
 					 .files = 256,
 					 .cpu_s = 10};
-	if (jail_start(&host, s, &j, err, sizeof err))
+	if (has_spare) {
+		has_spare = false;
+		j = spare;
+		if (jail_use(&j, s))
+			fatal("a spare jail was gone");
+	} else if (jail_start(&host, s, &j, err, sizeof err)) {
 		fatal("%s", err);
+	}
 	jail_wait(&j, &r);
 	if (r.kind != JAIL_EXITED || r.number)
 		fatal("a jail ended with kind %u, %d: %s", r.kind, r.number, r.text);
@@ -153,12 +171,15 @@ static void jailed_bash(void)
 static struct measure {
 	const char *name;
 	void (*fn)(void);
+	void (*before)(void);
 	int64_t us[MOST];
 } measures[] = {
 	{.name = "fork", .fn = bare_fork},
 	{.name = "bash", .fn = bare_bash},
 	{.name = "jail_builtin", .fn = jailed_builtin},
 	{.name = "jail_bash", .fn = jailed_bash},
+	{.name = "spare_builtin", .fn = jailed_builtin, .before = bear_spare},
+	{.name = "spare_bash", .fn = jailed_bash, .before = bear_spare},
 	{.name = "bwrap_bash", .fn = bubblewrap},
 };
 
@@ -180,6 +201,8 @@ int main(int argc, char **argv)
 	jail_host_prepare(&host);
 	for (int i = 0; i < n; i++)
 		for (size_t m = 0; m < count; m++) {
+			if (measures[m].before)
+				measures[m].before();
 			int64_t began_us = clock_mono_us();
 			measures[m].fn();
 			measures[m].us[i] = clock_mono_us() - began_us;

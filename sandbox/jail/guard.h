@@ -9,21 +9,27 @@
 
 struct birth {
 	const struct jail_host *host;
-	const struct jail_spec *spec;
-	int status;   /* write end of the report pipe */
-	int released; /* read end: a byte comes when the launcher has done its part */
+	const struct jail_spec *spec; /* of a spare one NULL until its orders come */
+	int status;                   /* write end of the report pipe */
+	int word; /* a byte when the launcher has done its part; of a spare one its orders
+		   */
+	int old_root; /* O_PATH, while it is still there */
 };
 
 /* Reports "step: the kernel's word" and ends the process. */
 NORETURN void birth_fail(const struct birth *b, const char *step, const char *object);
 void birth_report(const struct birth *b, const struct jail_report *r);
 
-/* The root of the jail, and the old one gone. Needs CAP_SYS_ADMIN in its mount namespace.
- */
-void birth_mounts(const struct birth *b);
+/* The root of the jail, but for what its spec says; the old one is still to be reached
+ * through b->old_root. Needs CAP_SYS_ADMIN in its mount namespace, as does the next. */
+void birth_root(struct birth *b);
+/* Its workspace and its temporary places, and the old root gone. */
+void birth_places(const struct birth *b);
 /* Maps the one user into the new user namespace. */
 void birth_map_user(const struct birth *b);
-/* The tenant's uid, no capability for ever, no new privileges. */
+/* What an exec gives back is nothing, for ever. */
+void birth_lock_privileges(const struct birth *b);
+/* The tenant's uid, no capability, no new privileges. */
 void birth_drop_privileges(const struct birth *b);
 /* Of the tool's process. */
 void birth_limits(const struct birth *b);

@@ -2,6 +2,7 @@
  * What this machine can do for jails. */
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -64,6 +65,9 @@ void jail_host_prepare(struct jail_host *h)
 				.landlock = landlock_version(),
 				.has_proc = true};
 	jail_filters_compile(&h->filters);
+	/* Else the first allocation of a jail's function tidies up after libseccomp, and
+	 * each page of the heap that it writes is a copy. */
+	malloc_trim(0);
 	if (!try_jail(h, &r, err, sizeof err))
 		fatal_usage("%s", err);
 	if (r.kind == JAIL_REFUSED && !strncmp(r.text, "mount proc", 10)) {

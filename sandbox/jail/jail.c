@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -21,6 +22,7 @@
 #include "common/attr.h"
 #include "common/die.h"
 #include "sandbox/jail/guard.h"
+#include "sandbox/jail/orders.h"
 
 #define SAFE_FD 10 /* above the tool's own three */
 
@@ -42,13 +44,15 @@ void birth_fail(const struct birth *b, const char *step, const char *object)
 	_exit(125);
 }
 
-/* ---- the tool */
+/* ---- the guard, process 1 */
 
-NORETURN static void become_tool(const struct birth *b)
+/* What it inherits is what the tool gets: descriptors and filters are made once, for
+ * both. From here on a jail has no rights but the tool's. */
+static struct birth confine(const struct birth *b)
 {
 	const struct jail_spec *s = b->spec;
+	struct birth here = *b;
 	sigset_t none;
-	int status;
 	setsid();
 	for (int sig = 1; sig < NSIG; sig++)
 		signal(sig, SIG_DFL);
@@ -56,12 +60,11 @@ NORETURN static void become_tool(const struct birth *b)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	int in = fcntl(s->in, F_DUPFD, SAFE_FD), out = fcntl(s->out, F_DUPFD, SAFE_FD),
 	    err = fcntl(s->err, F_DUPFD, SAFE_FD);
-	status = fcntl(b->status, F_DUPFD_CLOEXEC, SAFE_FD);
+	int status = fcntl(b->status, F_DUPFD_CLOEXEC, SAFE_FD);
 	if (in < 0 || out < 0 || err < 0 || status < 0 || dup2(in, 0) < 0 ||
 	    dup2(out, 1) < 0 || dup2(err, 2) < 0 ||
 	    dup3(status, 3, O_CLOEXEC) < 0) /* gone when the program starts */
 		birth_fail(b, "hand over", "descriptors");
-	struct birth here = *b;
 	here.status = 3;
 	if (close_range(4, UINT_MAX, 0))
 		birth_fail(&here, "close", "descriptors");
@@ -70,63 +73,56 @@ NORETURN static void become_tool(const struct birth *b)
 		birth_report(&here, &r);
 		_exit(127);
 	}
-	birth_landlock(&here);
-	birth_limits(&here);
+	if (!s->argv) {
+		birth_landlock(&here);
+		birth_limits(&here);
+	}
 	if (jail_filters_load(&b->host->filters))
 		birth_fail(&here, "load", "the filters");
-	if (!s->argv) {
-		close(3);
-		s->run(s->arg);
-		_exit(0);
-	}
-	execve(s->argv[0], s->argv, s->env);
-	struct jail_report failed = {.kind = JAIL_EXEC_FAILED, .number = errno};
-	birth_report(&here, &failed);
-	_exit(127);
+	return here;
 }
-
-/* ---- the guard, process 1 */
 
 static uint64_t us_of(struct timeval t)
 {
 	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_usec;
 }
 
-static void report_end(const struct birth *b, int how)
+static struct jail_report report_of(int how, const struct rusage *u)
 {
-	struct rusage u;
-	struct jail_report r = {.kind = WIFSIGNALED(how) ? JAIL_SIGNALLED : JAIL_EXITED,
-				.number = WIFSIGNALED(how) ? WTERMSIG(how)
-							   : WEXITSTATUS(how)};
-	if (getrusage(RUSAGE_CHILDREN, &u) == 0) {
-		r.user_us = us_of(u.ru_utime);
-		r.system_us = us_of(u.ru_stime);
-		r.rss_peak_bytes = (uint64_t)u.ru_maxrss * 1024;
-	}
-	birth_report(b, &r);
+	return (struct jail_report){
+		.kind = WIFSIGNALED(how) ? JAIL_SIGNALLED : JAIL_EXITED,
+		.number = WIFSIGNALED(how) ? WTERMSIG(how) : WEXITSTATUS(how),
+		.user_us = us_of(u->ru_utime),
+		.system_us = us_of(u->ru_stime),
+		.rss_peak_bytes = (uint64_t)u->ru_maxrss * 1024};
+}
+
+/* In the memory of the guard, which stands still until the program is there: a copy of
+ * it, made to be thrown away, is half of what a jail costs. */
+NORETURN static void become_program(const struct birth *b)
+{
+	setsid();
+	birth_landlock(b); /* so that no signal of its reaches the guard */
+	birth_limits(b);   /* other jails of its user do not keep it from being born */
+	execve(b->spec->argv[0], b->spec->argv, b->spec->env);
+	struct jail_report failed = {.kind = JAIL_EXEC_FAILED, .number = errno};
+	birth_report(b, &failed);
+	_exit(127);
 }
 
 /* Its end is the end of all in here, whoever is left. */
 NORETURN static void guard(const struct birth *b)
 {
+	struct rusage u = {0};
 	int how;
 	prctl(PR_SET_NAME, "jail-guard", 0, 0, 0);
-	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-	pid_t tool = fork();
+	pid_t tool = vfork();
 	if (tool < 0)
 		birth_fail(b, "fork", "the tool");
 	if (tool == 0)
-		become_tool(b);
-	int status = fcntl(b->status, F_DUPFD, SAFE_FD);
-	if (status < 0 || dup2(status, 3) < 0)
-		birth_fail(b, "keep", "the status pipe");
-	struct birth here = *b;
-	here.status = 3;
-	close_range(4, UINT_MAX, 0);
+		become_program(b);
 	for (int fd = 0; fd < 3; fd++)
 		close(fd);
-	if (jail_filters_load(&b->host->filters))
-		birth_fail(&here, "load", "the guard's filters");
 	for (;;) {
 		pid_t ended = waitpid(-1, &how, 0);
 		if (ended == tool)
@@ -134,7 +130,18 @@ NORETURN static void guard(const struct birth *b)
 		if (ended < 0 && errno != EINTR)
 			_exit(124);
 	}
-	report_end(&here, how);
+	getrusage(RUSAGE_CHILDREN, &u);
+	struct jail_report r = report_of(how, &u);
+	birth_report(b, &r);
+	_exit(0);
+}
+
+/* A function of ours starts no process, so none has to be reaped: it is process 1. */
+NORETURN static void become_function(const struct birth *b)
+{
+	const struct jail_spec *s = b->spec;
+	close(b->status);
+	s->run(s->arg);
 	_exit(0);
 }
 
@@ -149,33 +156,34 @@ static void die_with_launcher(const struct birth *b)
 		_exit(126);
 }
 
-NORETURN static void become_guard(const struct birth *b)
+NORETURN static void become_guard(struct birth *b)
 {
+	struct jail_spec spec;
 	char byte;
-	if (read(b->released, &byte, 1) != 1) /* the launcher gave it up */
-		_exit(126);
+	if (b->spec && read(b->word, &byte, 1) != 1)
+		_exit(126); /* the launcher gave it up */
 	if (b->host->identity == JAIL_USER_NAMESPACE)
 		birth_map_user(b);
 	if (sethostname("jail", 4))
 		birth_fail(b, "name", "the host");
-	birth_mounts(b);
+	birth_root(b);
+	birth_lock_privileges(b);
+	if (!b->spec) {
+		if (!orders_receive(b->word, &spec))
+			_exit(126);
+		b->spec = &spec;
+	}
+	birth_places(b);
 	birth_drop_privileges(b);
 	die_with_launcher(b);
-	guard(b);
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	struct birth here = confine(b);
+	if (b->spec->argv)
+		guard(&here);
+	become_function(&here);
 }
 
 /* ---- the launcher's side */
-
-static int open_pipes(int status[2], int release[2])
-{
-	if (pipe2(status, O_CLOEXEC))
-		return -1;
-	if (pipe2(release, O_CLOEXEC) == 0)
-		return 0;
-	close(status[0]);
-	close(status[1]);
-	return -1;
-}
 
 /* What the kernel's word means for whoever has to mend it. */
 static void explain(int error, char *err, size_t size)
@@ -194,10 +202,42 @@ static void explain(int error, char *err, size_t size)
 	snprintf(err, size, "the jail could not be made (%s)%s", strerror(error), todo);
 }
 
-int jail_start(const struct jail_host *h, const struct jail_spec *s, struct jail *j,
-	       char *err, size_t err_size)
+/* Of each pair the new process gets one end and the launcher the other. */
+struct ends {
+	int status[2]; /* ours, theirs */
+	int word[2];   /* theirs, ours: the release pipe, or the orders' socket */
+};
+
+static int open_ends(struct ends *e, bool is_spare)
 {
-	int status[2], release[2], pidfd = -1;
+	if (pipe2(e->status, O_CLOEXEC))
+		return -1;
+	if ((is_spare ? socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, e->word)
+		      : pipe2(e->word, O_CLOEXEC)) == 0)
+		return 0;
+	close(e->status[0]);
+	close(e->status[1]);
+	return -1;
+}
+
+/* A spare one lives beside others: it must hold open nothing of theirs, nor of the
+ * launcher's. */
+static void keep_two(int a, int b)
+{
+	unsigned low = (unsigned)(a < b ? a : b), high = (unsigned)(a < b ? b : a);
+	if (low > 3)
+		close_range(3, low - 1, 0);
+	if (high > low + 1)
+		close_range(low + 1, high - 1, 0);
+	close_range(high + 1, UINT_MAX, 0);
+}
+
+/* Clones it; s NULL: a spare one. The launcher's end of its word; -1: an error in err. */
+static int bear(const struct jail_host *h, const struct jail_spec *s, struct jail *j,
+		char *err, size_t err_size)
+{
+	int pidfd = -1;
+	struct ends e;
 	struct clone_args a = {.flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET |
 					CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP |
 					CLONE_PIDFD,
@@ -205,31 +245,64 @@ int jail_start(const struct jail_host *h, const struct jail_spec *s, struct jail
 			       .exit_signal = SIGCHLD};
 	if (h->identity == JAIL_USER_NAMESPACE)
 		a.flags |= CLONE_NEWUSER;
-	if (open_pipes(status, release)) {
+	if (open_ends(&e, !s)) {
 		snprintf(err, err_size, "no descriptors are left for a jail");
 		return -1;
 	}
-	struct birth b = {
-		.host = h, .spec = s, .status = status[1], .released = release[0]};
+	struct birth b = {.host = h, .spec = s, .status = e.status[1], .word = e.word[0]};
 	pid_t pid = (pid_t)syscall(SYS_clone3, &a, sizeof a);
 	if (pid == 0) {
-		close(release[1]);
-		close(status[0]);
+		close(e.word[1]);
+		close(e.status[0]);
+		if (!s)
+			keep_two(b.status, b.word);
 		become_guard(&b);
 	}
 	if (pid < 0)
 		explain(errno, err, err_size);
-	close(status[1]);
-	close(release[0]);
-	if (pid > 0 && write(release[1], "", 1) != 1)
-		kill(pid, SIGKILL);
-	close(release[1]);
+	close(e.status[1]);
+	close(e.word[0]);
 	if (pid < 0) {
-		close(status[0]);
+		close(e.word[1]);
+		close(e.status[0]);
 		return -1;
 	}
-	*j = (struct jail){.guard = pid, .pidfd = pidfd, .status = status[0]};
+	*j = (struct jail){.guard = pid,
+			   .pidfd = pidfd,
+			   .status = e.status[0],
+			   .orders = -1,
+			   .is_program = s && s->argv};
+	return e.word[1];
+}
+
+int jail_start(const struct jail_host *h, const struct jail_spec *s, struct jail *j,
+	       char *err, size_t err_size)
+{
+	int release = bear(h, s, j, err, err_size);
+	if (release < 0)
+		return -1;
+	if (write(release, "", 1) != 1)
+		kill(j->guard, SIGKILL);
+	close(release);
 	return 0;
+}
+
+int jail_birth(const struct jail_host *h, struct jail *j, char *err, size_t err_size)
+{
+	int orders = bear(h, NULL, j, err, err_size);
+	if (orders < 0)
+		return -1;
+	j->orders = orders;
+	return 0;
+}
+
+int jail_use(struct jail *j, const struct jail_spec *s)
+{
+	int rv = orders_send(j->orders, s);
+	close(j->orders);
+	j->orders = -1;
+	j->is_program = s->argv != NULL;
+	return rv;
 }
 
 void jail_kill(const struct jail *j)
@@ -240,10 +313,13 @@ void jail_kill(const struct jail *j)
 void jail_wait(struct jail *j, struct jail_report *r)
 {
 	struct jail_report next;
-	int how;
-	while (waitpid(j->guard, &how, 0) < 0 && errno == EINTR)
+	struct rusage u = {0};
+	int how = SIGKILL;
+	while (wait4(j->guard, &how, 0, &u) < 0 && errno == EINTR)
 		;
-	*r = (struct jail_report){.kind = JAIL_SIGNALLED, .number = SIGKILL};
+	*r = j->is_program
+		     ? (struct jail_report){.kind = JAIL_SIGNALLED, .number = SIGKILL}
+		     : report_of(how, &u);
 	/* A step that failed comes before the exit that followed from it. */
 	for (bool first = true; read(j->status, &next, sizeof next) == sizeof next;
 	     first = false) {
@@ -251,7 +327,9 @@ void jail_wait(struct jail *j, struct jail_report *r)
 		if (first || r->kind == JAIL_EXITED || r->kind == JAIL_SIGNALLED)
 			*r = next;
 	}
+	if (j->orders >= 0)
+		close(j->orders);
 	close(j->status);
 	close(j->pidfd);
-	*j = (struct jail){.guard = -1, .pidfd = -1, .status = -1};
+	*j = (struct jail){.guard = -1, .pidfd = -1, .status = -1, .orders = -1};
 }

@@ -2,12 +2,13 @@
  * One jail: the place of one tool call. Namespaces of its own (files, processes, network,
  * IPC, names, cgroups, and users where we are not root), a root made of read-only system
  * directories and one writable workspace, no capabilities, two stacked filters, Landlock
- * where the kernel has it, rlimits. Its process 1 is a guard of ours; when that ends, the
- * kernel ends everything in it.
+ * where the kernel has it, rlimits. Its process 1 is ours; when that ends, the kernel
+ * ends everything in it.
  *
- *	launcher -- clone3 --> guard (pid 1): identity, mounts, privileges, then it reaps
- *	                          `-- fork --> tool: limits, Landlock, filters, then a
- *	                                       program (exec) or one of our functions
+ *	launcher -- clone3 --> guard (pid 1): identity, mounts, privileges, limits
+ *	                          |           and filters; then it is a function of ours,
+ *	                          |           or it reaps
+ *	                          `- vfork --> a program
  *
  * Owns: nothing between calls. Never: called by a process with threads (a fork must not
  * inherit their locks). Fails: every step that is refused ends the jail before the tool
@@ -75,8 +76,10 @@ struct jail_report {
 
 struct jail {
 	pid_t guard;
-	int pidfd;  /* readable when all of it is gone; closed by jail_free */
-	int status; /* pipe with reports; the last one counts */
+	int pidfd;       /* readable when all of it is gone; closed by jail_free */
+	int status;      /* pipe with reports; the last one counts */
+	int orders;      /* of a spare one: where it waits for its spec; else -1 */
+	bool is_program; /* its guard says how it ended; else the guard is the tool */
 };
 
 /* Probes the machine; compiles the filters. Dies with one actionable line when jails are
@@ -86,6 +89,12 @@ void jail_host_prepare(struct jail_host *h);
  * the report. */
 int jail_start(const struct jail_host *h, const struct jail_spec *s, struct jail *j,
 	       char *err, size_t err_size);
+/* A spare one: born, and all done that needs no spec, so that jail_use is quick. It
+ * waits; it ends when its orders' other end is closed. 0, or -1 and a sentence in err. */
+int jail_birth(const struct jail_host *h, struct jail *j, char *err, size_t err_size);
+/* Starts what the spec says in a spare one; the spec's `arg` is a value, not the address
+ * of anything. -1: it is gone; jail_kill and jail_wait, and a jail_start, follow. */
+int jail_use(struct jail *j, const struct jail_spec *s);
 /* Ends everything in it; jail_wait follows. */
 void jail_kill(const struct jail *j);
 /* After pidfd became readable (else it blocks): reaps it, and says how the tool ended.

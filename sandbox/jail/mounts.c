@@ -72,7 +72,8 @@ static int take_workspace(const struct birth *b)
 	struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
 			       .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
 	struct stat st;
-	int dir = (int)syscall(SYS_openat2, AT_FDCWD, s->workspace, &how, sizeof how);
+	const char *path = s->workspace + strspn(s->workspace, "/");
+	int dir = (int)syscall(SYS_openat2, b->old_root, path, &how, sizeof how);
 	if (dir < 0)
 		birth_fail(b, "open", "the workspace");
 	if (fstat(dir, &st))
@@ -158,20 +159,21 @@ static void mount_processes(const struct birth *b)
 static void leave_old_root(const struct birth *b)
 {
 	struct mount_attr read_only = {.attr_set = MOUNT_ATTR_RDONLY};
-	if (syscall(SYS_pivot_root, ".", "."))
-		birth_fail(b, "pivot_root", STAGE);
 	if (umount2(".", MNT_DETACH))
 		birth_fail(b, "umount", "the old root");
+	close(b->old_root);
 	if (chdir("/"))
 		birth_fail(b, "chdir", "/");
 	if (mount_setattr(AT_FDCWD, "/", 0, &read_only, sizeof read_only))
 		birth_fail(b, "mount_setattr", "/");
 }
 
-void birth_mounts(const struct birth *b)
+/* Where we stand from here on is the new root; the old one is mounted over it, and is
+ * whole again: nothing of it is hidden by the stage. */
+void birth_root(struct birth *b)
 {
 	const uint64_t plain = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
-	int system[ARRAY_LEN(shared)], device[ARRAY_LEN(devices)], workspace;
+	int system[ARRAY_LEN(shared)], device[ARRAY_LEN(devices)];
 	char path[64];
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
 		birth_fail(b, "make private", "/");
@@ -184,7 +186,9 @@ void birth_mounts(const struct birth *b)
 		device[i] =
 			take(b, AT_FDCWD, path, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
 	}
-	workspace = take_workspace(b);
+	b->old_root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (b->old_root < 0)
+		birth_fail(b, "open", "/");
 	mount_memory(b, STAGE, 0, "size=1m,nr_inodes=256,mode=755");
 	if (chdir(STAGE))
 		birth_fail(b, "chdir", STAGE);
@@ -196,8 +200,14 @@ void birth_mounts(const struct birth *b)
 	for (size_t i = 0; i < ARRAY_LEN(devices); i++)
 		if (device[i] >= 0)
 			place(b, device[i], devices[i]);
-	place(b, workspace, "workspace");
-	mount_temporary(b);
 	mount_processes(b);
+	if (syscall(SYS_pivot_root, ".", "."))
+		birth_fail(b, "pivot_root", STAGE);
+}
+
+void birth_places(const struct birth *b)
+{
+	place(b, take_workspace(b), "workspace");
+	mount_temporary(b);
 	leave_old_root(b);
 }

@@ -64,11 +64,8 @@ static void drop_bounding_set(const struct birth *b)
 	}
 }
 
-void birth_drop_privileges(const struct birth *b)
+void birth_lock_privileges(const struct birth *b)
 {
-	struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
-	struct __user_cap_data_struct none[2];
-	memset(none, 0, sizeof none);
 	if (prctl(PR_SET_SECUREBITS,
 		  SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP |
 			  SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED |
@@ -77,6 +74,13 @@ void birth_drop_privileges(const struct birth *b)
 		  0, 0, 0))
 		birth_fail(b, "prctl", "securebits");
 	drop_bounding_set(b);
+}
+
+void birth_drop_privileges(const struct birth *b)
+{
+	struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
+	struct __user_cap_data_struct none[2];
+	memset(none, 0, sizeof none);
 	if (b->host->identity == JAIL_SWITCH_UID)
 		switch_uid(b);
 	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);

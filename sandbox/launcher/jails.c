@@ -143,9 +143,8 @@ static enum files_tool builtin_of(uint32_t kind)
 /* In the jail, as its tool. */
 static void run_builtin(void *arg)
 {
-	const enum files_tool *which = arg;
 	int workspace = open("/workspace", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	files_run(*which, workspace, 0, 1);
+	files_run((enum files_tool)(uintptr_t)arg, workspace, 0, 1);
 }
 
 /* NULL, or why not. */
@@ -185,6 +184,24 @@ static struct jail_limits clamp(const struct wire_jail_open *m, const struct gra
 }
 
 /* ---- the start */
+
+static void lose(struct jail *spare)
+{
+	struct jail_report r;
+	jail_kill(spare);
+	jail_wait(spare, &r);
+}
+
+bool jails_want_spare(const struct jails *j)
+{
+	return !list_is_empty(&j->grants) && !j->has_spare;
+}
+
+void jails_make_spare(struct jails *j)
+{
+	char err[300];
+	j->has_spare = jail_birth(&j->host, &j->spare, err, sizeof err) == 0;
+}
 
 struct pipes {
 	int ours[3], theirs[3];
@@ -228,6 +245,20 @@ static enum err announce(struct jails *j, struct live *l, const int *fds)
 		       : e;
 }
 
+/* The spare one, if there is, and if it still lives. */
+static int start(struct jails *j, const struct jail_spec *s, struct jail *out, char *err,
+		 size_t err_size)
+{
+	if (!j->has_spare)
+		return jail_start(&j->host, s, out, err, err_size);
+	j->has_spare = false;
+	*out = j->spare;
+	if (jail_use(out, s) == 0)
+		return 0;
+	lose(out);
+	return jail_start(&j->host, s, out, err, err_size);
+}
+
 enum err jails_open(struct jails *j, const struct wire_jail_open *m)
 {
 	char *argv[WORDS_MOST + 1], *env[WORDS_MOST + 1], cwd[LIMIT_PATH + 32], err[300];
@@ -250,7 +281,7 @@ enum err jails_open(struct jails *j, const struct wire_jail_open *m)
 			      .argv = is_exec ? argv : NULL,
 			      .env = is_exec ? env : NULL,
 			      .run = run_builtin,
-			      .arg = &builtin,
+			      .arg = (void *)(uintptr_t)builtin,
 			      .in = p.theirs[0],
 			      .out = p.theirs[1],
 			      .err = p.theirs[2],
@@ -262,7 +293,7 @@ enum err jails_open(struct jails *j, const struct wire_jail_open *m)
 	l->began_us = clock_mono_us();
 	l->due_us = l->began_us + (int64_t)within(m->timeout_ms, g->timeout_ms) * 1000;
 	enum err e;
-	if (jail_start(&j->host, &s, &l->jail, err, sizeof err)) {
+	if (start(j, &s, &l->jail, err, sizeof err)) {
 		free(l);
 		e = refuse(j, m->id, err);
 	} else {
@@ -298,6 +329,10 @@ void jails_revoke(struct jails *j, uint64_t handle)
 		if (list_entry(n, struct live, node)->handle == handle)
 			end(list_entry(n, struct live, node), JAIL_END_KILLED);
 	grants_take(&j->grants, handle);
+	if (list_is_empty(&j->grants) && j->has_spare) {
+		lose(&j->spare);
+		j->has_spare = false;
+	}
 }
 
 void jails_kill_all(struct jails *j)
@@ -375,13 +410,16 @@ static bool has_ended(const struct live *l)
 enum err jails_look(struct jails *j)
 {
 	int64_t now_us = clock_mono_us();
+	bool watches = now_us - j->watched_us >= WATCH_MS * 1000;
+	if (watches)
+		j->watched_us = now_us;
 	list_each (n, &j->live) { /* which allows the removal of n */
 		struct live *l = list_entry(n, struct live, node);
 		if (has_ended(l))
 			close_jail(j, l);
 		else if (now_us >= l->due_us)
 			end(l, JAIL_END_TIMED_OUT);
-		else if (watch_memory(l->jail.guard) > l->memory_bytes)
+		else if (watches && watch_memory(l->jail.guard) > l->memory_bytes)
 			end(l, JAIL_END_OUT_OF_MEMORY);
 	}
 	return pay(j);

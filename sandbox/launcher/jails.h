@@ -14,10 +14,13 @@
 
 struct jails {
 	struct jail_host host;
-	int worker; /* the socket to it */
+	int worker;        /* the socket to it */
+	struct jail spare; /* born while a grant stands: half of a jail's time */
+	bool has_spare;
 	struct list live, grants;
 	struct list owed; /* answers that the worker's socket has no room for yet */
 	unsigned count;
+	int64_t watched_us; /* when the memory of all was looked at last */
 };
 
 void jails_init(struct jails *j, int worker);
@@ -30,6 +33,10 @@ enum err jails_open(struct jails *j, const struct wire_jail_open *m);
 void jails_kill(struct jails *j, uint64_t id);
 void jails_revoke(struct jails *j, uint64_t handle);
 void jails_kill_all(struct jails *j);
+/* A grant stands, and no jail waits for its call. */
+bool jails_want_spare(const struct jails *j);
+/* Makes it; takes a moment. One that fails is of no interest: the next call says why. */
+void jails_make_spare(struct jails *j);
 /* The descriptors to poll, at most LIMIT_JAILS; how many. */
 unsigned jails_poll(const struct jails *j, struct pollfd *p);
 /* Milliseconds until something is due, -1: nothing. */

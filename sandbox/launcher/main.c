@@ -5,6 +5,7 @@
  * trusts its worker, or reads what a jail says. Fails: ends when its supervisor's socket
  * closes, and everything in its jails with it. */
 #include <errno.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -74,6 +75,8 @@ static void serve(struct jails *j)
 		unsigned n = jails_poll(j, p + 2);
 		enum err e = ERR_OK;
 		p[1].events = jails_are_owed(j) ? POLLOUT : POLLIN;
+		if (jails_want_spare(j) && poll(p, 2 + n, 0) == 0)
+			jails_make_spare(j);
 		if (poll(p, 2 + n, jails_patience_ms(j)) < 0 && errno != EINTR)
 			fatal("poll failed");
 		/* Grants first: the worker may know of one already. */
@@ -105,6 +108,7 @@ int main(void)
 	sandbox_prepare(SANDBOX_LAUNCHER);
 	jails_init(&jails, BOOT_PEER_FD);
 	sandbox_enter(SANDBOX_LAUNCHER, detail, sizeof detail);
+	malloc_trim(0); /* see jail_host_prepare */
 	log_debug("launcher-ready", "%s", detail);
 	serve(&jails);
 	return 0;

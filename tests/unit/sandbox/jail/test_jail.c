@@ -33,99 +33,11 @@
 #include "common/attr.h"
 #include "common/log.h"
 #include "sandbox/jail/jail.h"
+#include "tests/unit/sandbox/jail/jail_case.h"
 
-#define TENANT 200001
-#define OTHER 65534 /* the ordinary user of the second round */
 #define CANARY "canary-7717"
 
-static struct jail_host host;
-static char base[64], workspace[96], sibling[96];
-
-/* ---- one jail, and what it said */
-
-struct said {
-	struct jail_report report;
-	char text[65536];
-	size_t n;
-};
-
-static const char *const plain_env[] = {"PATH=/usr/bin:/bin", "HOME=/workspace", NULL};
-
-static struct jail_spec make_spec(void)
-{
-	struct stat st;
-	assert_int_equal(stat(workspace, &st), 0);
-	return (struct jail_spec){.workspace = workspace,
-				  .workspace_dev = st.st_dev,
-				  .workspace_ino = st.st_ino,
-				  .uid = TENANT,
-				  .cwd = "/workspace",
-				  .env = (char *const *)(const void *)plain_env,
-				  .limits = {.file_bytes = 1 << 20,
-					     .tmp_bytes = 4 << 20,
-					     .processes = 16,
-					     .files = 64,
-					     .cpu_s = 2}};
-}
-
-static int64_t now_ms(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000LL + t.tv_nsec / 1000000;
-}
-
-static const char *kill_at; /* when it has said that; NULL: it may end by itself */
-
-/* Until it has ended by itself, said that, or limit_ms is over. */
-static void run(struct jail_spec *s, struct said *said, int limit_ms)
-{
-	int out[2], null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	struct jail j;
-	char err[300] = "";
-	assert_int_equal(pipe2(out, O_CLOEXEC), 0);
-	s->in = null;
-	s->out = s->err = out[1];
-	said->n = 0;
-	if (jail_start(&host, s, &j, err, sizeof err))
-		fail_msg("%s", err);
-	close(out[1]);
-	close(null);
-	int64_t until = now_ms() + limit_ms;
-	for (bool open = true; open;) {
-		struct pollfd p[2] = {{.fd = out[0], .events = POLLIN},
-				      {.fd = j.pidfd, .events = POLLIN}};
-		int64_t left = until - now_ms();
-		if (poll(p, 2, left > 0 ? (int)left : 0) == 0)
-			jail_kill(&j);
-		ssize_t n = read(out[0], said->text + said->n,
-				 sizeof said->text - 1 - said->n);
-		open = n > 0;
-		said->n += n > 0 ? (size_t)n : 0;
-		said->text[said->n] = 0;
-		if (kill_at && strstr(said->text, kill_at))
-			jail_kill(&j);
-	}
-	said->text[said->n] = 0;
-	close(out[0]);
-	jail_wait(&j, &said->report);
-}
-
-static struct said said;
-
-/* A shell script; what it printed. */
-static const char *shell(const char *script)
-{
-	char *argv[] = {(char[]){"/bin/bash"}, (char[]){"-c"}, strdup(script), NULL};
-	struct jail_spec s = make_spec();
-	s.argv = argv;
-	run(&s, &said, 20000);
-	free(argv[2]);
-	if (said.report.kind != JAIL_EXITED)
-		fail_msg("%s: kind %u %d %s", script, said.report.kind,
-			 said.report.number, said.report.text);
-	return said.text;
-}
+static char sibling[96];
 
 /* ---- system calls */
 
@@ -187,8 +99,6 @@ TRY(try_inet, SYS_socket, AF_INET, SOCK_STREAM, 0)
 TRY(try_raw_ip, SYS_socket, AF_INET, SOCK_RAW, IPPROTO_ICMP)
 TRY(try_personality, SYS_personality, 0x0400000)
 TRY(try_raise_limit, SYS_prlimit64, 0, RLIMIT_NPROC, &(uint64_t[2]){100000, 100000}, NULL)
-TRY(try_kill_guard, SYS_kill, 1, SIGKILL)
-TRY(try_guard_fds, SYS_openat, AT_FDCWD, "/proc/1/fd", O_RDONLY | O_DIRECTORY)
 TRY(try_root_write, SYS_openat, AT_FDCWD, "/x", O_CREAT | O_WRONLY, 0600)
 TRY(try_usr_write, SYS_openat, AT_FDCWD, "/usr/x", O_CREAT | O_WRONLY, 0600)
 TRY(try_etc_write, SYS_openat, AT_FDCWD, "/etc/passwd", O_WRONLY)
@@ -269,8 +179,6 @@ static const struct call_probe calls[] = {
 	{"connect", try_connect, -1},
 	{"personality", try_personality, EPERM},
 	{"a higher limit", try_raise_limit, EPERM},
-	{"kill of the guard", try_kill_guard, EPERM},
-	{"the guard's descriptors", try_guard_fds, -1},
 	{"TIOCSTI", try_tiocsti, EPERM},
 	{"TIOCSTI with high bits", try_tiocsti_high, EPERM},
 	{"write below /", try_root_write, -1},
@@ -317,13 +225,6 @@ static void test_calls(void **state)
 
 /* ---- what a program sees */
 
-static void assert_says(const char *script, const char *text)
-{
-	const char *got = shell(script);
-	if (!strstr(got, text))
-		fail_msg("%s: wanted \"%s\", got \"%s\"", script, text, got);
-}
-
 static void assert_silent_about(const char *script, const char *text)
 {
 	const char *got = shell(script);
@@ -335,6 +236,8 @@ static void test_the_view(void **state)
 {
 	(void)state;
 	assert_says("hostname", "jail\n");
+	assert_says("ls /proc/1/fd 2>&1", "No such file");
+	assert_says("kill -9 1 2>&1; echo up", "not permitted\nup");
 	assert_says("pwd; echo $HOME", "/workspace\n/workspace\n");
 	assert_says("ls /", "workspace");
 	assert_silent_about("ls -a / /root /home /var /run", ".ssh");
@@ -579,29 +482,16 @@ static void put_secret(const char *dir)
 
 static int begin(void **state)
 {
-	uid_t owner = geteuid() ? geteuid() : TENANT;
 	(void)state;
 	setenv("SECRET", "x", 1);
-	snprintf(base, sizeof base, "/var/tmp/tb-jail-XXXXXX");
-	if (!mkdtemp(base))
+	if (jail_begin())
 		return -1;
-	snprintf(workspace, sizeof workspace, "%s/w", base);
 	snprintf(sibling, sizeof sibling, "%s/other", base);
-	if (mkdir(workspace, 0700) || mkdir(sibling, 0700) ||
-	    (geteuid() == 0 && chown(workspace, owner, owner)))
+	if (mkdir(sibling, 0700))
 		return -1;
 	put_secret(sibling);
 	put_secret(base);
-	jail_host_prepare(&host);
 	return 0;
-}
-
-static int finish(void **state)
-{
-	char command[160];
-	(void)state;
-	snprintf(command, sizeof command, "rm -rf %s", base);
-	return system(command);
 }
 
 static int all(const char *name)
@@ -618,22 +508,10 @@ static int all(const char *name)
 		cmocka_unit_test(test_nothing_is_left),
 	};
 	printf("as %s\n", name);
-	return cmocka_run_group_tests(tests, begin, finish);
+	return cmocka_run_group_tests(tests, begin, jail_finish);
 }
 
 int main(void)
 {
-	int how = 0;
-	log_init("test", LOG_ERROR);
-	if (geteuid())
-		return all("an ordinary user");
-	pid_t pid = fork();
-	if (pid == 0) {
-		if (setresgid(OTHER, OTHER, OTHER) || setresuid(OTHER, OTHER, OTHER))
-			_exit(1);
-		prctl(PR_SET_DUMPABLE, 1); /* as after an exec */
-		exit(all("an ordinary user"));
-	}
-	waitpid(pid, &how, 0);
-	return all("root") + (how != 0);
+	return in_both_modes(all);
 }
