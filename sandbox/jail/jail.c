@@ -68,8 +68,11 @@ static struct birth confine(const struct birth *b)
 	here.status = 3;
 	if (close_range(4, UINT_MAX, 0))
 		birth_fail(&here, "close", "descriptors");
-	if (chdir(s->cwd))
-		birth_fail(&here, "enter", s->cwd);
+	if (chdir(s->cwd)) {
+		struct jail_report r = {.kind = JAIL_NO_DIRECTORY, .number = errno};
+		birth_report(&here, &r);
+		_exit(127);
+	}
 	if (!s->argv) {
 		birth_landlock(&here);
 		birth_limits(&here);
@@ -346,7 +349,7 @@ void jail_wait(struct jail *j, struct jail_report *r)
 	for (bool first = true; read(j->status, &next, sizeof next) == sizeof next;
 	     first = false) {
 		next.text[sizeof next.text - 1] = 0;
-		if (first || (r->kind != JAIL_REFUSED && r->kind != JAIL_EXEC_FAILED))
+		if (first || r->kind == JAIL_EXITED || r->kind == JAIL_SIGNALLED)
 			*r = next;
 	}
 	if (j->orders >= 0)

@@ -74,6 +74,7 @@ enum jail_report_kind {
 	JAIL_EXEC_FAILED, /* number: errno of execve */
 	JAIL_EXITED,      /* number: status */
 	JAIL_SIGNALLED,   /* number: signal */
+	JAIL_NO_DIRECTORY /* number: errno of entering cwd */
 };
 struct jail_report {
 	uint32_t kind;

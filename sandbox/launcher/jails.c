@@ -438,11 +438,12 @@ void jails_kill_all(struct jails *j)
 
 static enum jail_end end_of(const struct live *l, const struct jail_report *r)
 {
-	static const enum jail_end by_report[] = {[JAIL_REFUSED] = JAIL_END_FAILED,
-						  [JAIL_EXEC_FAILED] =
-							  JAIL_END_NOT_EXECUTED,
-						  [JAIL_EXITED] = JAIL_END_EXITED,
-						  [JAIL_SIGNALLED] = JAIL_END_SIGNALLED};
+	static const enum jail_end by_report[] = {
+		[JAIL_REFUSED] = JAIL_END_FAILED,
+		[JAIL_EXEC_FAILED] = JAIL_END_NOT_EXECUTED,
+		[JAIL_EXITED] = JAIL_END_EXITED,
+		[JAIL_SIGNALLED] = JAIL_END_SIGNALLED,
+		[JAIL_NO_DIRECTORY] = JAIL_END_NO_DIRECTORY};
 	if (l->why)
 		return l->why;
 	return r->kind < ARRAY_LEN(by_report) ? by_report[r->kind] : JAIL_END_FAILED;
