@@ -48,6 +48,7 @@ enum wire_route {
 	WORKER_UP,
 	WORKER_DOWN,
 	GRANT_DOWN,
+	LAUNCHER_UP,
 	JAIL_UP,
 	JAIL_DOWN
 };

@@ -137,6 +137,8 @@ static void end(struct run *r)
 		agent_give_back(r->agent);
 	if (r->session && r->session->fence == r->fence) /* nobody else's yet */
 		session_trim(r->session, RUN_CONTEXT_BYTES, INT64_MAX);
+	permit_give_back(r->permit);
+	permit_give_back(r->started_with);
 	if (r->session)
 		session_give_back(r->session);
 	loop_reap(r->worker->loop, free_memory, r);

@@ -186,11 +186,16 @@ class Programs(WithTools):
         self.assertNotEqual(out["stdout"].split("\n")[0], "1")
 
     def test_only_who_is_told_so_may(self):
-        agent = self.agent()
-        run = self.post('[tool bash {"script":"echo hi"}] go', "not-allowed", agent=agent)
-        self.assertEqual(self.node.wait(run)["status"], "ok")
-        output = self.node.rows(f"SELECT output FROM tb.tool_executions WHERE run_id = '{run}'")[0]["output"]
-        self.assertIn("there is no tool 'bash'", output["error"])
+        plain = self.agent()
+        self.node.sql("UPDATE tb.agent_tool_policies SET profile = 'coding' WHERE agent_id ="
+                      f" (SELECT agent_id FROM tb.agents WHERE name = '{plain}')")
+        for name, text in ((plain, "'bash' is not allowed: it is not in the profile 'coding' of the agent's policy"),
+                           (self.agent(tools=["read"]), "there is no tool 'bash'")):
+            run = self.post('[tool bash {"script":"echo hi"}] go', f"not-allowed-{name}", agent=name)
+            self.assertEqual(self.node.wait(run)["status"], "ok")
+            row = self.node.rows(f"SELECT output, error_class FROM tb.tool_executions WHERE run_id = '{run}'")[0]
+            self.assertIn(text, row["output"]["error"])
+            self.assertEqual(row["error_class"], "tool_denied" if name == plain else "tool_unknown")
 
     def test_its_launcher_dies(self):
         run = self.post('[tool bash {"script":"sleep 301"}] go', "launcher", agent=self.runner())

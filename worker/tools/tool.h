@@ -14,15 +14,12 @@
 #include "common/op.h"
 #include "common/slice.h"
 #include "common/strbuf.h"
+#include "proto/tools/catalog.h"
 
 struct jails;
 struct loop;
 struct processes;
 struct pg_pool;
-
-/* What may be done with a call found running after a crash: see docs/architecture.md. */
-enum tool_effect { EFFECT_PURE, EFFECT_IDEMPOTENT, EFFECT_KEYED, EFFECT_ONCE };
-enum tool_place { PLACE_WORKER, PLACE_JAIL };
 
 /* For whom a tool works, and with what. Borrowed for the call. */
 struct tool_env {
