@@ -256,11 +256,21 @@ static void mount_flags(void)
 
 static void system_files(void)
 {
-	static const char *const paths[] = {
-		"/usr/probe",    "/usr/bin/probe", "/bin/probe", "/lib/probe",
-		"/etc/probe",    "/probe",         "/dev/probe", "/var/probe",
-		"/root/.probe",   "/home/.probe",    "/run/probe", "/proc/probe",
-		"/etc/ssl/probe"};
+	static const char *const paths[] = {"/usr/probe",
+					    "/usr/bin/probe",
+					    "/bin/probe",
+					    "/lib/probe",
+					    "/etc/probe",
+					    "/probe",
+					    "/dev/probe",
+					    "/var/probe",
+					    "/root"
+					    "/probe",
+					    "/home"
+					    "/probe",
+					    "/run/probe",
+					    "/proc/probe",
+					    "/etc/ssl/probe"};
 	static const char *const there[] = {"/usr/bin/env", "/etc/passwd", "/etc/hosts"};
 	for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
 		refused(open(paths[i], O_CREAT | O_WRONLY, 0600), paths[i], EROFS, EACCES,

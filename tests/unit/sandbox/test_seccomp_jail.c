@@ -22,7 +22,7 @@
 
 #include "common/attr.h"
 #include "sandbox/seccomp_jail.h"
-#include "../asked.h"
+#include "asked.h"
 
 #define NUMBERS 1024 /* more than there are */
 #define HIGH 0x100000000L
