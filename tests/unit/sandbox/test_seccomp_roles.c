@@ -56,7 +56,8 @@ static const char *const of_jails[] = {
 #undef CALLS
 };
 /* What zeros are allowed, where arguments decide; fork of nothing is not. */
-static const char *const with_zeros[] = {"openat", "mmap", "mprotect", "prlimit64"};
+static const char *const with_zeros[] = {"fcntl", "openat", "mmap", "mprotect",
+					 "prlimit64"};
 static const char *const of_launchers[] = {"clone",         "clone3", "socketpair",
 					   "personality",   "mknod",  "mknodat",
 					   "io_uring_setup" /* says ENOSYS itself */};
