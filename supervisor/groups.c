@@ -107,6 +107,13 @@ static void on_again(void *arg)
 	groups_sweep(arg);
 }
 
+void groups_give(uid_t uid, gid_t gid)
+{
+	struct cgroup_places places;
+	cgroup_find("/proc/self", &places);
+	cgroup_home_give(&places, uid, gid);
+}
+
 struct groups *groups_new(struct sup *s)
 {
 	struct groups *g = xcalloc(1, sizeof *g);
@@ -119,6 +126,7 @@ struct groups *groups_new(struct sup *s)
 	snprintf(dir, sizeof dir, "%s/cgroups", s->config.state_dir);
 	bury_dead(dir);
 	cgroup_find("/proc/self", &places);
+	cgroup_home_enter(&places);
 	if (record(g, dir, id, &places))
 		cgroup_base_make(&places, id, &g->base);
 	else

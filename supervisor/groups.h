@@ -5,12 +5,16 @@
 #ifndef TB_GROUPS_H
 #define TB_GROUPS_H
 
+#include <sys/types.h>
+
 #include "proto/wire.h"
 #include "sandbox/cgroup/cgroup.h"
 
 struct sup;
 struct groups;
 
+/* As root, before the node becomes that user: what its groups need of root. */
+void groups_give(uid_t uid, gid_t gid);
 /* Removes what dead nodes left, then makes the base; without one there are no groups,
  * which is no failure. Before children are started. Blocks, for a second at most. */
 struct groups *groups_new(struct sup *s);

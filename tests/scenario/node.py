@@ -272,6 +272,7 @@ class Node:
         self.env.update(env or {})
         own(self.dir)
         if as_root:
+            self.env["TERABITS_USER"] = USER
             subprocess.run(["chown", "-R", "root:root", self.state, self.runtime], check=True)
         atexit.register(self.close)
 
