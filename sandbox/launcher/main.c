@@ -134,7 +134,6 @@ static int probe(void)
 	char text[1024];
 	log_init("launcher", LOG_ERROR);
 	cgroup_find("/proc/self", &places);
-	cgroup_home_enter(&places);
 	cgroup_base_try(&places, &base);
 	sandbox_prepare(SANDBOX_LAUNCHER);
 	jails_init(&jails, -1, &(struct cgroup_base){.kind = CGROUP_NONE}, "");
