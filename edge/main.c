@@ -59,6 +59,7 @@ int main(void)
 	raise_descriptors();
 	crypto_init();
 	check_listener();
+	fcntl(BOOT_PEER_FD, F_SETFD, FD_CLOEXEC);
 	sandbox_prepare(SANDBOX_EDGE);
 	struct loop *loop = loop_new();
 	edge_start(&edge, loop, b);

@@ -22,7 +22,9 @@
 #include "supervisor/live.h"
 #include "supervisor/spawn.h"
 #include "supervisor/sup.h"
+#include "supervisor/trash.h"
 #include "supervisor/workers.h"
+#include "supervisor/workspaces.h"
 
 #define BACKOFF_FIRST_US 100000
 #define BACKOFF_MOST_US 5000000
@@ -56,6 +58,8 @@ static void on_silence(void *arg)
 		child_punish(arg, "silent for %d s", SILENCE_US / 1000000);
 }
 
+static void on_relaunch(void *arg);
+
 static struct child *child_new(struct sup *s, enum boot_role role, int ordinal)
 {
 	struct child *c = xcalloc(1, sizeof *c);
@@ -65,9 +69,11 @@ static struct child *child_new(struct sup *s, enum boot_role role, int ordinal)
 			    .pid = -1,
 			    .launcher_pid = -1,
 			    .launcher_control = -1,
+			    .launcher_peer = -1,
 			    .backoff_us = BACKOFF_FIRST_US};
 	c->rebirth = loop_timer_new(s->loop, on_rebirth, c);
 	c->silence = loop_timer_new(s->loop, on_silence, c);
+	c->relaunch = loop_timer_new(s->loop, on_relaunch, c);
 	list_init(&c->subs);
 	list_init(&c->lag);
 	c->subs_by_id = map_new();
@@ -145,29 +151,33 @@ static int open_link(struct child *c, const uint8_t *secret)
 	return -1;
 }
 
-/* Of a worker that is dead, or was not born. */
-static void drop_launcher(struct child *c)
+/* It ends by itself when nobody holds the other end of its control pair. */
+static void leave_launcher(struct child *c)
 {
 	if (c->launcher_control >= 0)
 		close(c->launcher_control);
+	if (c->launcher_peer >= 0)
+		close(c->launcher_peer);
+	c->launcher_control = c->launcher_peer = -1;
+	loop_timer_stop(c->relaunch);
+	workspaces_forget(c);
+}
+
+/* Of a child that is dead, or was not born. */
+static void drop_launcher(struct child *c)
+{
 	if (c->launcher_pid > 0)
 		kill(c->launcher_pid, SIGKILL);
-	c->launcher_control = -1;
+	leave_launcher(c);
 	c->launcher_pid = -1;
 }
 
-/* A worker's launcher, and the pair between the two; peer gets the worker's end. */
-static int birth_launcher(struct child *c, int *peer)
+/* A launcher, at its end of a pair. */
+static int spawn_launcher(struct child *c, int peer)
 {
-	int pair[2], control[2];
-	drop_launcher(c); /* one that has not ended yet, or never would */
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
+	int control[2];
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control))
 		return -1;
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control)) {
-		close(pair[0]);
-		close(pair[1]);
-		return -1;
-	}
 	struct wire_boot b = {
 		.role = ROLE_LAUNCHER,
 		.ordinal = (uint32_t)c->ordinal,
@@ -176,16 +186,53 @@ static int birth_launcher(struct child *c, int *peer)
 		.parent_pid = (uint32_t)getpid(),
 		.log_level = (uint32_t)log_level_parse(c->sup->config.log_level)};
 	struct spawn_fds fds = {.boot = boot_write(&b),
-				.peer = pair[1],
+				.peer = peer,
 				.control = control[1],
 				.listen = -1};
+	c->launched_us = loop_now_us(c->sup->loop);
 	c->launcher_pid = spawn_child(c->sup->binaries, "terabits-launcher", &fds);
 	close(fds.boot);
-	close(pair[1]);
 	close(control[1]);
 	c->launcher_control = control[0];
-	*peer = pair[0];
 	return c->launcher_pid < 0 ? -1 : 0;
+}
+
+/* A child's launcher, and the pair between the two; peer gets the child's end. An edge's
+ * own end of it stays with us: the next launcher can take it. */
+static int birth_launcher(struct child *c, int *peer)
+{
+	int pair[2];
+	drop_launcher(c); /* one that has not ended yet, or never would */
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
+		return -1;
+	int rv = spawn_launcher(c, pair[1]);
+	*peer = pair[0];
+	if (c->role == ROLE_EDGE)
+		c->launcher_peer = pair[1];
+	else
+		close(pair[1]);
+	return rv;
+}
+
+/* An edge goes on without its launcher for a moment. */
+static void on_relaunch(void *arg)
+{
+	struct child *c = arg;
+	if (c->pid > 0 && c->launcher_peer >= 0 && c->sup->state != SUP_STOPPING &&
+	    spawn_launcher(c, c->launcher_peer))
+		loop_timer_start(c->relaunch, BACKOFF_MOST_US);
+}
+
+static void relaunch(struct child *c)
+{
+	bool early = loop_now_us(c->sup->loop) - c->launched_us < EARLY_DEATH_US;
+	struct wire_files_lost m = {.launchers = ++c->launchers_lost};
+	log_warn("launcher-died", "child=edge.%d", c->ordinal);
+	close(c->launcher_control);
+	c->launcher_control = -1;
+	workspaces_forget(c);
+	child_send(c, WIRE_FILES_LOST, &m);
+	loop_timer_start(c->relaunch, early ? BACKOFF_MOST_US : 0);
 }
 
 static void birth_process(struct child *c, const uint8_t *secret)
@@ -195,9 +242,9 @@ static void birth_process(struct child *c, const uint8_t *secret)
 		sup_conninfo(c->sup, c->role == ROLE_EDGE ? "tb_edge" : "tb_worker");
 	struct wire_boot b;
 	int peer = -1;
-	if (c->role == ROLE_WORKER && birth_launcher(c, &peer)) {
-		log_error("launcher-refused", "worker=%d message=\"%s\"", c->ordinal,
-			  strerror(errno));
+	if (birth_launcher(c, &peer)) {
+		log_error("launcher-refused", "child=%s.%d message=\"%s\"", name_of(c),
+			  c->ordinal, strerror(errno));
 		crypto_wipe(conninfo, strlen(conninfo));
 		if (peer >= 0)
 			close(peer);
@@ -332,9 +379,7 @@ static void forget_life(struct child *c)
 	c->chan = NULL;
 	loop_timer_stop(c->silence);
 	live_drop_edge(c);
-	if (c->launcher_control >= 0)
-		close(c->launcher_control); /* the launcher ends with it */
-	c->launcher_control = -1;
+	leave_launcher(c);
 	caps_drop(c);
 }
 
@@ -374,6 +419,7 @@ void child_left(struct child *c)
 	list_remove(&c->node);
 	loop_timer_free(c->rebirth);
 	loop_timer_free(c->silence);
+	loop_timer_free(c->relaunch);
 	loop_reap(c->sup->loop, free_child, c);
 }
 
@@ -436,6 +482,10 @@ static void launcher_died(struct child *c, int status)
 		give_up_on_usage(c, "launcher", status);
 	if (c->pid <= 0 || !c->chan || c->sup->state == SUP_STOPPING)
 		return;
+	if (c->role == ROLE_EDGE) {
+		relaunch(c);
+		return;
+	}
 	c->lost_launcher = true;
 	child_punish(c, "its launcher died");
 }
@@ -444,6 +494,8 @@ void children_reap(struct sup *s)
 {
 	int status;
 	for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
+		if (trash_reap(s, pid, status))
+			continue;
 		list_each (n, &s->children) { /* which allows the removal of n */
 			struct child *c = list_entry(n, struct child, node);
 			if (c->pid == pid)

@@ -11,6 +11,7 @@ STOREYS = {
     "proto": ["common", "proto"],
     "sandbox": ["common", "sandbox"],
     "sandbox/launcher": ["common", "proto", "sandbox", "sandbox/launcher"],
+    "sandbox/sweep": ["common", "proto", "sandbox", "sandbox/sweep"],
     "sandbox/client": ["common", "proto", "sandbox/client"],
     "supervisor": ["common", "proto", "sandbox", "supervisor"],
     "edge": ["common", "proto", "sandbox", "sandbox/client", "edge"],

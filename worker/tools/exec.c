@@ -59,6 +59,8 @@ static void put_end(struct json_out *o, const struct wire_jail_closed *m)
 		json_kv_bool(o, "out_of_memory", true);
 	if (m->end == JAIL_END_KILLED)
 		json_kv_bool(o, "killed", true);
+	if (m->end == JAIL_END_QUOTA)
+		json_kv_str(o, "error", m->message);
 }
 
 static void put_result(struct program *p)

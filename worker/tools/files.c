@@ -40,6 +40,8 @@ static enum err take_result(struct file_work *f)
 	}
 	if (m->end == JAIL_END_FAILED)
 		tool_error(c, "its jail could not be made (%s)", f->work.message);
+	else if (m->end == JAIL_END_QUOTA)
+		tool_error(c, "%s", f->work.message);
 	else if (m->end == JAIL_END_TIMED_OUT)
 		tool_error(c, "it took longer than %d s and was ended",
 			   TIMEOUT_MS / 1000);
