@@ -382,7 +382,9 @@ enum err jails_open(struct jails *j, const struct wire_jail_open *m)
 	if (!g || !g->quota_bytes || !makes_fuller(m->kind) || j->count >= LIMIT_JAILS)
 		return open_now(j, m, NULL);
 	struct room *r = room_of(&j->rooms, g);
-	if (room_is_counted(r))
+	char text[ROOMS_TEXT];
+	/* What somebody else removed meanwhile shall not be held against it. */
+	if (room_is_counted(r) && !room_is_full(r, text))
 		return open_now(j, m, r);
 	if (room_count(r, &j->host, g))
 		return refuse(j, m->id, "no process is left for a count; try again");
