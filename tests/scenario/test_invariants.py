@@ -3,7 +3,7 @@
 import unittest
 
 import invariants
-from test_journal_sql import WithDatabase, ended, event, said, text_body, uuid7
+from test_journal_sql import WithDatabase, ended, event, said, text_body, tool, uuid7
 
 # What is done to a healthy database in a transaction that is rolled back. {done}, {second}: completed runs of one lane, {done} with a tool
 # call; {steer}: superseded by done; {dropped}: never started; {dead}; {child}: running in {lane}, {waits} behind it, spawned by done; {old}: a run id of nothing;
@@ -83,8 +83,7 @@ class Planted(WithDatabase):
         result = {"blocks": [{"type": "tool_result", "callId": "c1", "name": "t", "text": "x"}]}
         self.journal({**done, "take": 1, "messages": [
             {"step": 1, "role": "assistant", "content": call, "tokens": 1}, {"step": 1, "role": "tool", "content": result, "tokens": 1}],
-            "tools": [{"step": 1, "call": 0, "call_id": "c1", "tool": "t", "effect": "pure", "state": "completed", "attempt": 1, "input": {},
-                       "output": {}, "error": None}]})
+            "tools": [tool(tool="t", effect="pure")]})
         done["commit"] += 1
         second = self.queued(other, "second")
         self.end(done)

@@ -21,14 +21,15 @@
 static const struct group {
 	const char *name;
 	int columns;
-	enum pg_type types[12];
+	enum pg_type types[18];
 } groups[] = {
 	{"items", 6, {PG_INT8, PG_UUID, PG_UUID, PG_INT8, PG_INT8, PG_TEXT}},
 	{"messages", 5, {PG_INT4, PG_INT2, PG_TEXT, PG_JSONB, PG_INT4}},
 	{"tools",
-	 11,
+	 18,
 	 {PG_INT4, PG_INT2, PG_INT2, PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT, PG_INT2,
-	  PG_JSONB, PG_JSONB, PG_TEXT}},
+	  PG_JSONB, PG_JSONB, PG_TEXT, PG_INT4, PG_INT4, PG_INT8, PG_INT4, PG_TEXT,
+	  PG_TEXT, PG_BOOL}},
 	{"events", 5, {PG_INT4, PG_INT4, PG_TEXT, PG_TIMESTAMPTZ, PG_JSONB}},
 	{"usage",
 	 8,
@@ -140,7 +141,7 @@ static int first_column(size_t group)
 
 static void check_shape(const int32_t *lengths)
 {
-	assert_int_equal(params.count, 50);
+	assert_int_equal(params.count, 57);
 	for (size_t g = 0; g < ARRAY_LEN(groups); g++)
 		for (int c = 0; c < groups[g].columns; c++) {
 			int i = first_column(g) + c;
@@ -224,6 +225,8 @@ static void test_absent_values(void **state)
 	assert_true(slice_is(element(t + 9, 1), "\1{\"x\":1}"));
 	assert_null(element(t + 10, 0).p);
 	assert_true(slice_is(element(t + 10, 1), "bad"));
+	for (int i = 12; i < 17; i++) /* of a call that is not done */
+		assert_null(element(t + i, 0).p);
 	assert_true(slice_is(element(f + 1, 0), "completed"));
 	assert_null(element(f + 2, 0).p);
 	assert_null(element(f + 3, 0).p);
@@ -248,7 +251,16 @@ static void test_values(void **state)
 					   .effect = "pure",
 					   .state = "completed",
 					   .attempt = 4,
-					   .input = SLICE("{}")};
+					   .policy_version = 31,
+					   .facts = {.duration_us = 32000,
+						     .bytes = 33,
+						     .truncated = true,
+						     .has_exit = true,
+						     .exit = 34,
+						     .signal = "KILL",
+						     .error_class = "tool_failed"},
+					   .input = SLICE("{}"),
+					   .output = SLICE("{}")};
 	events[0][0].seq = 77;
 	c->usage[0] = (struct commit_usage){.provider = SLICE("openai"),
 					    .model = SLICE("m"),
@@ -278,6 +290,13 @@ static void test_values(void **state)
 	assert_true(slice_is(element(t + 5, 0), "pure"));
 	assert_true(slice_is(element(t + 6, 0), "completed"));
 	assert_int_equal(element(t + 7, 0).p[1], 4);
+	assert_int_equal(be32(element(t + 11, 0).p), 31);
+	assert_int_equal(be32(element(t + 12, 0).p), 32);
+	assert_int_equal(be32(element(t + 13, 0).p + 4), 33);
+	assert_int_equal(be32(element(t + 14, 0).p), 34);
+	assert_true(slice_is(element(t + 15, 0), "KILL"));
+	assert_true(slice_is(element(t + 16, 0), "tool_failed"));
+	assert_int_equal(element(t + 17, 0).p[0], 1);
 	assert_int_equal(be32(element(e + 1, 0).p), 77);
 	assert_true(slice_is(element(e + 2, 0), "tool"));
 	assert_true(slice_is(element(u + 3, 0), "openai"));
