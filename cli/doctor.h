@@ -35,6 +35,7 @@ void doctor_seccomp(struct doctor *d);
 void doctor_memory(struct doctor *d);
 void doctor_open_files(struct doctor *d);
 void doctor_disk(struct doctor *d);
+void doctor_quota(struct doctor *d);
 void doctor_clock(struct doctor *d);
 
 /* ---- the database, as its owner: health, schema, invariants. Says what it finds;

@@ -5,6 +5,7 @@
 #include "sandbox/seccomp_jail.h"
 
 #include <errno.h>
+#include <linux/fs.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <stdlib.h>
@@ -76,10 +77,12 @@ static scmp_filter_ctx make_calls(void)
 	return f;
 }
 
-/* Keystrokes pushed into a terminal that others read, and its line discipline. */
+/* Keystrokes pushed into a terminal that others read, and its line discipline; the
+ * project of a file, by which its disk space is counted: its owner could give it away. */
 static scmp_filter_ctx make_arguments(void)
 {
-	static const unsigned requests[] = {TIOCSTI, 0x541C /* TIOCLINUX */, TIOCSETD};
+	static const unsigned requests[] = {TIOCSTI, 0x541C /* TIOCLINUX */, TIOCSETD,
+					    FS_IOC_FSSETXATTR, FS_IOC_SETFLAGS};
 	scmp_filter_ctx f = seccomp_init(SCMP_ACT_ALLOW);
 	check(f);
 	seccomp_attr_set(f, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);

@@ -112,6 +112,9 @@ static bool read_names(struct listing *l, int dir, struct names *out)
 		struct slice name = slice_str(e->d_name);
 		if (slice_is(name, ".") || slice_is(name, "..") || files_is_temp(name))
 			continue;
+		/* The runtime's own, and always empty: programs cannot fill it. */
+		if (!l->path.n && slice_is(name, ".terabits"))
+			continue;
 		if (!slice_is_utf8(name)) { /* no request could name it */
 			l->unnamed++;
 			continue;

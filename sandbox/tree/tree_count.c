@@ -40,7 +40,7 @@ static DIR *take(int dir, const char *name, unsigned depth, struct tree_sum *s)
 	add(s, &st);
 	if (!S_ISDIR(st.st_mode))
 		return NULL;
-	if (depth == TREE_DEPTH_MOST) {
+	if (depth > TREE_DEPTH_MOST) {
 		s->too_deep = true;
 		return NULL;
 	}
@@ -55,7 +55,7 @@ static DIR *take(int dir, const char *name, unsigned depth, struct tree_sum *s)
 
 void tree_count(int dir, uint64_t files_most, struct tree_sum *out)
 {
-	DIR *levels[TREE_DEPTH_MOST + 1];
+	DIR *levels[TREE_DEPTH_MOST + 2];
 	unsigned depth = 1;
 	int own = openat(dir, ".", DIRECTORY);
 	*out = (struct tree_sum){0};

@@ -58,11 +58,11 @@ class WithFiles(WithTools):
         return os.path.join(self.node.state, "workspaces", str(rows[0]["tenant_id"]), rows[0]["agent_id"])
 
     def left(self, agent="one"):
-        """Every name in it, hidden and temporary ones too."""
+        """Every name in it, hidden and temporary ones too; but what a program finds there already."""
         found = []
         for at, dirs, files in os.walk(self.workspace(agent)):
             found += [os.path.relpath(os.path.join(at, n), self.workspace(agent)) for n in dirs + files]
-        return sorted(found)
+        return sorted(set(found) - {".terabits"})
 
     def edge_child(self):
         return [c for c in self.node.admin("status")["children"] if c["kind"] == "edge"][0]

@@ -69,7 +69,7 @@ class Sessions(WithFiles):
         self.assertEqual(self.get("who", agent="one", session="s1")[0], 400)
         places = self.node.ctl("workspace", "list", "--agent", self.runner(agent), "--tenant", "default", "-o", "json")
         rows = json.loads(places.stdout)["workspaces"]
-        self.assertEqual([(r["files"], bool(r["session"])) for r in rows], [(1, True), (1, True)])
+        self.assertEqual([(r["files"], bool(r["session"])) for r in rows], [(2, True), (2, True)])  # and .terabits
         p = self.node.ctl("workspace", "remove", self.runner(agent), "--tenant", "default", "--session", "s1", "--yes")
         self.assertEqual(p.returncode, 0, p.stderr)
         self.assertEqual(self.get("who", agent=agent, session="s1")[0], 404)
