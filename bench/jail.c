@@ -107,7 +107,7 @@ static void bubblewrap(void)
 static void bear_spare(void)
 {
 	char err[300];
-	if (jail_birth(&host, &spare, err, sizeof err))
+	if (jail_birth(&host, NULL, &spare, err, sizeof err))
 		fatal("%s", err);
 	has_spare = true;
 	usleep(3000); /* until it waits for its orders: it says nothing */

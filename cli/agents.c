@@ -131,7 +131,7 @@ static const char create_sql[] =
 	"  m.agent_id AND r.revision = m.revision - 1), '{}') || $6, $2 FROM made m "
 	"  RETURNING config), "
 	"policy AS (INSERT INTO tb.agent_tool_policies (tenant_id, agent_id, profile) "
-	"  SELECT $3, agent_id, 'full' FROM fresh), " CATALOGUE_AUDIT(
+	"  SELECT $3, agent_id, 'coding' FROM fresh), " CATALOGUE_AUDIT(
 		"$3",
 		"CASE revision WHEN 1 THEN 'agent.create' ELSE 'agent.replace' "
 		"END",

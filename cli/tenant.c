@@ -40,7 +40,7 @@ int tenant_first(struct owner *o)
 		"      (tenant_id, agent_id, revision, config, created_by) "
 		"      SELECT tenant_id, $1, 1, $2, 'terabitsctl' FROM a) "
 		"INSERT INTO tb.agent_tool_policies (tenant_id, agent_id, profile) "
-		"SELECT tenant_id, $1, 'full' FROM a",
+		"SELECT tenant_id, $1, 'coding' FROM a",
 		&p, NULL, "the first tenant cannot be made");
 	pg_params_fini(&p);
 	if (!rv)

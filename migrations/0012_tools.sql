@@ -15,6 +15,12 @@ ALTER TABLE tool_executions
 ALTER TABLE agent_sessions ADD COLUMN policy_version integer NOT NULL DEFAULT 0;
 GRANT UPDATE (policy_version) ON agent_sessions TO tb_edge;
 
+-- Before there was a policy an agent had no programs unless its revision named them: so it stays for those that there are.
+UPDATE agent_tool_policies p SET denied = '{group:runtime}', version = version + 1
+ WHERE profile = 'full' AND denied = '{}' AND NOT EXISTS (
+   SELECT FROM agents a JOIN agent_revisions r USING (tenant_id, agent_id, revision)
+    WHERE a.tenant_id = p.tenant_id AND a.agent_id = p.agent_id AND r.config->'tools' ?| ARRAY['bash', 'exec']);
+
 -- Of the layers that decide about an agent's tools in a session: another text, another policy.
 CREATE FUNCTION tb.policy_versions(p_tenant bigint, p_agent uuid, p_session uuid) RETURNS text
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, tb, pg_temp AS $$
@@ -213,4 +219,4 @@ BEGIN
 END $$;
 
 REVOKE ALL ON FUNCTION journal, policy_versions FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION journal TO tb_worker;
+GRANT EXECUTE ON FUNCTION journal, policy_versions TO tb_worker;

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,12 +18,13 @@
 #include "common/loop.h"
 #include "proto/boot.h"
 #include "supervisor/caps.h"
+#include "supervisor/groups.h"
+#include "supervisor/launcher.h"
 #include "supervisor/live.h"
 #include "supervisor/spawn.h"
 #include "supervisor/sup.h"
 #include "supervisor/trash.h"
 #include "supervisor/workers.h"
-#include "supervisor/workspaces.h"
 
 #define BACKOFF_FIRST_US 100000
 #define BACKOFF_MOST_US 5000000
@@ -53,12 +53,12 @@ static void on_silence(void *arg)
 {
 	const struct child *c = arg;
 	if (c->state == LIFE_STARTING)
-		child_punish(arg, "not ready within %d s", STARTING_US / 1000000);
+		child_punish(arg, "%s not ready within %d s",
+			     c->said_ready ? "its launcher was" : "it was",
+			     STARTING_US / 1000000);
 	else
 		child_punish(arg, "silent for %d s", SILENCE_US / 1000000);
 }
-
-static void on_relaunch(void *arg);
 
 static struct child *child_new(struct sup *s, enum boot_role role, int ordinal)
 {
@@ -73,7 +73,7 @@ static struct child *child_new(struct sup *s, enum boot_role role, int ordinal)
 			    .backoff_us = BACKOFF_FIRST_US};
 	c->rebirth = loop_timer_new(s->loop, on_rebirth, c);
 	c->silence = loop_timer_new(s->loop, on_silence, c);
-	c->relaunch = loop_timer_new(s->loop, on_relaunch, c);
+	c->relaunch = loop_timer_new(s->loop, launcher_again, c);
 	list_init(&c->subs);
 	list_init(&c->lag);
 	c->subs_by_id = map_new();
@@ -151,90 +151,6 @@ static int open_link(struct child *c, const uint8_t *secret)
 	return -1;
 }
 
-/* It ends by itself when nobody holds the other end of its control pair. */
-static void leave_launcher(struct child *c)
-{
-	if (c->launcher_control >= 0)
-		close(c->launcher_control);
-	if (c->launcher_peer >= 0)
-		close(c->launcher_peer);
-	c->launcher_control = c->launcher_peer = -1;
-	loop_timer_stop(c->relaunch);
-	workspaces_forget(c);
-}
-
-/* Of a child that is dead, or was not born. */
-static void drop_launcher(struct child *c)
-{
-	if (c->launcher_pid > 0)
-		kill(c->launcher_pid, SIGKILL);
-	leave_launcher(c);
-	c->launcher_pid = -1;
-}
-
-/* A launcher, at its end of a pair. */
-static int spawn_launcher(struct child *c, int peer)
-{
-	int control[2];
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control))
-		return -1;
-	struct wire_boot b = {
-		.role = ROLE_LAUNCHER,
-		.ordinal = (uint32_t)c->ordinal,
-		.incarnation = c->incarnation,
-		.node = c->sup->node,
-		.parent_pid = (uint32_t)getpid(),
-		.log_level = (uint32_t)log_level_parse(c->sup->config.log_level)};
-	struct spawn_fds fds = {.boot = boot_write(&b),
-				.peer = peer,
-				.control = control[1],
-				.listen = -1};
-	c->launched_us = loop_now_us(c->sup->loop);
-	c->launcher_pid = spawn_child(c->sup->binaries, "terabits-launcher", &fds);
-	close(fds.boot);
-	close(control[1]);
-	c->launcher_control = control[0];
-	return c->launcher_pid < 0 ? -1 : 0;
-}
-
-/* A child's launcher, and the pair between the two; peer gets the child's end. An edge's
- * own end of it stays with us: the next launcher can take it. */
-static int birth_launcher(struct child *c, int *peer)
-{
-	int pair[2];
-	drop_launcher(c); /* one that has not ended yet, or never would */
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
-		return -1;
-	int rv = spawn_launcher(c, pair[1]);
-	*peer = pair[0];
-	if (c->role == ROLE_EDGE)
-		c->launcher_peer = pair[1];
-	else
-		close(pair[1]);
-	return rv;
-}
-
-/* An edge goes on without its launcher for a moment. */
-static void on_relaunch(void *arg)
-{
-	struct child *c = arg;
-	if (c->pid > 0 && c->launcher_peer >= 0 && c->sup->state != SUP_STOPPING &&
-	    spawn_launcher(c, c->launcher_peer))
-		loop_timer_start(c->relaunch, BACKOFF_MOST_US);
-}
-
-static void relaunch(struct child *c)
-{
-	bool early = loop_now_us(c->sup->loop) - c->launched_us < EARLY_DEATH_US;
-	struct wire_files_lost m = {.launchers = ++c->launchers_lost};
-	log_warn("launcher-died", "child=edge.%d", c->ordinal);
-	close(c->launcher_control);
-	c->launcher_control = -1;
-	workspaces_forget(c);
-	child_send(c, WIRE_FILES_LOST, &m);
-	loop_timer_start(c->relaunch, early ? BACKOFF_MOST_US : 0);
-}
-
 static void birth_process(struct child *c, const uint8_t *secret)
 {
 	AUTO(auto_free)
@@ -242,7 +158,7 @@ static void birth_process(struct child *c, const uint8_t *secret)
 		sup_conninfo(c->sup, c->role == ROLE_EDGE ? "tb_edge" : "tb_worker");
 	struct wire_boot b;
 	int peer = -1;
-	if (birth_launcher(c, &peer)) {
+	if (launcher_birth(c, &peer)) {
 		log_error("launcher-refused", "child=%s.%d message=\"%s\"", name_of(c),
 			  c->ordinal, strerror(errno));
 		crypto_wipe(conninfo, strlen(conninfo));
@@ -271,7 +187,7 @@ static void birth(struct child *c)
 	c->incarnation = uuid7_new();
 	c->born_us = loop_now_us(c->sup->loop);
 	c->state = LIFE_STARTING;
-	c->lost_launcher = c->leave_forced = false;
+	c->lost_launcher = c->leave_forced = c->said_ready = false;
 	if (open_link(c, secret) == 0)
 		birth_process(c, secret);
 	crypto_wipe(secret, sizeof secret);
@@ -281,7 +197,7 @@ static void birth(struct child *c)
 	}
 	log_error("birth-failed", "child=%s.%d message=\"%s\"", name_of(c), c->ordinal,
 		  strerror(errno));
-	drop_launcher(c);
+	launcher_drop(c);
 	chan_free(c->chan);
 	c->chan = NULL;
 	c->state = LIFE_DOWN;
@@ -306,18 +222,18 @@ void children_start(struct sup *s)
 
 /* ---- life */
 
-void child_ready(struct child *c, const struct wire_ready *m)
+void child_settle(struct child *c)
 {
-	if (c->state != LIFE_STARTING)
+	if (c->state != LIFE_STARTING || !c->said_ready)
+		return;
+	if (c->role == ROLE_WORKER && !c->launcher_ready)
 		return;
 	c->state = LIFE_READY;
 	c->ready_us = loop_now_us(c->sup->loop);
-	chan_set_phase(c->chan, LINK_READY);
 	loop_timer_start(c->silence, SILENCE_US);
-	log_info("child-ready", "child=%s.%d pid=%d ms=%lld detail=\"%.*s\"", name_of(c),
+	log_info("child-ready", "child=%s.%d pid=%d ms=%lld detail=\"%s\"", name_of(c),
 		 c->ordinal, (int)c->pid,
-		 (long long)(loop_now_us(c->sup->loop) - c->born_us) / 1000,
-		 SLICE_ARG(m->detail));
+		 (long long)(loop_now_us(c->sup->loop) - c->born_us) / 1000, c->detail);
 	if (c->role == ROLE_WORKER) {
 		workers_place(c->sup);
 		sup_step(c->sup,
@@ -328,12 +244,24 @@ void child_ready(struct child *c, const struct wire_ready *m)
 	sup_serve(c->sup);
 }
 
+void child_ready(struct child *c, const struct wire_ready *m)
+{
+	if (c->state != LIFE_STARTING || c->said_ready)
+		return;
+	c->said_ready = true;
+	chan_set_phase(c->chan, LINK_READY);
+	snprintf(c->detail, sizeof c->detail, "%.*s", SLICE_ARG(m->detail));
+	child_settle(c);
+}
+
 void child_ping(struct child *c, const struct wire_ping *m)
 {
 	c->runs = m->runs;
 	c->worst_us = m->worst_us;
 	c->rss_kib = m->rss_kib;
-	loop_timer_start(c->silence, SILENCE_US);
+	if (c->state !=
+	    LIFE_STARTING) /* its launcher has not got all the time there is */
+		loop_timer_start(c->silence, SILENCE_US);
 }
 
 void child_send(struct child *c, enum wire_id id, const void *msg)
@@ -379,7 +307,7 @@ static void forget_life(struct child *c)
 	c->chan = NULL;
 	loop_timer_stop(c->silence);
 	live_drop_edge(c);
-	leave_launcher(c);
+	launcher_close(c);
 	caps_drop(c);
 }
 
@@ -478,12 +406,13 @@ static void died(struct child *c, int status)
 static void launcher_died(struct child *c, int status)
 {
 	c->launcher_pid = -1;
+	groups_sweep(c->sup->groups);
 	if (c->sup->state != SUP_STOPPING)
 		give_up_on_usage(c, "launcher", status);
 	if (c->pid <= 0 || !c->chan || c->sup->state == SUP_STOPPING)
 		return;
 	if (c->role == ROLE_EDGE) {
-		relaunch(c);
+		launcher_lost(c);
 		return;
 	}
 	c->lost_launcher = true;

@@ -21,6 +21,7 @@
 #include "supervisor/children.h"
 #include "supervisor/door.h"
 #include "supervisor/expiry.h"
+#include "supervisor/groups.h"
 #include "supervisor/journal.h"
 #include "supervisor/lease.h"
 #include "supervisor/live.h"
@@ -177,6 +178,10 @@ int main(int argc, char **argv)
 		fatal_usage(
 			"TERABITS_LOG_LEVEL: '%s' is none of debug, info, warn, error",
 			s.config.log_level);
+	if (strcmp(s.config.sandbox_require, "full") &&
+	    strcmp(s.config.sandbox_require, "reduced"))
+		fatal_usage("TERABITS_SANDBOX_REQUIRE: '%s' is none of full, reduced",
+			    s.config.sandbox_require);
 	log_init("supervisor", (enum log_level)log_level_parse(s.config.log_level));
 	setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
 	prctl(PR_SET_DUMPABLE, 0); /* secrets of children pass through this memory */
@@ -187,6 +192,7 @@ int main(int argc, char **argv)
 	s.listen_fd = door_listen(s.config.listen);
 	set_up(&s);
 	s.admin = admin_open(&s);
+	s.groups = groups_new(&s);
 	children_new(&s);
 	trash_empty(&s); /* what an earlier life left of it */
 	lease_start(&s);
@@ -195,6 +201,7 @@ int main(int argc, char **argv)
 	loop_timer_start(s.second, 1000000);
 	loop_run(s.loop);
 	admin_close(s.admin);
+	groups_free(s.groups);
 	config_wipe(&s.config);
 	log_info("node-stopped", "ended=%llu", (unsigned long long)s.runs_ended);
 	return 0;

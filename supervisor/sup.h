@@ -8,6 +8,7 @@
 #include "common/config.h"
 #include "common/list.h"
 #include "common/map.h"
+#include "sandbox/level.h"
 #include "supervisor/lq.h"
 #include "supervisor/pace.h"
 #include "supervisor/waits.h"
@@ -20,6 +21,7 @@ struct child;
 struct admin;
 struct workers;
 struct expiry;
+struct groups;
 
 enum sup_state { SUP_STARTING, SUP_SERVING, SUP_DRAINING, SUP_STOPPING };
 
@@ -43,6 +45,9 @@ struct sup {
 	struct list children;
 	struct admin *admin;
 	struct workers *workers; /* see workers.h */
+	struct groups *groups;
+	struct sandbox_level sandbox; /* of the jails, once a launcher is ready */
+	bool sandbox_known;
 	struct loop_timer *tick, *drain_limit, *second;
 	int64_t tick_us; /* when the tick fires, as the database counts */
 	int64_t started_us;

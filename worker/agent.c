@@ -96,6 +96,12 @@ void agent_give_back(struct agent *a)
 	a->users--;
 }
 
+const struct llm_tool *agent_tool(const struct agent *a, size_t i)
+{
+	check(i < tool_count());
+	return &a->home->tools[i];
+}
+
 static void complain(struct agent *a, const char *what, struct slice which)
 {
 	char text[300];
@@ -107,24 +113,21 @@ static void complain(struct agent *a, const char *what, struct slice which)
 }
 
 /* Once: providers refuse a tool that is offered twice. */
-static void add_tool(struct agent *a, const struct tool *t)
+static void add_tool(struct agent *a, size_t i)
 {
-	for (size_t i = 0; i < a->tool_count; i++)
-		if (a->tools[i]->name == t->name)
-			return;
-	for (size_t i = 0; i < tool_count(); i++)
-		if (tool_at(i) == t)
-			a->tools[a->tool_count++] = &a->home->tools[i];
+	if (a->tool_set >> i & 1)
+		return;
+	a->tool_set |= 1ull << i;
+	a->tools[a->tool_count++] = &a->home->tools[i];
 }
 
+/* Without a list it is the policy alone that decides. */
 static void read_tools(struct agent *a, json_t tools)
 {
 	a->tools = xcalloc(tool_count() + 1, sizeof(struct llm_tool *));
 	if (json_kind(tools) <= JSON_NULL) {
-		/* Programs only for who is told so. */
 		for (size_t i = 0; i < tool_count(); i++)
-			if (strcmp(tool_at(i)->category, "runtime"))
-				add_tool(a, tool_at(i));
+			add_tool(a, i);
 		return;
 	}
 	if (json_kind(tools) != JSON_ARRAY)
@@ -135,7 +138,7 @@ static void read_tools(struct agent *a, json_t tools)
 		if (!t)
 			complain(a, "names a tool that does not exist: ", name);
 		else
-			add_tool(a, t);
+			add_tool(a, tool_index(t));
 	}
 }
 

@@ -24,6 +24,7 @@ struct agent {
 	size_t tool_count;
 	bool by_session;                           /* it has a workspace a session */
 	uint64_t workspace_bytes, workspace_files; /* at most; 0: as the node says */
+	uint64_t tool_set; /* the same, by their positions in the catalogue */
 	/* Not NULL: what is wrong with its configuration; its runs fail with that. */
 	char *problem;
 };
@@ -35,6 +36,8 @@ struct agent *agent_take(struct agents *s, int64_t tenant, struct uuid id, int r
 /* Reads a revision's configuration (JSON) and caches it. */
 struct agent *agent_put(struct agents *s, int64_t tenant, struct uuid id, int revision,
 			struct slice config);
+/* The tool at that position of the catalogue, in the words of models. */
+const struct llm_tool *agent_tool(const struct agent *a, size_t i);
 void agent_give_back(struct agent *a);
 
 #endif

@@ -19,12 +19,39 @@ static void free_doc(void *d)
 	json_free(d);
 }
 
-static bool is_granted(const struct run *r, const struct tool *t)
+static void refuse(struct run_call *c, enum err e, const char *text)
 {
-	for (size_t i = 0; r->agent && i < r->agent->tool_count; i++)
-		if (!strcmp(r->agent->tools[i]->name, t->name))
-			return true;
-	return false;
+	c->refused = e;
+	c->refusal = text;
+}
+
+void group_permit(struct run *r, struct run_call *c)
+{
+	struct policy_reason why;
+	c->asks = false;
+	switch (permit_judge(r, tool_index(c->tool), &why)) {
+	case POLICY_DENY:
+		if (!strcmp(why.layer, "revision"))
+			refuse(c, ERR_TOOL_UNKNOWN,
+			       arena_printf(r->arena,
+					    "there is no tool '%s' for this agent",
+					    c->tool->name));
+		else
+			refuse(c, ERR_TOOL_DENIED,
+			       arena_printf(r->arena, "'%s' is not allowed: %s",
+					    c->tool->name, why.rule));
+		break;
+	case POLICY_ASK:
+		c->asks = true;
+		c->ask_rule = arena_strdup(r->arena, why.rule);
+		refuse(c, ERR_TOOL_DENIED,
+		       arena_printf(r->arena,
+				    "'%s' was not run: %s, and nobody can be asked here",
+				    c->tool->name, why.rule));
+		break;
+	case POLICY_ALLOW:
+		c->policy_version = r->permit->policy_version;
+	}
 }
 
 void group_check(struct run *r, struct run_call *c)
@@ -33,13 +60,15 @@ void group_check(struct run *r, struct run_call *c)
 	struct json_doc *schema;
 	if (c->refusal)
 		return;
-	if (!c->tool || !is_granted(r, c->tool)) {
-		c->refused = ERR_TOOL_UNKNOWN;
-		c->refusal =
-			arena_printf(r->arena, "there is no tool '%.*s' for this agent",
-				     SLICE_ARG(c->name));
+	if (!c->tool) {
+		refuse(c, ERR_TOOL_UNKNOWN,
+		       arena_printf(r->arena, "there is no tool '%.*s' for this agent",
+				    SLICE_ARG(c->name)));
 		return;
 	}
+	group_permit(r, c);
+	if (c->refusal)
+		return;
 	if (!c->args) {
 		c->args = json_parse_unique(c->input, ARGUMENTS_MOST, why, sizeof why);
 		if (c->args)
@@ -112,7 +141,7 @@ void group_prepare(struct run *r)
 			c->id = slice_str(
 				arena_printf(r->arena, "call_%d_%zu", r->step_no, i));
 		c->tool = tool_find(c->name);
-		if (r->calls_made >= RUN_CALLS_MOST) {
+		if (r->calls_made >= permit_max_calls(r)) {
 			c->refusal = GROUP_EXCESS;
 			c->refused = ERR_TOOL_EXCESS;
 		} else {

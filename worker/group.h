@@ -17,6 +17,9 @@ struct run_call;
 void group_prepare(struct run *r);
 /* Parses and checks the arguments of one call; sets its refusal. */
 void group_check(struct run *r, struct run_call *c);
+/* Whether a call of a tool there is may be made: its refusal, or the version of the
+ * policy that allows it. */
+void group_permit(struct run *r, struct run_call *c);
 /* Adds the rows of the next group, now running, to the commit being built (and, the first
  * time, those of the later calls, pending: `group_first`). */
 void group_start(struct run *r);

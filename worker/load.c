@@ -16,6 +16,7 @@
 #include "worker/emit.h"
 #include "worker/run.h"
 #include "worker/sql.h"
+#include "worker/tools/processes.h"
 
 #define WEATHER_US 500000
 
@@ -71,6 +72,8 @@ static void take_past(struct run *r, const struct pg_result *t, const struct pg_
 			.state = arena_slice(r->arena, pg_get_text(t, i, 4)),
 			.attempt = (int)pg_get_i64(t, i, 5),
 			.input = arena_slice(r->arena, pg_get_text(t, i, 6))};
+	for (int i = 0; i < p->count; i++)
+		processes_lost(r->env.processes, (unsigned)pg_get_i64(t, i, 7));
 	r->tokens_in = pg_get_i64(u, 0, 0);
 	r->tokens_out = pg_get_i64(u, 0, 1);
 	r->past = p;
@@ -161,10 +164,11 @@ static void take_all(struct run *r, const struct pg_answer *a)
 	check_capability(r, a);
 	take_agent(r, a->results[1]);
 	take_history(r, a->results[2]);
+	permit_take(r, a->results[3]);
 	if (r->resumed)
-		take_past(r, a->results[3], a->results[4]);
+		take_past(r, a->results[4], a->results[5]);
 	if (r->unread)
-		take_taken(r, a->results[r->resumed ? 5 : 3]);
+		take_taken(r, a->results[r->resumed ? 6 : 4]);
 	r->unread = false;
 	run_wake(r);
 }
@@ -186,6 +190,34 @@ static void on_loaded(void *arg, const struct pg_answer *a)
 		unreadable(r);
 }
 
+static void on_permit(void *arg, const struct pg_answer *a)
+{
+	struct run *r = arg;
+	r->loading = false;
+	if (a->err == ERR_CANCELLED)
+		return;
+	if (!a->err) {
+		check_capability(r, a);
+		permit_take(r, a->results[1]);
+		run_wake(r);
+	} else if (a->fate == PG_ROLLED_BACK) {
+		log_warn("load-again", "sqlstate=%s message=\"%s\"", a->sqlstate,
+			 a->message);
+		loop_timer_start(r->pause, WEATHER_US);
+	} else { /* the connection went */
+		load_permit(r);
+	}
+}
+
+void load_permit(struct run *r)
+{
+	struct pg_request *q = pg_begin(r->worker->pool);
+	put_capability(q, r);
+	permit_ask(q, r);
+	r->loading = true;
+	pg_submit(q, CONN_READS, 0, on_permit, r);
+}
+
 void load_run(struct run *r)
 {
 	struct pg_request *q = pg_begin(r->worker->pool);
@@ -199,6 +231,7 @@ void load_run(struct run *r)
 	pg_uuid(p, r->session_id);
 	pg_i64(p, r->input_seq);
 	pg_i64(p, RUN_CONTEXT_BYTES); /* the model is shown no more: see step_model.c */
+	permit_ask(q, r);
 	if (r->resumed)
 		put_past(q, r);
 	if (r->unread) {

@@ -24,7 +24,9 @@ struct resume {
  * run took, which the supervisor is told. r->loading until it is there, then the run is
  * woken (r->failure is set when it cannot be had). */
 void load_run(struct run *r);
-/* Whether anything is missing. */
+/* Its permit alone; the same. */
+void load_permit(struct run *r);
+/* Whether anything but the permit is missing. */
 int load_is_needed(const struct run *r);
 
 #endif

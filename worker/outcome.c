@@ -118,6 +118,8 @@ static void take_landed(struct run *r, const struct commit_result *res)
 	r->ended_us = res->at_us ? res->at_us : clock_real_us();
 	r->retry_at_us = res->at_us ? res->at_us + r->commit.retry.pause_us : 0;
 	r->goes_on = res->goes_on;
+	if (res->versions.p && r->permit && !slice_is(res->versions, r->permit->versions))
+		r->permit_is_old = r->judges_again = true;
 	take_taken(r, res);
 	for (size_t i = 0; i < r->commit.event_count; i++)
 		emit_durable(r, &r->commit.events[i]);

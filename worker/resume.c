@@ -41,7 +41,7 @@ static void take_row(struct run *r, const struct resume_row *row, int call)
 	c->settled = !running && !slice_is(row->state, "pending");
 	if (c->settled)
 		return;
-	if (call >= RUN_CALLS_MOST) {
+	if (call >= permit_max_calls(r)) {
 		c->refusal = GROUP_EXCESS;
 		c->refused = ERR_TOOL_EXCESS;
 	}
@@ -63,7 +63,7 @@ void resume_calls(struct run *r)
 	}
 	r->calls = arena_zalloc(r->arena, (size_t)(p->count + 1) * sizeof *r->calls);
 	r->call_count = 0;
-	r->calls_made = p->count < RUN_CALLS_MOST ? p->count : RUN_CALLS_MOST;
+	r->calls_made = p->count < permit_max_calls(r) ? p->count : permit_max_calls(r);
 	for (int i = 0; i < p->count; i++)
 		if (r->answer_stored && p->rows[i].step == r->step_no)
 			take_row(r, &p->rows[i], i);

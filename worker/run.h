@@ -19,6 +19,7 @@
 #include "worker/agent.h"
 #include "worker/commit.h"
 #include "worker/llm/call.h"
+#include "worker/permit.h"
 #include "worker/session.h"
 #include "worker/tools/tool.h"
 #include "worker/worker.h"
@@ -36,7 +37,6 @@ enum run_step {
 #define RUN_ARENA_BYTES (32u << 20)
 #define RUN_BUDGET_US (30 * 60 * 1000000ll)
 #define RUN_STEPS_MOST 100
-#define RUN_CALLS_MOST 10 /* tool calls of one turn */
 /* Of the lane's earlier messages; what is not shown is neither read nor kept. */
 #define RUN_CONTEXT_BYTES (400u << 10)
 #define RUN_RETRIES_MOST 2 /* of one question inside the run; then the queue's */
@@ -51,6 +51,8 @@ struct run_call {
 	enum err refused;        /* the class of the refusal */
 	int policy_version;      /* of the agent's policy, that allowed it */
 	struct tool_facts facts; /* once it is done */
+	bool asks;               /* a person has to allow it ... */
+	const char *ask_rule;    /* ... because of this */
 	struct slice said;       /* what the model reads instead of the output */
 	int attempt;
 	bool settled;  /* its result stands in the transcript */
@@ -82,6 +84,10 @@ struct run {
 	struct arena *arena;  /* of the current step; emptied before each question */
 	struct agent *agent;
 	struct session *session;
+	struct permit *permit, *started_with; /* what it may use: now, and at its start */
+	/* A commit told of other versions: no call starts before it is read again. */
+	bool permit_is_old;
+	bool judges_again; /* so its calls are judged anew then */
 
 	/* the one operation under way */
 	struct op op;
@@ -107,7 +113,10 @@ struct run {
 	size_t call_count, call_at;
 	size_t group_end; /* one past the group that runs */
 	struct tool_call work;
-	bool asks_workspace; /* the supervisor was, and has not answered */
+	const struct run_call *working; /* whose that is */
+	size_t printed_shown;           /* bytes of programs' output told as pieces ... */
+	unsigned printed_seq;           /* ... of the stream's part before that event */
+	bool asks_workspace;            /* the supervisor was, and has not answered */
 	char workspace_error[256];
 	int calls_made;
 	bool answer_stored; /* the message that made the calls */
@@ -149,6 +158,9 @@ void run_wake(struct run *r);
 /* The next step is FAIL with that error; fmt NULL: the error's own sentence. */
 PRINTF_LIKE(3, 4)
 enum step_verdict run_fail(struct run *r, enum err e, const char *fmt, ...);
+/* Ends the processes that its tools left in the background. True: nothing of them is
+ * left; false: the run is woken then. */
+bool run_ends_processes(struct run *r);
 /* Sets failure_text alone. */
 PRINTF_LIKE(2, 3) void run_say(struct run *r, const char *fmt, ...);
 /* The word for its failure. */

@@ -11,6 +11,7 @@
 #include "common/ident.h"
 #include "common/list.h"
 #include "worker/llm/llm.h"
+#include "worker/permit.h"
 
 struct message {
 	struct llm_message llm;
@@ -28,7 +29,8 @@ struct session {
 	struct message **messages;
 	size_t count, cap;
 	size_t bytes;
-	int users; /* runs that hold it */
+	int users;             /* runs that hold it */
+	struct permit *permit; /* the last that was read; NULL: none */
 };
 
 struct sessions *sessions_new(size_t limit_bytes);

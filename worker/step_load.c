@@ -38,6 +38,10 @@ enum step_verdict step_load(struct run *r)
 		load_run(r);
 		return STEP_WAIT;
 	}
+	if (!permit_is_there(r)) {
+		load_permit(r);
+		return STEP_WAIT;
+	}
 	if (r->agent->problem)
 		return run_fail(r, ERR_MODEL_CONFIG, "%s", r->agent->problem);
 	return choose_model(r);

@@ -46,12 +46,18 @@ static void fill_question(struct run *r, struct llm_question *q)
 		arena_alloc(r->arena, (n + 1) * sizeof(struct llm_message *));
 	for (size_t i = 0; i < n; i++)
 		list[i] = &s->messages[start + i]->llm;
+	const struct llm_tool **tools =
+		arena_alloc(r->arena, (r->agent->tool_count + 1) * sizeof *tools);
+	size_t tool_count = 0;
+	for (size_t i = 0; i < catalog_count(); i++)
+		if (permit_judge(r, i, NULL) != POLICY_DENY)
+			tools[tool_count++] = agent_tool(r->agent, i);
 	*q = (struct llm_question){.model = r->model,
 				   .system = slice_str(r->agent->system),
 				   .messages = list,
 				   .message_count = n,
-				   .tools = r->agent->tools,
-				   .tool_count = r->agent->tool_count};
+				   .tools = tools,
+				   .tool_count = tool_count};
 }
 
 static void on_text(void *arg)

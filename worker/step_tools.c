@@ -3,11 +3,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/attr.h"
 #include "common/clock.h"
 #include "common/json.h"
 #include "worker/commit.h"
 #include "worker/emit.h"
 #include "worker/group.h"
+#include "worker/load.h"
 #include "worker/run.h"
 
 #define ATTEMPTS_MOST 5
@@ -29,6 +31,12 @@ static void refuse(struct run *r, struct run_call *c)
 		.error_class = err_code(c->refused ? c->refused : ERR_TOOL_FAILED)};
 }
 
+static bool show_printed(struct tool_call *work, int stream, struct slice text,
+			 uint64_t offset)
+{
+	return emit_printed(container_of(work, struct run, work), stream, text, offset);
+}
+
 static void start_call(struct run *r, struct run_call *c)
 {
 	char id[UUID_TEXT_LEN + 1];
@@ -37,6 +45,8 @@ static void start_call(struct run *r, struct run_call *c)
 	strbuf_reset(&r->work.output);
 	r->work.facts = (struct tool_facts){0};
 	r->work.tool = c->tool;
+	r->work.show = show_printed;
+	r->working = c;
 	r->work.env = &r->env;
 	r->work.args = json_root(c->args);
 	r->work.idem_key =
@@ -94,9 +104,35 @@ static bool is_cut_short(const struct run *r)
 	return r->failure == ERR_CANCELLED && r->op_result == ERR_CANCELLED;
 }
 
+/* Another policy stands: what has not begun is judged anew, and of what had no effect but
+ * its answer the model never sees it. */
+static void judge_again(struct run *r)
+{
+	for (size_t i = r->call_at; i < r->call_count; i++) {
+		struct run_call *c = &r->calls[i];
+		bool has_effect =
+			c->began_us && c->tool && c->tool->effect != EFFECT_PURE;
+		if (c->settled || c->unknown || c->refusal || !c->tool || has_effect)
+			continue;
+		group_permit(r, c);
+		if (c->refusal && c->output.p)
+			refuse(r, c);
+	}
+}
+
+/* True: the policy has to be read again first. */
+static bool reads_policy(struct run *r)
+{
+	if (!r->permit_is_old)
+		return false;
+	if (!r->loading && !loop_timer_is_running(r->pause))
+		load_permit(r);
+	return true;
+}
+
 static enum step_verdict commit_group(struct run *r, size_t from)
 {
-	if (r->committing)
+	if (r->committing || reads_policy(r))
 		return STEP_WAIT;
 	if (r->outcome == COMMIT_REFUSED) {
 		return run_fail(r, ERR_INTERNAL, NULL);
@@ -120,8 +156,12 @@ static enum step_verdict commit_group(struct run *r, size_t from)
 
 enum step_verdict step_tools(struct run *r)
 {
-	if (op_is_active(&r->op))
+	if (op_is_active(&r->op) || r->loading)
 		return STEP_WAIT;
+	if (r->judges_again && !r->permit_is_old) {
+		r->judges_again = false;
+		judge_again(r);
+	}
 	for (size_t i = r->call_at; i < r->group_end; i++) {
 		struct run_call *c = &r->calls[i];
 		if (c->began_us && !c->output.p && !is_cut_short(r))
@@ -138,6 +178,8 @@ enum step_verdict step_tools(struct run *r)
 			return STEP_WAIT; /* its row must say `running` first */
 		if (c->tool->effect != EFFECT_PURE && r->outcome == COMMIT_REFUSED)
 			return commit_group(r, r->call_at);
+		if (reads_policy(r))
+			return STEP_WAIT;
 		if (waits_for_workspace(r, c))
 			return STEP_WAIT;
 		if (c->tool->place == PLACE_JAIL && !r->env.workspace)

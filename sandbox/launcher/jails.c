@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Requests are checked here again: a worker may be in the hands of who wrote its input.
- */
+ * From a request to a jail, and to its end. */
 #include "sandbox/launcher/jails.h"
 
 #include <errno.h>
@@ -15,23 +14,21 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "proto/packet.h"
-#include "sandbox/files/files_run.h"
-#include "sandbox/files/files_transfer.h"
 #include "sandbox/launcher/grants.h"
+#include "sandbox/launcher/request.h"
 #include "sandbox/launcher/rooms.h"
 #include "sandbox/launcher/waiting.h"
 #include "sandbox/launcher/watch.h"
 
-#define WORDS_MOST 1024 /* of argv, of the environment */
-#define FILES 256
-#define TMP_BYTES (64ull << 20)
 #define WATCH_MS 100
 #define TRIES_MOST 3 /* to count a workspace in which others write */
+#define TRIAL_BYTES (32ull << 20)
 
 struct live {
 	struct list node;
 	uint64_t id, handle, memory_bytes;
 	struct jail jail;
+	struct cgroup_group *group; /* NULL: there are none */
 	int64_t began_us, due_us;
 	enum jail_end why; /* we ended it; 0: we did not */
 	bool unheard;      /* its worker was told that there is none */
@@ -54,7 +51,47 @@ struct owed {
 	char text[256];
 };
 
-void jails_init(struct jails *j, int worker)
+/* ---- groups */
+
+/* NULL and a way that leads nowhere: there are none. False: it is refused, errno. */
+static bool take_group(struct jails *j, uint64_t memory_bytes, uint32_t processes,
+		       struct cgroup_group **g, struct jail_group *way)
+{
+	struct cgroup_way w = {-1, {-1, -1}};
+	*g = NULL;
+	if (j->groups.base.kind != CGROUP_NONE)
+		*g = cgroup_take(&j->groups, memory_bytes, processes, &w);
+	*way = (struct jail_group){w.into, {w.join[0], w.join[1]}};
+	return *g || j->groups.base.kind == CGROUP_NONE;
+}
+
+static void close_way(const struct jail_group *way)
+{
+	cgroup_way_close(&(struct cgroup_way){way->into, {way->join[0], way->join[1]}});
+}
+
+/* Whether a jail can live in what the supervisor made; if not, there are no groups. */
+static void try_groups(struct jails *j)
+{
+	char *why = j->level.cgroup_why;
+	size_t size = sizeof j->level.cgroup_why;
+	struct cgroup_group *g;
+	struct jail_group way;
+	if (!take_group(j, TRIAL_BYTES, 4, &g, &way)) {
+		snprintf(why, size, "no group can be made: %s", strerrordesc_np(errno));
+		cgroup_pool_close(&j->groups);
+		return;
+	}
+	bool works = g && jail_group_works(&j->host, &way, why, size);
+	close_way(&way);
+	if (g)
+		cgroup_give_back(&j->groups, g);
+	if (!works)
+		cgroup_pool_close(&j->groups);
+}
+
+void jails_init(struct jails *j, int worker, const struct cgroup_base *base,
+		const char *prefix)
 {
 	*j = (struct jails){.worker = worker};
 	list_init(&j->live);
@@ -63,6 +100,16 @@ void jails_init(struct jails *j, int worker)
 	list_init(&j->rooms);
 	list_init(&j->waiting);
 	jail_host_prepare(&j->host);
+	if (cgroup_pool_open(&j->groups, base, prefix))
+		snprintf(j->level.cgroup_why, sizeof j->level.cgroup_why,
+			 "its directory cannot be opened: %s", strerrordesc_np(errno));
+	try_groups(j);
+	j->level.user_namespace = j->host.identity == JAIL_USER_NAMESPACE;
+	j->level.tenant_uid = j->host.identity == JAIL_SWITCH_UID;
+	j->level.proc = j->host.has_proc;
+	j->level.landlock = (uint32_t)j->host.landlock;
+	j->level.cgroup = j->groups.base.kind;
+	j->level.cpu = j->groups.base.cpu;
 }
 
 /* ---- answers */
@@ -113,133 +160,27 @@ static enum err refuse_full(struct jails *j, uint64_t id, const char *message)
 	return pay(j);
 }
 
-/* ---- what is asked for */
-
-/* The words of a list in which each ends with NUL, as pointers into it; -1: it is none.
- */
-static int split(struct slice list, char **out)
-{
-	int n = 0;
-	if (list.n && list.p[list.n - 1])
-		return -1;
-	for (size_t at = 0; at < list.n; at += strlen(list.p + at) + 1) {
-		if (n == WORDS_MOST)
-			return -1;
-		out[n++] = (char *)(uintptr_t)(list.p + at);
-	}
-	out[n] = NULL;
-	return n;
-}
-
-static bool is_environment(char *const *env)
-{
-	for (; *env; env++)
-		if (**env == '=' || !strchr(*env, '='))
-			return false;
-	return true;
-}
-
-static uint64_t within(uint64_t asked, uint64_t most)
-{
-	return asked && asked < most ? asked : most;
-}
-
-/* The file tool of that kind; FILES_TOOL__COUNT: it is none. */
-static enum files_tool builtin_of(uint32_t kind)
-{
-	switch (kind) {
-	case JAIL_KIND_READ:
-		return FILES_TOOL_read;
-	case JAIL_KIND_WRITE:
-		return FILES_TOOL_write;
-	case JAIL_KIND_EDIT:
-		return FILES_TOOL_edit;
-	case JAIL_KIND_LIST:
-		return FILES_TOOL_list_directory;
-	default:
-		return FILES_TOOL__COUNT;
-	}
-}
-
-static bool is_transfer(uint32_t kind)
-{
-	return kind == JAIL_KIND_OUT || kind == JAIL_KIND_IN;
-}
-
-static bool makes_fuller(uint32_t kind)
-{
-	return kind == JAIL_KIND_EXEC || kind == JAIL_KIND_WRITE ||
-	       kind == JAIL_KIND_EDIT || kind == JAIL_KIND_IN;
-}
-
-/* What a built-in function is told, as the one value that it gets: its kind, and the
- * bytes until the quota. */
-#define KIND_BITS 8
-#define ROOM_MOST (UINT64_MAX >> KIND_BITS)
-
-static void *builtin_arg(uint32_t kind, uint64_t room_bytes)
-{
-	uint64_t room = room_bytes < ROOM_MOST ? room_bytes : ROOM_MOST;
-	return (void *)(uintptr_t)(room << KIND_BITS | kind);
-}
-
-/* In the jail, as its tool. */
-static void run_builtin(void *arg)
-{
-	uint32_t kind = (uintptr_t)arg & ((1u << KIND_BITS) - 1);
-	uint64_t room = (uintptr_t)arg >> KIND_BITS;
-	int workspace = open("/workspace", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (is_transfer(kind))
-		files_transfer(kind == JAIL_KIND_IN ? FILES_TRANSFER_IN
-						    : FILES_TRANSFER_OUT,
-			       workspace, room, 0, 1);
-	else
-		files_run(builtin_of(kind), workspace, 0, 1);
-}
-
-/* NULL, or why not. */
-static const char *check_request(const struct jails *j, const struct wire_jail_open *m,
-				 const struct grant *g, char **argv, char **env)
-{
-	if (!g)
-		return "the workspace is not granted";
-	if (j->count >= LIMIT_JAILS)
-		return "too many tool calls run at once on this worker; try again";
-	if (builtin_of(m->kind) != FILES_TOOL__COUNT || is_transfer(m->kind))
-		return NULL;
-	if (m->kind != JAIL_KIND_EXEC)
-		return "there is no such kind of jail";
-	if (split(m->argv, argv) < 1 || argv[0][0] != '/')
-		return "the program is not named by an absolute path";
-	if (split(m->env, env) < 0 || !is_environment(env))
-		return "the environment is malformed";
-	if (memchr(m->cwd.p, 0, m->cwd.n))
-		return "the directory's name is malformed";
-	return NULL;
-}
-
-static struct jail_limits clamp(const struct wire_jail_open *m, const struct grant *g)
-{
-	uint32_t timeout_ms = (uint32_t)within(m->timeout_ms, g->timeout_ms);
-	return (struct jail_limits){
-#ifndef TB_SANITIZED /* which maps terabytes */
-		/* Mapped is more than used. */
-		.address_bytes = within(m->memory_bytes, g->memory_bytes) / 2 * 3,
-#endif
-		.file_bytes = within(m->file_bytes, g->file_bytes),
-		.tmp_bytes = TMP_BYTES,
-		.processes = (uint32_t)within(m->processes, g->processes),
-		.files = FILES,
-		.cpu_s = timeout_ms / 1000 * 4 + 5};
-}
-
 /* ---- the start */
 
-static void lose(struct jail *spare)
+static void leave_group(struct jails *j, struct cgroup_group *g)
+{
+	if (g)
+		cgroup_give_back(&j->groups, g);
+}
+
+static void lose(struct jails *j, struct jail *spare, struct cgroup_group *g)
 {
 	struct jail_report r;
 	jail_kill(spare);
 	jail_wait(spare, &r);
+	leave_group(j, g);
+}
+
+static void lose_spare(struct jails *j)
+{
+	if (j->has_spare)
+		lose(j, &j->spare, j->spare_group);
+	j->has_spare = false;
 }
 
 bool jails_want_spare(const struct jails *j)
@@ -250,7 +191,14 @@ bool jails_want_spare(const struct jails *j)
 void jails_make_spare(struct jails *j)
 {
 	char err[300];
-	j->has_spare = jail_birth(&j->host, &j->spare, err, sizeof err) == 0;
+	struct jail_group way;
+	if (!take_group(j, TRIAL_BYTES, 4, &j->spare_group, &way))
+		return;
+	const struct jail_group *g = j->spare_group ? &way : NULL;
+	j->has_spare = jail_birth(&j->host, g, &j->spare, err, sizeof err) == 0;
+	close_way(&way);
+	if (!j->has_spare)
+		leave_group(j, j->spare_group);
 }
 
 struct pipes {
@@ -312,26 +260,49 @@ static enum err announce(struct jails *j, struct live *l, const int *fds)
 		       : e;
 }
 
-/* The spare one, if there is, and if it still lives. */
-static int start(struct jails *j, const struct jail_spec *s, struct jail *out, char *err,
+/* In a group of its own, where there are groups. */
+static int start_cold(struct jails *j, struct jail_spec *s, struct live *l, char *err,
+		      size_t err_size)
+{
+	struct jail_group way;
+	if (!take_group(j, l->memory_bytes, s->limits.processes, &l->group, &way)) {
+		snprintf(err, err_size, "no control group for it: %s; try again",
+			 strerrordesc_np(errno));
+		return -1;
+	}
+	s->group = l->group ? &way : NULL;
+	int rv = jail_start(&j->host, s, &l->jail, err, err_size);
+	close_way(&way);
+	if (rv)
+		leave_group(j, l->group);
+	return rv;
+}
+
+/* The spare one, if there is, if it still lives, and if its group can be what is asked.
+ */
+static int start(struct jails *j, struct jail_spec *s, struct live *l, char *err,
 		 size_t err_size)
 {
 	if (!j->has_spare)
-		return jail_start(&j->host, s, out, err, err_size);
+		return start_cold(j, s, l, err, err_size);
 	j->has_spare = false;
-	*out = j->spare;
-	if (jail_use(out, s) == 0)
+	l->jail = j->spare;
+	l->group = j->spare_group;
+	if ((!l->group || cgroup_limit(&j->groups, l->group, l->memory_bytes,
+				       s->limits.processes) == 0) &&
+	    jail_use(&l->jail, s) == 0)
 		return 0;
-	lose(out);
-	return jail_start(&j->host, s, out, err, err_size);
+	lose(j, &l->jail, l->group);
+	return start_cold(j, s, l, err, err_size);
 }
 
 /* What has its count, or needs none. */
 static enum err open_now(struct jails *j, const struct wire_jail_open *m, struct room *r)
 {
-	char *argv[WORDS_MOST + 1], *env[WORDS_MOST + 1], cwd[LIMIT_PATH + 32], err[300];
+	char *argv[REQUEST_WORDS + 1], *env[REQUEST_WORDS + 1], cwd[LIMIT_PATH + 32],
+		err[300];
 	const struct grant *g = grants_find(&j->grants, m->handle);
-	const char *why = check_request(j, m, g, argv, env);
+	const char *why = request_check(m, g, j->count, argv, env);
 	bool is_exec = m->kind == JAIL_KIND_EXEC;
 	struct pipes p;
 	if (why)
@@ -349,20 +320,21 @@ static enum err open_now(struct jails *j, const struct wire_jail_open *m, struct
 			      .cwd = cwd,
 			      .argv = is_exec ? argv : NULL,
 			      .env = is_exec ? env : NULL,
-			      .run = run_builtin,
-			      .arg = builtin_arg(m->kind, r ? room_left(r) : UINT64_MAX),
+			      .run = request_run,
+			      .arg = request_arg(m->kind, r ? room_left(r) : UINT64_MAX),
 			      .in = p.theirs[0],
 			      .out = p.theirs[1],
 			      .err = p.theirs[2],
-			      .limits = clamp(m, g)};
+			      .limits = request_limits(m, g)};
 	struct live *l = xcalloc(1, sizeof *l);
 	l->id = m->id;
 	l->handle = m->handle;
-	l->memory_bytes = within(m->memory_bytes, g->memory_bytes);
+	l->memory_bytes = request_within(m->memory_bytes, g->memory_bytes);
 	l->began_us = clock_mono_us();
-	l->due_us = l->began_us + (int64_t)within(m->timeout_ms, g->timeout_ms) * 1000;
+	l->due_us = l->began_us +
+		    (int64_t)request_within(m->timeout_ms, g->timeout_ms) * 1000;
 	enum err e;
-	if (start(j, &s, &l->jail, err, sizeof err)) {
+	if (start(j, &s, l, err, sizeof err)) {
 		free(l);
 		e = refuse(j, m->id, err);
 	} else {
@@ -379,7 +351,7 @@ static enum err open_now(struct jails *j, const struct wire_jail_open *m, struct
 enum err jails_open(struct jails *j, const struct wire_jail_open *m)
 {
 	const struct grant *g = grants_find(&j->grants, m->handle);
-	if (!g || !g->quota_bytes || !makes_fuller(m->kind) || j->count >= LIMIT_JAILS)
+	if (!g || !g->quota_bytes || !request_writes(m->kind) || j->count >= LIMIT_JAILS)
 		return open_now(j, m, NULL);
 	struct room *r = room_of(&j->rooms, g);
 	char text[ROOMS_TEXT];
@@ -396,12 +368,14 @@ enum err jails_open(struct jails *j, const struct wire_jail_open *m)
 
 /* ---- the end */
 
-static void end(struct live *l, enum jail_end why)
+static void end(const struct jails *j, struct live *l, enum jail_end why)
 {
 	if (l->why)
 		return;
 	l->why = why;
 	jail_kill(&l->jail);
+	if (l->group)
+		cgroup_kill(&j->groups, l->group);
 }
 
 /* Those that have not begun: `id`, or all of a grant, or (both 0) all. */
@@ -423,7 +397,7 @@ void jails_kill(struct jails *j, uint64_t id)
 	give_up(j, id, 0);
 	list_each (n, &j->live)
 		if (list_entry(n, struct live, node)->id == id)
-			end(list_entry(n, struct live, node), JAIL_END_KILLED);
+			end(j, list_entry(n, struct live, node), JAIL_END_KILLED);
 }
 
 void jails_revoke(struct jails *j, uint64_t handle)
@@ -431,28 +405,27 @@ void jails_revoke(struct jails *j, uint64_t handle)
 	give_up(j, 0, handle);
 	list_each (n, &j->live)
 		if (list_entry(n, struct live, node)->handle == handle)
-			end(list_entry(n, struct live, node), JAIL_END_KILLED);
+			end(j, list_entry(n, struct live, node), JAIL_END_KILLED);
 	grants_take(&j->grants, handle);
-	if (list_is_empty(&j->grants) && j->has_spare) {
-		lose(&j->spare);
-		j->has_spare = false;
-	}
+	if (list_is_empty(&j->grants))
+		lose_spare(j);
 }
 
 void jails_kill_all(struct jails *j)
 {
 	give_up(j, 0, 0);
 	list_each (n, &j->live)
-		end(list_entry(n, struct live, node), JAIL_END_KILLED);
+		end(j, list_entry(n, struct live, node), JAIL_END_KILLED);
 }
 
 static enum jail_end end_of(const struct live *l, const struct jail_report *r)
 {
-	static const enum jail_end by_report[] = {[JAIL_REFUSED] = JAIL_END_FAILED,
-						  [JAIL_EXEC_FAILED] =
-							  JAIL_END_NOT_EXECUTED,
-						  [JAIL_EXITED] = JAIL_END_EXITED,
-						  [JAIL_SIGNALLED] = JAIL_END_SIGNALLED};
+	static const enum jail_end by_report[] = {
+		[JAIL_REFUSED] = JAIL_END_FAILED,
+		[JAIL_EXEC_FAILED] = JAIL_END_NOT_EXECUTED,
+		[JAIL_EXITED] = JAIL_END_EXITED,
+		[JAIL_SIGNALLED] = JAIL_END_SIGNALLED,
+		[JAIL_NO_DIRECTORY] = JAIL_END_NO_DIRECTORY};
 	if (l->why)
 		return l->why;
 	return r->kind < ARRAY_LEN(by_report) ? by_report[r->kind] : JAIL_END_FAILED;
@@ -462,6 +435,9 @@ static void close_jail(struct jails *j, struct live *l)
 {
 	struct jail_report r;
 	jail_wait(&l->jail, &r);
+	if (l->group && !l->why && cgroup_ran_out(&j->groups, l->group))
+		l->why = JAIL_END_OUT_OF_MEMORY;
+	leave_group(j, l->group);
 	if (end_of(l, &r) == JAIL_END_FAILED)
 		log_error("jail-failed", "message=\"%s\"", r.text);
 	if (!l->unheard) {
@@ -489,7 +465,7 @@ static void close_jail(struct jails *j, struct live *l)
 
 /* ---- quotas */
 
-static void judge(struct live *l)
+static void judge(struct jails *j, struct live *l)
 {
 	const struct tree_sum *s = &l->room->sum;
 	bool is_odd = !l->was_odd && (s->too_deep || s->closed);
@@ -497,7 +473,7 @@ static void judge(struct live *l)
 		return;
 	if (!room_is_full(l->room, l->said))
 		return;
-	end(l, JAIL_END_QUOTA);
+	end(j, l, JAIL_END_QUOTA);
 }
 
 /* A count that somebody spoilt meanwhile is made anew, a few times. */
@@ -528,7 +504,7 @@ static enum err look_at_rooms(struct jails *j)
 	for (struct room *r; !e && (r = rooms_next(&j->rooms));) {
 		list_each (n, &j->live)
 			if (list_entry(n, struct live, node)->room == r)
-				judge(list_entry(n, struct live, node));
+				judge(j, list_entry(n, struct live, node));
 		e = begin_waiting(j, r);
 	}
 	list_each (n, &j->live) {
@@ -569,6 +545,13 @@ static bool has_ended(const struct live *l)
 	return poll(&p, 1, 0) > 0;
 }
 
+/* One file of its group, else a walk over /proc. */
+static bool is_out_of_memory(const struct jails *j, const struct live *l)
+{
+	return l->group ? cgroup_ran_out(&j->groups, l->group)
+			: watch_memory(l->jail.guard) > l->memory_bytes;
+}
+
 enum err jails_look(struct jails *j)
 {
 	int64_t now_us = clock_mono_us();
@@ -580,10 +563,21 @@ enum err jails_look(struct jails *j)
 		if (has_ended(l))
 			close_jail(j, l);
 		else if (now_us >= l->due_us)
-			end(l, JAIL_END_TIMED_OUT);
-		else if (watches && watch_memory(l->jail.guard) > l->memory_bytes)
-			end(l, JAIL_END_OUT_OF_MEMORY);
+			end(j, l, JAIL_END_TIMED_OUT);
+		else if (watches && is_out_of_memory(j, l))
+			end(j, l, JAIL_END_OUT_OF_MEMORY);
 	}
 	enum err e = look_at_rooms(j);
 	return e ? e : pay(j);
+}
+
+void jails_fini(struct jails *j)
+{
+	lose_spare(j);
+	jails_kill_all(j);
+	list_each (n, &j->live) { /* which allows the removal of n */
+		list_entry(n, struct live, node)->unheard = true;
+		close_jail(j, list_entry(n, struct live, node));
+	}
+	cgroup_pool_close(&j->groups);
 }

@@ -10,7 +10,7 @@
 
 #define TOOL(name, category, effect, place, deadline_s, output_kib, description, schema) \
 	void tool_##name(struct tool_call *c);
-#include "worker/tools/tools.tbl"
+#include "proto/tools/tools.tbl"
 #undef TOOL
 
 static const struct tool tools[] = {
@@ -24,7 +24,7 @@ static const struct tool tools[] = {
 	 deadline_s * 1000000ll,                                                         \
 	 output_kib * 1024u,                                                             \
 	 tool_##name},
-#include "worker/tools/tools.tbl"
+#include "proto/tools/tools.tbl"
 #undef TOOL
 };
 
@@ -47,10 +47,9 @@ const struct tool *tool_at(size_t i)
 	return &tools[i];
 }
 
-const char *tool_effect_word(enum tool_effect e)
+size_t tool_index(const struct tool *t)
 {
-	static const char *const words[] = {"pure", "idempotent", "keyed", "once"};
-	return words[e];
+	return (size_t)(t - tools);
 }
 
 void tool_error(struct tool_call *c, const char *fmt, ...)

@@ -10,7 +10,7 @@
 const struct tool *tool_find(struct slice name);
 size_t tool_count(void);
 const struct tool *tool_at(size_t i);
-/* "pure", "idempotent", "keyed", "once": as Postgres knows them. */
-const char *tool_effect_word(enum tool_effect e);
+/* Its position here, which is that in the catalogue. */
+size_t tool_index(const struct tool *t);
 
 #endif

@@ -51,16 +51,6 @@ static void test_all_of_it(void **state)
 	agent_give_back(a);
 }
 
-/* Tools that run programs: only for who names them. */
-static size_t programs(void)
-{
-	size_t n = 0;
-	for (size_t i = 0; i < tool_count(); i++)
-		n += !strcmp(tool_at(i)->category, "runtime");
-	assert_true(n > 0);
-	return n;
-}
-
 static void test_defaults(void **state)
 {
 	(void)state;
@@ -71,8 +61,7 @@ static void test_defaults(void **state)
 		assert_null(a->problem);
 		assert_string_equal(a->model, "");
 		assert_string_equal(a->system, "");
-		assert_int_equal(a->tool_count,
-				 tool_count() - programs()); /* all but those */
+		assert_int_equal(a->tool_count, tool_count());
 		agent_give_back(a);
 	}
 	struct agent *none = read_config("{\"tools\":[]}");

@@ -14,6 +14,7 @@
 #include "worker/group.h"
 #include "worker/run.h"
 #include "worker/tools/registry.h"
+#include "tests/unit/worker/permits.h"
 
 #define P "memory_get"   /* pure */
 #define K "memory_store" /* keyed: an effect */
@@ -31,6 +32,7 @@ static int setup(void **state)
 	llm_answer_init(&r.answer);
 	agents = agents_new();
 	r.agent = agent_put(agents, 1, r.agent_id, 1, SLICE("{}"));
+	r.permit = r.started_with = permit_of("{\"profile\":\"full\"}", 7);
 	commit_begin(&r);
 	return 0;
 }
@@ -41,6 +43,9 @@ static int teardown(void **state)
 	llm_answer_fini(&r.answer);
 	arena_free(r.arena);
 	agents_free(agents);
+	if (r.started_with != r.permit)
+		permit_give_back(r.started_with);
+	permit_give_back(r.permit);
 	return 0;
 }
 
@@ -229,7 +234,7 @@ static void test_random_groups(void **state)
 	rand_begin();
 	for (int round = 0; round < 500; round++) {
 		char kinds[12], out[32];
-		size_t n = 1 + rand_below(RUN_CALLS_MOST), effects = 0, commits = 0;
+		size_t n = 1 + rand_below(POLICY_CALLS_DEFAULT), effects = 0, commits = 0;
 		for (size_t i = 0; i < n; i++) {
 			kinds[i] = "pkx"[rand_below(3)];
 			effects += kinds[i] == 'k';
@@ -317,6 +322,44 @@ static void test_only_granted_tools(void **state)
 	assert_non_null(strstr(r.calls[1].refusal, "no tool '" K "'"));
 }
 
+static void test_only_permitted_tools(void **state)
+{
+	(void)state;
+	permit_give_back(r.permit);
+	r.permit = r.started_with = permit_of(
+		"{\"profile\":\"full\",\"denied\":[\"" K "\"],\"ask\":[\"" P "\"]}", 9);
+	call(P, "{}");
+	call(K, GOOD_K);
+	group_prepare(&r);
+	assert_true(r.calls[0].asks);
+	assert_non_null(strstr(r.calls[0].ask_rule, "wants a person asked for '" P "'"));
+	assert_int_equal(r.calls[1].refused, ERR_TOOL_DENIED);
+	assert_string_equal(r.calls[1].refusal,
+			    "'" K "' is not allowed: the agent's policy denies '" K "'");
+}
+
+/* What takes away holds at once, what gives more from the next run on. */
+static void test_a_policy_that_changes(void **state)
+{
+	size_t p = tool_index(tool_find(SLICE(P))), k = tool_index(tool_find(SLICE(K)));
+	(void)state;
+	assert_int_equal(permit_judge(&r, k, NULL), POLICY_ALLOW);
+	r.permit = permit_of("{\"profile\":\"full\",\"allowed\":[\"" P
+			     "\"],\"maxToolCallsPerTurn\":3}",
+			     8);
+	assert_int_equal(permit_judge(&r, p, NULL), POLICY_ALLOW);
+	assert_int_equal(permit_judge(&r, k, NULL), POLICY_DENY);
+	assert_int_equal(permit_max_calls(&r), 3);
+	call(P, "{}");
+	group_prepare(&r);
+	assert_int_equal(r.calls[0].policy_version, 8);
+	struct permit *narrow = r.permit;
+	r.permit = r.started_with;
+	r.started_with = narrow;
+	assert_int_equal(permit_judge(&r, k, NULL), POLICY_DENY);
+	assert_int_equal(permit_max_calls(&r), 3);
+}
+
 /* Beyond the limit calls are refused, over all steps of the run. */
 static void test_excess_calls(void **state)
 {
@@ -328,11 +371,11 @@ static void test_excess_calls(void **state)
 		assert_null(r.calls[i].refusal);
 	group_prepare(&r); /* the next step asks for as many */
 	for (int i = 0; i < 7; i++)
-		if (i < RUN_CALLS_MOST - 7)
+		if (i < POLICY_CALLS_DEFAULT - 7)
 			assert_null(r.calls[i].refusal);
 		else
 			assert_non_null(strstr(r.calls[i].refusal, "too many"));
-	assert_int_equal(r.calls_made, RUN_CALLS_MOST);
+	assert_int_equal(r.calls_made, POLICY_CALLS_DEFAULT);
 }
 
 /* What a model makes up as names and ids becomes text that columns take. */
@@ -387,6 +430,8 @@ int main(void)
 		CASE(test_refusals),
 		CASE(test_numbers_postgres_cannot_keep),
 		CASE(test_only_granted_tools),
+		CASE(test_only_permitted_tools),
+		CASE(test_a_policy_that_changes),
 		CASE(test_excess_calls),
 		CASE(test_names_are_cleaned),
 		CASE(test_failure_texts_are_utf8),

@@ -25,6 +25,7 @@
 #include "worker/load.h"
 #include "worker/run.h"
 #include "worker/tools/registry.h"
+#include "tests/unit/worker/permits.h"
 
 #define MESSAGES_MOST 400
 #define WAITING_MOST 64
@@ -330,6 +331,11 @@ void load_run(struct run *r)
 	loads_in_all++;
 }
 
+void load_permit(struct run *r)
+{
+	load_run(r);
+}
+
 static void load_past(struct run *r)
 {
 	struct resume *p = arena_zalloc(r->arena, sizeof *p);
@@ -354,6 +360,11 @@ static void load(struct life *l)
 	l->loading = r->loading = false;
 	if (!r->agent)
 		r->agent = agent_put(l->w.agents, r->tenant, r->agent_id, 1, SLICE("{}"));
+	permit_give_back(r->permit);
+	r->permit = permit_of("{\"profile\":\"full\"}", 1);
+	if (!r->started_with)
+		(r->started_with = r->permit)->users++;
+	r->permit_is_old = false;
 	if (r->session->head_seq != r->head_seq) {
 		session_clear(r->session);
 		for (size_t i = 0; i < db.line_count; i++)
@@ -518,10 +529,9 @@ const struct tool *tool_at(size_t i)
 	return &world_tools[i];
 }
 
-const char *tool_effect_word(enum tool_effect e)
+size_t tool_index(const struct tool *t)
 {
-	static const char *const words[] = {"pure", "idempotent", "keyed", "once"};
-	return words[e];
+	return (size_t)(t - world_tools);
 }
 
 void tool_error(struct tool_call *c, const char *fmt, ...)

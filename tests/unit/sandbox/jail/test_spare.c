@@ -69,7 +69,7 @@ static void test_a_spare_one_waits(void **state)
 	struct jail_report r;
 	(void)state;
 	assert_int_equal(pipe2(of_launcher, O_CLOEXEC), 0);
-	if (jail_birth(&host, &j, err, sizeof err))
+	if (jail_birth(&host, NULL, &j, err, sizeof err))
 		fail_msg("%s", err);
 	close(of_launcher[1]);
 	assert_int_equal(read(of_launcher[0], &byte, 1), 0);
@@ -80,7 +80,7 @@ static void test_a_spare_one_waits(void **state)
 	assert_int_equal(pipe(alive), 0);
 	pid_t launcher = fork();
 	if (launcher == 0) {
-		if (dup2(alive[1], 2) < 0 || jail_birth(&host, &j, err, sizeof err))
+		if (dup2(alive[1], 2) < 0 || jail_birth(&host, NULL, &j, err, sizeof err))
 			_exit(1);
 		kill(getpid(), SIGKILL);
 	}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Reading, sharing and asking permits. */
+#include "worker/permit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/alloc.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/pg/pool.h"
+#include "worker/agent.h"
+#include "worker/run.h"
+#include "worker/session.h"
+#include "worker/sql.h"
+
+void permit_give_back(struct permit *p)
+{
+	if (!p || --p->users)
+		return;
+	policy_free(p->policy);
+	free(p);
+}
+
+static struct permit *shared(struct permit *p)
+{
+	p->users++;
+	return p;
+}
+
+void permit_ask(struct pg_request *q, const struct run *r)
+{
+	struct pg_params *p = pg_add(q, SQL_POLICY);
+	pg_i64(p, r->tenant);
+	pg_uuid(p, r->agent_id);
+	pg_uuid(p, r->session_id);
+}
+
+static struct permit *read_rows(const struct run *r, const struct pg_result *rows)
+{
+	struct permit *p = xcalloc(1, sizeof *p);
+	struct slice versions = pg_get_text(rows, 0, 3);
+	p->policy = policy_new();
+	policy_put(p->policy, POLICY_CEILING, pg_get_text(rows, 0, 0));
+	policy_put(p->policy, POLICY_AGENT, pg_get_text(rows, 0, 1));
+	policy_put(p->policy, POLICY_SESSION, pg_get_text(rows, 0, 2));
+	snprintf(p->versions, sizeof p->versions, "%.*s", SLICE_ARG(versions));
+	sscanf(p->versions, "%*d.%d", &p->policy_version);
+	p->read_us = clock_mono_us();
+	if (policy_problem(p->policy))
+		log_warn("policy-unreadable", "tenant=%lld message=\"%s\"",
+			 (long long)r->tenant, policy_problem(p->policy));
+	return p;
+}
+
+static void set(struct permit **at, struct permit *p)
+{
+	permit_give_back(*at);
+	*at = shared(p);
+}
+
+static void become(struct run *r, struct permit *p)
+{
+	set(&r->permit, p);
+	if (!r->started_with)
+		r->started_with = shared(p);
+	r->permit_is_old = false;
+}
+
+void permit_take(struct run *r, const struct pg_result *rows)
+{
+	struct permit *p = shared(read_rows(r, rows));
+	become(r, p);
+	set(&r->session->permit, p);
+	permit_give_back(p);
+}
+
+bool permit_is_there(struct run *r)
+{
+	struct permit *p = r->session->permit;
+	if (r->permit)
+		return true;
+	if (!p || clock_mono_us() - p->read_us > PERMIT_FRESH_US)
+		return false;
+	become(r, p);
+	return true;
+}
+
+enum policy_verdict permit_judge(const struct run *r, size_t tool,
+				 struct policy_reason *why)
+{
+	struct policy_reason first, now;
+	enum policy_verdict a, b;
+	if (!r->permit || !r->agent || !(r->agent->tool_set >> tool & 1)) {
+		if (why)
+			*why = (struct policy_reason){
+				.verdict = POLICY_DENY,
+				.layer = "revision",
+				.rule = "the agent's revision does not list it"};
+		return POLICY_DENY;
+	}
+	b = policy_judge(r->permit->policy, tool, &now);
+	if (r->started_with == r->permit) {
+		first = now;
+		a = b;
+	} else {
+		a = policy_judge(r->started_with->policy, tool, &first);
+	}
+	if (why)
+		*why = b <= a ? now : first;
+	return b <= a ? b : a;
+}
+
+int permit_max_calls(const struct run *r)
+{
+	int now, first;
+	if (!r->permit)
+		return 0;
+	now = policy_max_calls(r->permit->policy);
+	first = policy_max_calls(r->started_with->policy);
+	return now < first ? now : first;
+}

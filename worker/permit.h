@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What a session's runs may use, as the policy's rows said when they were read last.
+ *
+ * The rows may change at any time. A run heeds what took something away from the next
+ * step on (the commit of each step says which versions stand), what gives more from the
+ * next run on: so it keeps the permit it started with beside the present one. Between
+ * runs the session keeps one for a moment, so that most runs read nothing. */
+#ifndef TB_PERMIT_H
+#define TB_PERMIT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/slice.h"
+#include "proto/tools/policy.h"
+
+struct pg_params;
+struct pg_request;
+struct pg_result;
+struct run;
+struct session;
+
+#define PERMIT_FRESH_US 1000000
+
+struct permit {
+	int users;
+	struct policy *policy;
+	char versions[48];  /* of its rows, as tb.policy_versions says them */
+	int policy_version; /* of the agent's */
+	int64_t read_us;    /* monotonic */
+};
+
+void permit_give_back(struct permit *p); /* NULL is fine */
+/* The statement that reads it, into a request of the run's tenant. */
+void permit_ask(struct pg_request *q, const struct run *r);
+/* Its answer becomes the run's present permit, and its session's. */
+void permit_take(struct run *r, const struct pg_result *rows);
+/* The run has one, or its session has a fresh one that becomes it. */
+bool permit_is_there(struct run *r);
+/* Of a tool by its catalogue position. False: no run may be told of it. why: may be NULL.
+ */
+enum policy_verdict permit_judge(const struct run *r, size_t tool,
+				 struct policy_reason *why);
+int permit_max_calls(const struct run *r);
+
+#endif
