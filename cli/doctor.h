@@ -32,6 +32,7 @@ void doctor_say(struct doctor *d, enum verdict v, const char *fmt, ...);
 void doctor_user_namespaces(struct doctor *d);
 void doctor_landlock(struct doctor *d);
 void doctor_seccomp(struct doctor *d);
+void doctor_sandbox(struct doctor *d);
 void doctor_memory(struct doctor *d);
 void doctor_open_files(struct doctor *d);
 void doctor_disk(struct doctor *d);

@@ -96,6 +96,17 @@ static void show_assistant(struct render *r, const struct render_event *e)
 	fflush(r->out);
 }
 
+/* What a program prints, while it runs. */
+static void show_printed(struct render *r, struct slice text)
+{
+	if (r->dim)
+		fputs("\033[2m", r->out);
+	put_text(r, text);
+	if (r->dim)
+		fputs("\033[0m", r->out);
+	fflush(r->out);
+}
+
 static void show_tool(struct render *r, const struct render_event *e)
 {
 	struct strbuf input = STRBUF_INIT;
@@ -103,6 +114,10 @@ static void show_tool(struct render *r, const struct render_event *e)
 	struct slice error = json_str(json_get(e->body, "error"));
 	json_t given = json_get(e->body, "toolInput");
 	int is_over = slice_is(state, "completed") || slice_is(state, "error");
+	if (json_get(e->body, "content")) {
+		show_printed(r, json_str(json_get(e->body, "content")));
+		return;
+	}
 	render_break(r);
 	fputs(r->dim ? "\033[2m[tool " : "[tool ", r->out);
 	put_short(r->out, json_str(json_get(e->body, "toolName")));

@@ -92,6 +92,16 @@ static void put_more(struct strbuf *out, json_t s)
 	put_reasons(out, json_get(waits, "reasons"));
 }
 
+static void put_sandbox(struct strbuf *out, json_t v)
+{
+	const char *missing = json_cstr(json_get(v, "missing"), "");
+	if (!v)
+		return;
+	strbuf_printf(out, "sandbox   %s: %s\n", word(v, "level"), word(v, "summary"));
+	if (*missing)
+		strbuf_printf(out, "          %s\n", missing);
+}
+
 void status_print(struct strbuf *out, json_t s)
 {
 	struct json_iter it = json_iter(json_get(s, "children"));
@@ -107,6 +117,7 @@ void status_print(struct strbuf *out, json_t s)
 		      "%lld accepted, %lld ended\n",
 		      number(s, "running"), number(s, "waiting"), number(s, "delayed"),
 		      number(s, "lanes"), number(s, "accepted"), number(s, "ended"));
+	put_sandbox(out, json_get(s, "sandbox"));
 	put_more(out, s);
 	strbuf_add_char(out, '\n');
 	strbuf_printf(out, "%-7s %2s  %-8s %8s %18s %10s %7s %12s\n", "CHILD", "NO",

@@ -38,6 +38,8 @@ void readyz(struct call *c)
 	json_kv_bool(&o, "database", e->pool && pg_pool_is_up(e->pool));
 	json_kv_bool(&o, "supervisor", e->linked);
 	json_kv_bool(&o, "draining", e->draining);
+	if (e->sandbox[0])
+		json_kv_cstr(&o, "sandbox", e->sandbox);
 	json_obj_end(&o);
 	strbuf_add_char(&b, '\n');
 	reply_head(c->request, reason ? 503 : 200);

@@ -165,6 +165,7 @@ void edge_on_node_state(struct edge *e, const struct wire_node_state *m)
 {
 	e->refusing = !m->accepting;
 	snprintf(e->why, sizeof e->why, "%.*s", SLICE_ARG(m->why));
+	snprintf(e->sandbox, sizeof e->sandbox, "%.*s", SLICE_ARG(m->sandbox));
 }
 
 void edge_on_enqueued(struct edge *e, const struct wire_enqueued *m)

@@ -36,6 +36,9 @@
 #ifndef DISPATCH_GRANT_DOWN
 #define DISPATCH_GRANT_DOWN DISPATCH_DROP
 #endif
+#ifndef DISPATCH_LAUNCHER_UP
+#define DISPATCH_LAUNCHER_UP DISPATCH_DROP
+#endif
 #ifndef DISPATCH_JAIL_UP
 #define DISPATCH_JAIL_UP DISPATCH_DROP
 #endif
@@ -87,5 +90,6 @@ static void dispatch(DISPATCH_SELF *self, enum wire_id which, const union wire_a
 #undef DISPATCH_WORKER_UP
 #undef DISPATCH_WORKER_DOWN
 #undef DISPATCH_JAIL_DOWN
+#undef DISPATCH_LAUNCHER_UP
 #undef DISPATCH_JAIL_UP
 #undef DISPATCH_GRANT_DOWN

@@ -48,6 +48,7 @@ enum wire_route {
 	WORKER_UP,
 	WORKER_DOWN,
 	GRANT_DOWN,
+	LAUNCHER_UP,
 	JAIL_UP,
 	JAIL_DOWN
 };
@@ -162,7 +163,8 @@ enum jail_end {
 	JAIL_END_FAILED,
 	JAIL_END_TIMED_OUT,
 	JAIL_END_OUT_OF_MEMORY,
-	JAIL_END_KILLED
+	JAIL_END_KILLED,
+	JAIL_END_NO_DIRECTORY /* where it was to work; number: errno */
 };
 enum event_type {
 #define EVENT(NAME, word, number) EVENT_##NAME = number,

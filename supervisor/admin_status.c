@@ -96,6 +96,19 @@ static void put_waits(struct json_out *o, const struct sup *s)
 	json_obj_end(o);
 }
 
+static void put_sandbox(struct json_out *o, const struct sandbox_level *l)
+{
+	char line[256], missing[1024];
+	sandbox_describe(l, line, sizeof line);
+	sandbox_missing(l, missing, sizeof missing);
+	json_key(o, "sandbox");
+	json_obj(o);
+	json_kv_cstr(o, "level", sandbox_word(l));
+	json_kv_cstr(o, "summary", line);
+	json_kv_cstr(o, "missing", missing);
+	json_obj_end(o);
+}
+
 void admin_status(struct ask *a)
 {
 	static const char *const states[] = {"starting", "serving", "draining",
@@ -111,6 +124,8 @@ void admin_status(struct ask *a)
 	json_kv_cstr(o, "listen", s->config.listen);
 	json_kv_cstr(o, "model", s->model);
 	json_kv_bool(o, "database", journal_is_up(s->journal));
+	if (s->sandbox_known)
+		put_sandbox(o, &s->sandbox);
 	put_queue(o, &q);
 	json_kv_i64(o, "accepted", (int64_t)s->runs_accepted);
 	json_kv_i64(o, "ended", (int64_t)s->runs_ended);

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,6 +18,8 @@
 #include "common/loop.h"
 #include "proto/boot.h"
 #include "supervisor/caps.h"
+#include "supervisor/groups.h"
+#include "supervisor/launcher.h"
 #include "supervisor/live.h"
 #include "supervisor/spawn.h"
 #include "supervisor/sup.h"
@@ -51,7 +52,9 @@ static void on_silence(void *arg)
 {
 	const struct child *c = arg;
 	if (c->state == LIFE_STARTING)
-		child_punish(arg, "not ready within %d s", STARTING_US / 1000000);
+		child_punish(arg, "%s not ready within %d s",
+			     c->said_ready ? "its launcher was" : "it was",
+			     STARTING_US / 1000000);
 	else
 		child_punish(arg, "silent for %d s", SILENCE_US / 1000000);
 }
@@ -145,49 +148,6 @@ static int open_link(struct child *c, const uint8_t *secret)
 	return -1;
 }
 
-/* Of a worker that is dead, or was not born. */
-static void drop_launcher(struct child *c)
-{
-	if (c->launcher_control >= 0)
-		close(c->launcher_control);
-	if (c->launcher_pid > 0)
-		kill(c->launcher_pid, SIGKILL);
-	c->launcher_control = -1;
-	c->launcher_pid = -1;
-}
-
-/* A worker's launcher, and the pair between the two; peer gets the worker's end. */
-static int birth_launcher(struct child *c, int *peer)
-{
-	int pair[2], control[2];
-	drop_launcher(c); /* one that has not ended yet, or never would */
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
-		return -1;
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control)) {
-		close(pair[0]);
-		close(pair[1]);
-		return -1;
-	}
-	struct wire_boot b = {
-		.role = ROLE_LAUNCHER,
-		.ordinal = (uint32_t)c->ordinal,
-		.incarnation = c->incarnation,
-		.node = c->sup->node,
-		.parent_pid = (uint32_t)getpid(),
-		.log_level = (uint32_t)log_level_parse(c->sup->config.log_level)};
-	struct spawn_fds fds = {.boot = boot_write(&b),
-				.peer = pair[1],
-				.control = control[1],
-				.listen = -1};
-	c->launcher_pid = spawn_child(c->sup->binaries, "terabits-launcher", &fds);
-	close(fds.boot);
-	close(pair[1]);
-	close(control[1]);
-	c->launcher_control = control[0];
-	*peer = pair[0];
-	return c->launcher_pid < 0 ? -1 : 0;
-}
-
 static void birth_process(struct child *c, const uint8_t *secret)
 {
 	AUTO(auto_free)
@@ -195,7 +155,7 @@ static void birth_process(struct child *c, const uint8_t *secret)
 		sup_conninfo(c->sup, c->role == ROLE_EDGE ? "tb_edge" : "tb_worker");
 	struct wire_boot b;
 	int peer = -1;
-	if (c->role == ROLE_WORKER && birth_launcher(c, &peer)) {
+	if (c->role == ROLE_WORKER && launcher_birth(c, &peer)) {
 		log_error("launcher-refused", "worker=%d message=\"%s\"", c->ordinal,
 			  strerror(errno));
 		crypto_wipe(conninfo, strlen(conninfo));
@@ -224,7 +184,7 @@ static void birth(struct child *c)
 	c->incarnation = uuid7_new();
 	c->born_us = loop_now_us(c->sup->loop);
 	c->state = LIFE_STARTING;
-	c->lost_launcher = c->leave_forced = false;
+	c->lost_launcher = c->leave_forced = c->said_ready = false;
 	if (open_link(c, secret) == 0)
 		birth_process(c, secret);
 	crypto_wipe(secret, sizeof secret);
@@ -234,7 +194,7 @@ static void birth(struct child *c)
 	}
 	log_error("birth-failed", "child=%s.%d message=\"%s\"", name_of(c), c->ordinal,
 		  strerror(errno));
-	drop_launcher(c);
+	launcher_drop(c);
 	chan_free(c->chan);
 	c->chan = NULL;
 	c->state = LIFE_DOWN;
@@ -259,18 +219,18 @@ void children_start(struct sup *s)
 
 /* ---- life */
 
-void child_ready(struct child *c, const struct wire_ready *m)
+void child_settle(struct child *c)
 {
-	if (c->state != LIFE_STARTING)
+	if (c->state != LIFE_STARTING || !c->said_ready)
+		return;
+	if (c->role == ROLE_WORKER && !c->launcher_ready)
 		return;
 	c->state = LIFE_READY;
 	c->ready_us = loop_now_us(c->sup->loop);
-	chan_set_phase(c->chan, LINK_READY);
 	loop_timer_start(c->silence, SILENCE_US);
-	log_info("child-ready", "child=%s.%d pid=%d ms=%lld detail=\"%.*s\"", name_of(c),
+	log_info("child-ready", "child=%s.%d pid=%d ms=%lld detail=\"%s\"", name_of(c),
 		 c->ordinal, (int)c->pid,
-		 (long long)(loop_now_us(c->sup->loop) - c->born_us) / 1000,
-		 SLICE_ARG(m->detail));
+		 (long long)(loop_now_us(c->sup->loop) - c->born_us) / 1000, c->detail);
 	if (c->role == ROLE_WORKER) {
 		workers_place(c->sup);
 		sup_step(c->sup,
@@ -281,12 +241,24 @@ void child_ready(struct child *c, const struct wire_ready *m)
 	sup_serve(c->sup);
 }
 
+void child_ready(struct child *c, const struct wire_ready *m)
+{
+	if (c->state != LIFE_STARTING || c->said_ready)
+		return;
+	c->said_ready = true;
+	chan_set_phase(c->chan, LINK_READY);
+	snprintf(c->detail, sizeof c->detail, "%.*s", SLICE_ARG(m->detail));
+	child_settle(c);
+}
+
 void child_ping(struct child *c, const struct wire_ping *m)
 {
 	c->runs = m->runs;
 	c->worst_us = m->worst_us;
 	c->rss_kib = m->rss_kib;
-	loop_timer_start(c->silence, SILENCE_US);
+	if (c->state !=
+	    LIFE_STARTING) /* its launcher has not got all the time there is */
+		loop_timer_start(c->silence, SILENCE_US);
 }
 
 void child_send(struct child *c, enum wire_id id, const void *msg)
@@ -332,9 +304,7 @@ static void forget_life(struct child *c)
 	c->chan = NULL;
 	loop_timer_stop(c->silence);
 	live_drop_edge(c);
-	if (c->launcher_control >= 0)
-		close(c->launcher_control); /* the launcher ends with it */
-	c->launcher_control = -1;
+	launcher_close(c);
 	caps_drop(c);
 }
 
@@ -432,6 +402,7 @@ static void died(struct child *c, int status)
 static void launcher_died(struct child *c, int status)
 {
 	c->launcher_pid = -1;
+	groups_sweep(c->sup->groups);
 	if (c->sup->state != SUP_STOPPING)
 		give_up_on_usage(c, "launcher", status);
 	if (c->pid <= 0 || !c->chan || c->sup->state == SUP_STOPPING)

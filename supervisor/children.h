@@ -22,6 +22,7 @@
 
 struct sup;
 struct cap;
+struct loop_fd;
 
 /* What happens to a worker once it has no run left: see workers.h. */
 enum child_leave { LEAVE_NOT, LEAVE_RESTART, LEAVE_GONE };
@@ -36,6 +37,9 @@ struct child {
 	struct uuid incarnation;
 	pid_t pid, launcher_pid;
 	int launcher_control; /* our end of the launcher's control pair */
+	struct loop_fd *launcher_watch;
+	bool launcher_ready, said_ready; /* a worker is READY when both are */
+	char detail[128];                /* of its READY, for the log */
 	struct chan *chan;
 	struct loop_timer *rebirth, *silence;
 	int64_t born_us, ready_us, backoff_us;
@@ -92,6 +96,8 @@ void worker_link_message(void *child, enum wire_id id, const union wire_any *m);
 void edge_link_message(void *child, enum wire_id id, const union wire_any *m);
 /* The child said READY. */
 void child_ready(struct child *c, const struct wire_ready *m);
+/* It or its launcher came a step further: READY when both have. */
+void child_settle(struct child *c);
 void child_ping(struct child *c, const struct wire_ping *m);
 
 #endif

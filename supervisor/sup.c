@@ -111,6 +111,7 @@ void sup_tell_edges(struct sup *s, struct child *child)
 	const char *why;
 	struct wire_node_state m = {.accepting = sup_is_accepting(s, &why)};
 	m.why = slice_str(why ? why : "");
+	m.sandbox = slice_str(s->sandbox_known ? sandbox_word(&s->sandbox) : "");
 	if (!child && m.accepting == s->told_accepting)
 		return;
 	if (child) {

@@ -4,10 +4,12 @@
 #define TB_SUP_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "common/config.h"
 #include "common/list.h"
 #include "common/map.h"
+#include "sandbox/level.h"
 #include "supervisor/lq.h"
 #include "supervisor/pace.h"
 #include "supervisor/waits.h"
@@ -20,6 +22,7 @@ struct child;
 struct admin;
 struct workers;
 struct expiry;
+struct groups;
 
 enum sup_state { SUP_STARTING, SUP_SERVING, SUP_DRAINING, SUP_STOPPING };
 
@@ -32,6 +35,10 @@ struct sup {
 	char runtime_dir[64]; /* sockets; links below it */
 	char binaries[4096];
 	int listen_fd;
+	uid_t uid; /* whom it runs as, and its group; see identity.h */
+	gid_t gid;
+	bool was_root;    /* who started it */
+	bool tenant_uids; /* jails and workspaces have their tenant's uid */
 
 	struct lq *lq;
 	struct journal *journal;
@@ -43,6 +50,9 @@ struct sup {
 	struct list children;
 	struct admin *admin;
 	struct workers *workers; /* see workers.h */
+	struct groups *groups;
+	struct sandbox_level sandbox; /* of the jails, once a launcher is ready */
+	bool sandbox_known;
 	struct loop_timer *tick, *drain_limit, *second;
 	int64_t tick_us; /* when the tick fires, as the database counts */
 	int64_t started_us;

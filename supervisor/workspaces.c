@@ -15,30 +15,22 @@
 #include "common/log.h"
 #include "proto/packet.h"
 #include "supervisor/children.h"
+#include "supervisor/identity.h"
 #include "supervisor/live.h"
 #include "supervisor/sup.h"
-
-/* Tenants' users, where jails can have one each: no distribution hands these out. */
-#define UID_FIRST 2000000000u
-#define UID_COUNT 100000000u
 
 #define MEMORY_BYTES (1ull << 30)
 #define FILE_BYTES (256ull << 20)
 #define PROCESSES 64
 #define TIMEOUT_MS 600000
 
-static uint32_t uid_of(int64_t tenant)
-{
-	return UID_FIRST + (uint32_t)((uint64_t)tenant % UID_COUNT);
-}
-
-/* One level, of ours; -1 and errno. What is there and no directory is refused: it would
- * be somebody's trick. */
+/* One level, of ours or its tenant's, who alone may read it; -1 and errno. What is there
+ * and no directory is refused: it would be somebody's trick. */
 static int enter(int at, const char *name, mode_t mode)
 {
 	if (mkdirat(at, name, mode) && errno != EEXIST)
 		return -1;
-	return openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return openat(at, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
 /* The directory, open; -1 and errno. path gets its absolute name. */
@@ -55,7 +47,7 @@ static int open_workspace(const struct sup *s, int64_t tenant, struct uuid agent
 		errno = ENAMETOOLONG;
 		return -1;
 	}
-	int state = open(base, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int state = open(base, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	int all = state < 0 ? -1 : enter(state, "workspaces", 0711);
 	int of_tenant = all < 0 ? -1 : enter(all, number, 0711);
 	int fd = of_tenant < 0 ? -1 : enter(of_tenant, name, 0700);
@@ -71,12 +63,12 @@ static int make(const struct child *w, const struct lq_run *r, struct wire_grant
 {
 	struct stat st;
 	int fd = open_workspace(w->sup, lq_run_tenant(r), lq_run_agent(r), path, size);
-	uint32_t uid = uid_of(lq_run_tenant(r));
+	uint32_t uid = identity_of_tenant(lq_run_tenant(r));
 	if (fd < 0)
 		return -1;
 	int rv = fstat(fd, &st);
-	if (rv == 0 && geteuid() == 0 && st.st_uid != uid)
-		rv = fchown(fd, uid, uid);
+	if (rv == 0 && w->sup->tenant_uids && st.st_uid != uid)
+		rv = fchownat(fd, "", uid, uid, AT_EMPTY_PATH);
 	close(fd);
 	if (rv)
 		return -1;

@@ -4,9 +4,11 @@
 #ifndef TB_EMIT_H
 #define TB_EMIT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/ident.h"
+#include "common/slice.h"
 
 struct run;
 struct worker;
@@ -19,6 +21,10 @@ void emit_accepted(struct run *r);
 void emit_text_grew(struct run *r);
 /* Sends unsent text as deltas until at most `most` bytes are left. */
 void emit_deltas(struct run *r, unsigned most);
+/* What a program of the call under way printed (stream: 1 output, 2 errors; offset: in
+ * all of that stream): a piece of the stream's next durable event, though that will say
+ * it all again. At most 2 KiB. False: the link has no room for it. */
+bool emit_printed(struct run *r, int stream, struct slice text, uint64_t offset);
 void emit_durable(struct run *r, const struct commit_event *e);
 void emit_done(struct run *r);
 void emit_lost(struct run *r);

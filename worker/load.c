@@ -16,6 +16,7 @@
 #include "worker/emit.h"
 #include "worker/run.h"
 #include "worker/sql.h"
+#include "worker/tools/processes.h"
 
 #define WEATHER_US 500000
 
@@ -71,6 +72,8 @@ static void take_past(struct run *r, const struct pg_result *t, const struct pg_
 			.state = arena_slice(r->arena, pg_get_text(t, i, 4)),
 			.attempt = (int)pg_get_i64(t, i, 5),
 			.input = arena_slice(r->arena, pg_get_text(t, i, 6))};
+	for (int i = 0; i < p->count; i++)
+		processes_lost(r->env.processes, (unsigned)pg_get_i64(t, i, 7));
 	r->tokens_in = pg_get_i64(u, 0, 0);
 	r->tokens_out = pg_get_i64(u, 0, 1);
 	r->past = p;

@@ -13,6 +13,7 @@
 #include "common/log.h"
 #include "worker/emit.h"
 #include "worker/load.h"
+#include "worker/tools/processes.h"
 
 static enum step_verdict (*const steps[])(struct run *r) = {
 #define STEP(NAME, fn, text) fn,
@@ -131,6 +132,7 @@ static void end(struct run *r)
 	loop_unwake(r->worker->loop, &r->task);
 	loop_timer_free(r->budget);
 	loop_timer_free(r->pause);
+	processes_free(r->env.processes);
 	if (r->agent)
 		agent_give_back(r->agent);
 	if (r->session && r->session->fence == r->fence) /* nobody else's yet */
@@ -144,6 +146,11 @@ static void end(struct run *r)
 
 /* ---- the driver */
 
+bool run_ends_processes(struct run *r)
+{
+	return processes_end(r->env.processes);
+}
+
 static bool is_busy(const struct run *r)
 {
 	return op_is_active(&r->op) || r->committing || r->loading;
@@ -153,7 +160,7 @@ static bool is_busy(const struct run *r)
 static enum step_verdict give_up(struct run *r)
 {
 	op_cancel(&r->op, ERR_CANCELLED);
-	if (is_busy(r))
+	if (!run_ends_processes(r) || is_busy(r))
 		return STEP_WAIT;
 	if (r->session->fence == r->fence)
 		session_clear(r->session);
@@ -180,8 +187,11 @@ static bool is_at_boundary(const struct run *r)
 	}
 }
 
+/* Nothing of it may work on the lane's files beside its next runner. */
 static enum step_verdict let_go(struct run *r)
 {
+	if (!run_ends_processes(r))
+		return STEP_WAIT;
 	emit_yielded(r);
 	return STEP_DONE;
 }
@@ -272,6 +282,11 @@ static void on_pause_over(void *arg)
 	run_wake(arg);
 }
 
+static void on_processes_ended(void *arg)
+{
+	run_wake(arg);
+}
+
 /* ---- birth */
 
 struct run *run_find(struct worker *w, struct uuid run, int64_t fence)
@@ -282,15 +297,17 @@ struct run *run_find(struct worker *w, struct uuid run, int64_t fence)
 
 static void fill_env(struct run *r)
 {
-	r->env = (struct tool_env){.loop = r->worker->loop,
-				   .pool = r->worker->pool,
-				   .jails = r->worker->jails,
-				   .tenant = r->tenant,
-				   .fence = r->fence,
-				   .run = r->id,
-				   .session = r->session_id,
-				   .agent = r->agent_id,
-				   .cap = r->cap};
+	r->env = (struct tool_env){
+		.loop = r->worker->loop,
+		.pool = r->worker->pool,
+		.jails = r->worker->jails,
+		.processes = processes_new(r->worker->loop, on_processes_ended, r),
+		.tenant = r->tenant,
+		.fence = r->fence,
+		.run = r->id,
+		.session = r->session_id,
+		.agent = r->agent_id,
+		.cap = r->cap};
 }
 
 /* The cached transcript if it is the one this claim found, with the message that the

@@ -113,7 +113,10 @@ struct run {
 	size_t call_count, call_at;
 	size_t group_end; /* one past the group that runs */
 	struct tool_call work;
-	bool asks_workspace; /* the supervisor was, and has not answered */
+	const struct run_call *working; /* whose that is */
+	size_t printed_shown;           /* bytes of programs' output told as pieces ... */
+	unsigned printed_seq;           /* ... of the stream's part before that event */
+	bool asks_workspace;            /* the supervisor was, and has not answered */
 	char workspace_error[256];
 	int calls_made;
 	bool answer_stored; /* the message that made the calls */
@@ -155,6 +158,9 @@ void run_wake(struct run *r);
 /* The next step is FAIL with that error; fmt NULL: the error's own sentence. */
 PRINTF_LIKE(3, 4)
 enum step_verdict run_fail(struct run *r, enum err e, const char *fmt, ...);
+/* Ends the processes that its tools left in the background. True: nothing of them is
+ * left; false: the run is woken then. */
+bool run_ends_processes(struct run *r);
 /* Sets failure_text alone. */
 PRINTF_LIKE(2, 3) void run_say(struct run *r, const char *fmt, ...);
 /* The word for its failure. */

@@ -63,9 +63,11 @@ enum step_verdict step_fail(struct run *r)
 	return STEP_MORE;
 }
 
+/* What it started ends while its last commit is under way, and before the lane's next run
+ * may begin. */
 enum step_verdict step_ending(struct run *r)
 {
-	if (r->committing)
+	if (!run_ends_processes(r) || r->committing)
 		return STEP_WAIT;
 	if (r->outcome == COMMIT_REFUSED && r->failure)
 		fatal("the end of a run cannot be stored: its worker starts anew");
@@ -80,7 +82,7 @@ enum step_verdict step_ending(struct run *r)
 /* The lane's next start of this run finds its journal complete. */
 enum step_verdict step_postponed(struct run *r)
 {
-	if (r->committing)
+	if (!run_ends_processes(r) || r->committing)
 		return STEP_WAIT;
 	if (r->outcome == COMMIT_REFUSED)
 		return run_fail(r, ERR_INTERNAL, "another attempt could not be stored");

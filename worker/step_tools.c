@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/attr.h"
 #include "common/clock.h"
 #include "common/json.h"
 #include "worker/commit.h"
@@ -30,6 +31,12 @@ static void refuse(struct run *r, struct run_call *c)
 		.error_class = err_code(c->refused ? c->refused : ERR_TOOL_FAILED)};
 }
 
+static bool show_printed(struct tool_call *work, int stream, struct slice text,
+			 uint64_t offset)
+{
+	return emit_printed(container_of(work, struct run, work), stream, text, offset);
+}
+
 static void start_call(struct run *r, struct run_call *c)
 {
 	char id[UUID_TEXT_LEN + 1];
@@ -38,6 +45,8 @@ static void start_call(struct run *r, struct run_call *c)
 	strbuf_reset(&r->work.output);
 	r->work.facts = (struct tool_facts){0};
 	r->work.tool = c->tool;
+	r->work.show = show_printed;
+	r->working = c;
 	r->work.env = &r->env;
 	r->work.args = json_root(c->args);
 	r->work.idem_key =

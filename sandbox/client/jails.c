@@ -76,7 +76,10 @@ static void hear(struct jail_work *w, int i, struct output *to)
 {
 	ssize_t n = read(w->fd[i], w->jails->buffer, READ_BYTES);
 	if (n > 0) {
-		output_add(to, slice_of(w->jails->buffer, (size_t)n));
+		struct slice bytes = slice_of(w->jails->buffer, (size_t)n);
+		output_add(to, bytes);
+		if (w->on_printed)
+			w->on_printed(w, i, bytes);
 		return;
 	}
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
@@ -197,6 +200,14 @@ static void on_cancel(struct op *op, enum err why, void *provider)
 	if (packet_send(w->jails->fd, WIRE_JAIL_KILL, &m, NULL, 0) == ERR_OK)
 		log_debug("jail-killed", "why=%s", err_code(why));
 	finish(w, why);
+}
+
+void jails_stop(struct jail_work *w)
+{
+	struct wire_jail_kill m = {.id = w->id};
+	if (op_is_active(w->op) && !w->is_closed &&
+	    packet_send(w->jails->fd, WIRE_JAIL_KILL, &m, NULL, 0))
+		op_cancel(w->op, ERR_PEER_GONE);
 }
 
 void jails_start(struct jails *j, struct jail_work *w, struct op *op, int64_t deadline_us)

@@ -23,6 +23,8 @@ struct jail_work {
 	struct wire_jail_open open; /* but its id */
 	struct slice input;         /* for its standard input */
 	struct output out, err;     /* initialised by the caller */
+	/* May be NULL: hears what comes on its output (1) or errors (2), after these. */
+	void (*on_printed)(struct jail_work *w, int fd, struct slice bytes);
 	/* Not NULL: who opened it feeds and hears it itself. It gets the three pipes
 	 * (non-blocking, its own to close), and the op completes when nothing of the jail
 	 * is left, whatever still is in them; input, out and err are not used. */
@@ -47,5 +49,7 @@ void jails_free(struct jails *j);
 /* Starts it; op is the caller's, initialised. */
 void jails_start(struct jails *j, struct jail_work *w, struct op *op,
 		 int64_t deadline_us);
+/* Has it ended; the op completes as ever, when nothing of it is left. */
+void jails_stop(struct jail_work *w);
 
 #endif

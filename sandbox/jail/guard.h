@@ -9,8 +9,9 @@
 
 struct birth {
 	const struct jail_host *host;
-	const struct jail_spec *spec; /* of a spare one NULL until its orders come */
-	int status;                   /* write end of the report pipe */
+	const struct jail_spec *spec;   /* of a spare one NULL until its orders come */
+	const struct jail_group *group; /* NULL: none */
+	int status;                     /* write end of the report pipe */
 	int word; /* a byte when the launcher has done its part; of a spare one its orders
 		   */
 	int old_root; /* O_PATH, while it is still there */
@@ -20,6 +21,8 @@ struct birth {
 NORETURN void birth_fail(const struct birth *b, const char *step, const char *object);
 void birth_report(const struct birth *b, const struct jail_report *r);
 
+/* The control groups of v1. */
+void birth_join(const struct birth *b);
 /* The root of the jail, but for what its spec says; the old one is still to be reached
  * through b->old_root. Needs CAP_SYS_ADMIN in its mount namespace, as does the next. */
 void birth_root(struct birth *b);

@@ -68,8 +68,11 @@ static struct birth confine(const struct birth *b)
 	here.status = 3;
 	if (close_range(4, UINT_MAX, 0))
 		birth_fail(&here, "close", "descriptors");
-	if (chdir(s->cwd))
-		birth_fail(&here, "enter", s->cwd);
+	if (chdir(s->cwd)) {
+		struct jail_report r = {.kind = JAIL_NO_DIRECTORY, .number = errno};
+		birth_report(&here, &r);
+		_exit(127);
+	}
 	if (!s->argv) {
 		birth_landlock(&here);
 		birth_limits(&here);
@@ -183,20 +186,35 @@ NORETURN static void become_guard(struct birth *b)
 /* ---- the launcher's side */
 
 /* What the kernel's word means for whoever has to mend it. */
-static void explain(int error, char *err, size_t size)
+static const char *todo(const struct jail_host *h, int error)
 {
-	const char *todo = "";
 	if (error == ENOSPC)
-		todo = ": user namespaces are used up or switched off (sysctl "
-		       "user.max_user_namespaces)";
-	else if (error == EPERM || error == EACCES)
-		todo = ": user namespaces are refused (sysctl "
+		return ": namespaces are used up or switched off (sysctl "
+		       "user.max_user_namespaces and its like)";
+	if ((error == EPERM || error == EACCES) && h->identity == JAIL_SWITCH_UID)
+		return ": root here lacks CAP_SYS_ADMIN; in a container, add that "
+		       "capability and a seccomp profile that allows mounts";
+	if (error == EPERM || error == EACCES)
+		return ": user namespaces are refused (sysctl "
 		       "kernel.unprivileged_userns_clone=1, "
 		       "kernel.apparmor_restrict_unprivileged_userns=0), or start as "
 		       "root";
-	else if (error == EAGAIN)
-		todo = ": too many processes";
-	snprintf(err, size, "the jail could not be made (%s)%s", strerror(error), todo);
+	if (error == EAGAIN)
+		return ": too many processes (ulimit -u, LimitNPROC=, TasksMax=, a "
+		       "container's limit of pids)";
+	if (error == EINVAL)
+		return ": the kernel lacks a kind of namespace (CONFIG_PID_NS, NET_NS, "
+		       "IPC_NS, UTS_NS, USER_NS, CONFIG_CGROUPS)";
+	if (error == ENOSYS)
+		return ": clone3 needs Linux 5.3 or newer; in a container, allow that "
+		       "system call";
+	return "";
+}
+
+static void explain(const struct jail_host *h, int error, char *err, size_t size)
+{
+	snprintf(err, size, "the jail could not be made (%s)%s", strerrordesc_np(error),
+		 todo(h, error));
 }
 
 /* Of each pair the new process gets one end and the launcher the other. */
@@ -230,8 +248,8 @@ static void keep_two(int a, int b)
 }
 
 /* Clones it; s NULL: a spare one. The launcher's end of its word; -1: an error in err. */
-static int bear(const struct jail_host *h, const struct jail_spec *s, struct jail *j,
-		char *err, size_t err_size)
+static int bear(const struct jail_host *h, const struct jail_spec *s,
+		const struct jail_group *g, struct jail *j, char *err, size_t err_size)
 {
 	int pidfd = -1;
 	struct ends e;
@@ -242,21 +260,30 @@ static int bear(const struct jail_host *h, const struct jail_spec *s, struct jai
 			       .exit_signal = SIGCHLD};
 	if (h->identity == JAIL_USER_NAMESPACE)
 		a.flags |= CLONE_NEWUSER;
+	if (g && g->into >= 0) {
+		a.flags |= CLONE_INTO_CGROUP;
+		a.cgroup = (uint64_t)g->into;
+	}
 	if (open_ends(&e, !s)) {
 		snprintf(err, err_size, "no descriptors are left for a jail");
 		return -1;
 	}
-	struct birth b = {.host = h, .spec = s, .status = e.status[1], .word = e.word[0]};
+	struct birth b = {.host = h,
+			  .spec = s,
+			  .group = g,
+			  .status = e.status[1],
+			  .word = e.word[0]};
 	pid_t pid = (pid_t)syscall(SYS_clone3, &a, sizeof a);
 	if (pid == 0) {
 		close(e.word[1]);
 		close(e.status[0]);
+		birth_join(&b);
 		if (!s)
 			keep_two(b.status, b.word);
 		become_guard(&b);
 	}
 	if (pid < 0)
-		explain(errno, err, err_size);
+		explain(h, errno, err, err_size);
 	close(e.status[1]);
 	close(e.word[0]);
 	if (pid < 0) {
@@ -275,7 +302,7 @@ static int bear(const struct jail_host *h, const struct jail_spec *s, struct jai
 int jail_start(const struct jail_host *h, const struct jail_spec *s, struct jail *j,
 	       char *err, size_t err_size)
 {
-	int release = bear(h, s, j, err, err_size);
+	int release = bear(h, s, s->group, j, err, err_size);
 	if (release < 0)
 		return -1;
 	if (write(release, "", 1) != 1)
@@ -284,9 +311,10 @@ int jail_start(const struct jail_host *h, const struct jail_spec *s, struct jail
 	return 0;
 }
 
-int jail_birth(const struct jail_host *h, struct jail *j, char *err, size_t err_size)
+int jail_birth(const struct jail_host *h, const struct jail_group *g, struct jail *j,
+	       char *err, size_t err_size)
 {
-	int orders = bear(h, NULL, j, err, err_size);
+	int orders = bear(h, NULL, g, j, err, err_size);
 	if (orders < 0)
 		return -1;
 	j->orders = orders;
@@ -321,7 +349,7 @@ void jail_wait(struct jail *j, struct jail_report *r)
 	for (bool first = true; read(j->status, &next, sizeof next) == sizeof next;
 	     first = false) {
 		next.text[sizeof next.text - 1] = 0;
-		if (first || (r->kind != JAIL_REFUSED && r->kind != JAIL_EXEC_FAILED))
+		if (first || r->kind == JAIL_EXITED || r->kind == JAIL_SIGNALLED)
 			*r = next;
 	}
 	if (j->orders >= 0)

@@ -44,6 +44,12 @@ struct jail_limits {
 	uint32_t processes, files, cpu_s;
 };
 
+/* How it gets into its control group: born into the directory `into` (cgroup v2), or by
+ * writing "0" to files that are open for that (v1). -1: none. */
+struct jail_group {
+	int into, join[2];
+};
+
 struct jail_spec {
 	const char *workspace; /* absolute path of a directory */
 	dev_t workspace_dev;   /* which it must be, however it got its name */
@@ -56,6 +62,9 @@ struct jail_spec {
 	void *arg;
 	int in, out, err; /* the tool's 0, 1, 2; borrowed */
 	struct jail_limits limits;
+	/* NULL: none. With one its processes are counted by group, else by user. Not of a
+	 * spare one, which was born into its group. */
+	const struct jail_group *group;
 };
 
 /* How it ended, or why it did not start: fixed size, written at once to the status pipe.
@@ -65,6 +74,7 @@ enum jail_report_kind {
 	JAIL_EXEC_FAILED, /* number: errno of execve */
 	JAIL_EXITED,      /* number: status */
 	JAIL_SIGNALLED,   /* number: signal */
+	JAIL_NO_DIRECTORY /* number: errno of entering cwd */
 };
 struct jail_report {
 	uint32_t kind;
@@ -84,13 +94,18 @@ struct jail {
 /* Probes the machine; compiles the filters. Dies with one actionable line when jails are
  * impossible here. Blocks for some milliseconds. */
 void jail_host_prepare(struct jail_host *h);
+/* Whether a jail can live in such a group: starts one that does nothing. If not, why gets
+ * the step and the kernel's word. Blocks as above. */
+bool jail_group_works(const struct jail_host *h, const struct jail_group *g, char *why,
+		      size_t why_size);
 /* Starts it; 0, or -1 and a sentence in err. Whether the steps inside were refused is in
  * the report. */
 int jail_start(const struct jail_host *h, const struct jail_spec *s, struct jail *j,
 	       char *err, size_t err_size);
 /* A spare one: born, and all done that needs no spec, so that jail_use is quick. It
  * waits; it ends when its orders' other end is closed. 0, or -1 and a sentence in err. */
-int jail_birth(const struct jail_host *h, struct jail *j, char *err, size_t err_size);
+int jail_birth(const struct jail_host *h, const struct jail_group *g, struct jail *j,
+	       char *err, size_t err_size);
 /* Starts what the spec says in a spare one; the spec's `arg` is a value, not the address
  * of anything. -1: it is gone; jail_kill and jail_wait, and a jail_start, follow. */
 int jail_use(struct jail *j, const struct jail_spec *s);

@@ -70,6 +70,7 @@ int orders_send(int socket, const struct jail_spec *s)
 	struct head h;
 	memset(&h, 0, sizeof h);
 	h.spec = *s;
+	h.spec.group = NULL;
 	h.bytes = (uint32_t)(strlen(s->workspace) + strlen(s->cwd) + 2);
 	h.argc = count(s->argv, &h.bytes);
 	h.envc = count(s->env, &h.bytes);

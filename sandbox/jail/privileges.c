@@ -18,6 +18,17 @@
 
 #define INSIDE 1000 /* uid and gid within a user namespace */
 
+/* ---- control group */
+
+/* Before anything that takes memory or a process. */
+void birth_join(const struct birth *b)
+{
+	const struct jail_group *g = b->group;
+	for (int i = 0; g && i < 2; i++)
+		if (g->join[i] >= 0 && write(g->join[i], "0", 1) != 1)
+			birth_fail(b, "join", "the control group");
+}
+
 /* ---- identity */
 
 static void write_once(const struct birth *b, const char *path, const char *text)
@@ -115,6 +126,10 @@ void birth_limits(const struct birth *b)
 	};
 	for (size_t i = 0; i < ARRAY_LEN(limits); i++) {
 		struct rlimit r;
+		/* It counts all of a uid, the tenant's other jails too. */
+		if (limits[i].what == RLIMIT_NPROC && b->group &&
+		    b->host->identity == JAIL_SWITCH_UID)
+			continue;
 		if (getrlimit((__rlimit_resource_t)limits[i].what, &r))
 			birth_fail(b, "limit", limits[i].name);
 		if (r.rlim_max > limits[i].most) /* never above what we have ourselves */

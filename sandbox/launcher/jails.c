@@ -23,11 +23,13 @@
 #define FILES 256
 #define TMP_BYTES (64ull << 20)
 #define WATCH_MS 100
+#define TRIAL_BYTES (32ull << 20)
 
 struct live {
 	struct list node;
 	uint64_t id, handle, memory_bytes;
 	struct jail jail;
+	struct cgroup_group *group; /* NULL: there are none */
 	int64_t began_us, due_us;
 	enum jail_end why; /* we ended it; 0: we did not */
 	bool unheard;      /* its worker was told that there is none */
@@ -44,13 +46,63 @@ struct owed {
 	char text[256];
 };
 
-void jails_init(struct jails *j, int worker)
+/* ---- groups */
+
+/* NULL and a way that leads nowhere: there are none. False: it is refused, errno. */
+static bool take_group(struct jails *j, uint64_t memory_bytes, uint32_t processes,
+		       struct cgroup_group **g, struct jail_group *way)
+{
+	struct cgroup_way w = {-1, {-1, -1}};
+	*g = NULL;
+	if (j->groups.base.kind != CGROUP_NONE)
+		*g = cgroup_take(&j->groups, memory_bytes, processes, &w);
+	*way = (struct jail_group){w.into, {w.join[0], w.join[1]}};
+	return *g || j->groups.base.kind == CGROUP_NONE;
+}
+
+static void close_way(const struct jail_group *way)
+{
+	cgroup_way_close(&(struct cgroup_way){way->into, {way->join[0], way->join[1]}});
+}
+
+/* Whether a jail can live in what the supervisor made; if not, there are no groups. */
+static void try_groups(struct jails *j)
+{
+	char *why = j->level.cgroup_why;
+	size_t size = sizeof j->level.cgroup_why;
+	struct cgroup_group *g;
+	struct jail_group way;
+	if (!take_group(j, TRIAL_BYTES, 4, &g, &way)) {
+		snprintf(why, size, "no group can be made: %s", strerrordesc_np(errno));
+		cgroup_pool_close(&j->groups);
+		return;
+	}
+	bool works = g && jail_group_works(&j->host, &way, why, size);
+	close_way(&way);
+	if (g)
+		cgroup_give_back(&j->groups, g);
+	if (!works)
+		cgroup_pool_close(&j->groups);
+}
+
+void jails_init(struct jails *j, int worker, const struct cgroup_base *base,
+		const char *prefix)
 {
 	*j = (struct jails){.worker = worker};
 	list_init(&j->live);
 	list_init(&j->grants);
 	list_init(&j->owed);
 	jail_host_prepare(&j->host);
+	if (cgroup_pool_open(&j->groups, base, prefix))
+		snprintf(j->level.cgroup_why, sizeof j->level.cgroup_why,
+			 "its directory cannot be opened: %s", strerrordesc_np(errno));
+	try_groups(j);
+	j->level.user_namespace = j->host.identity == JAIL_USER_NAMESPACE;
+	j->level.tenant_uid = j->host.identity == JAIL_SWITCH_UID;
+	j->level.proc = j->host.has_proc;
+	j->level.landlock = (uint32_t)j->host.landlock;
+	j->level.cgroup = j->groups.base.kind;
+	j->level.cpu = j->groups.base.cpu;
 }
 
 /* ---- answers */
@@ -185,11 +237,25 @@ static struct jail_limits clamp(const struct wire_jail_open *m, const struct gra
 
 /* ---- the start */
 
-static void lose(struct jail *spare)
+static void leave_group(struct jails *j, struct cgroup_group *g)
+{
+	if (g)
+		cgroup_give_back(&j->groups, g);
+}
+
+static void lose(struct jails *j, struct jail *spare, struct cgroup_group *g)
 {
 	struct jail_report r;
 	jail_kill(spare);
 	jail_wait(spare, &r);
+	leave_group(j, g);
+}
+
+static void lose_spare(struct jails *j)
+{
+	if (j->has_spare)
+		lose(j, &j->spare, j->spare_group);
+	j->has_spare = false;
 }
 
 bool jails_want_spare(const struct jails *j)
@@ -200,7 +266,14 @@ bool jails_want_spare(const struct jails *j)
 void jails_make_spare(struct jails *j)
 {
 	char err[300];
-	j->has_spare = jail_birth(&j->host, &j->spare, err, sizeof err) == 0;
+	struct jail_group way;
+	if (!take_group(j, TRIAL_BYTES, 4, &j->spare_group, &way))
+		return;
+	const struct jail_group *g = j->spare_group ? &way : NULL;
+	j->has_spare = jail_birth(&j->host, g, &j->spare, err, sizeof err) == 0;
+	close_way(&way);
+	if (!j->has_spare)
+		leave_group(j, j->spare_group);
 }
 
 struct pipes {
@@ -245,18 +318,40 @@ static enum err announce(struct jails *j, struct live *l, const int *fds)
 		       : e;
 }
 
-/* The spare one, if there is, and if it still lives. */
-static int start(struct jails *j, const struct jail_spec *s, struct jail *out, char *err,
+/* In a group of its own, where there are groups. */
+static int start_cold(struct jails *j, struct jail_spec *s, struct live *l, char *err,
+		      size_t err_size)
+{
+	struct jail_group way;
+	if (!take_group(j, l->memory_bytes, s->limits.processes, &l->group, &way)) {
+		snprintf(err, err_size, "no control group for it: %s; try again",
+			 strerrordesc_np(errno));
+		return -1;
+	}
+	s->group = l->group ? &way : NULL;
+	int rv = jail_start(&j->host, s, &l->jail, err, err_size);
+	close_way(&way);
+	if (rv)
+		leave_group(j, l->group);
+	return rv;
+}
+
+/* The spare one, if there is, if it still lives, and if its group can be what is asked.
+ */
+static int start(struct jails *j, struct jail_spec *s, struct live *l, char *err,
 		 size_t err_size)
 {
 	if (!j->has_spare)
-		return jail_start(&j->host, s, out, err, err_size);
+		return start_cold(j, s, l, err, err_size);
 	j->has_spare = false;
-	*out = j->spare;
-	if (jail_use(out, s) == 0)
+	l->jail = j->spare;
+	l->group = j->spare_group;
+	if ((!l->group || cgroup_limit(&j->groups, l->group, l->memory_bytes,
+				       s->limits.processes) == 0) &&
+	    jail_use(&l->jail, s) == 0)
 		return 0;
-	lose(out);
-	return jail_start(&j->host, s, out, err, err_size);
+	lose(j, &l->jail, l->group);
+	return start_cold(j, s, l, err, err_size);
 }
 
 enum err jails_open(struct jails *j, const struct wire_jail_open *m)
@@ -293,7 +388,7 @@ enum err jails_open(struct jails *j, const struct wire_jail_open *m)
 	l->began_us = clock_mono_us();
 	l->due_us = l->began_us + (int64_t)within(m->timeout_ms, g->timeout_ms) * 1000;
 	enum err e;
-	if (start(j, &s, &l->jail, err, sizeof err)) {
+	if (start(j, &s, l, err, sizeof err)) {
 		free(l);
 		e = refuse(j, m->id, err);
 	} else {
@@ -308,46 +403,47 @@ enum err jails_open(struct jails *j, const struct wire_jail_open *m)
 
 /* ---- the end */
 
-static void end(struct live *l, enum jail_end why)
+static void end(const struct jails *j, struct live *l, enum jail_end why)
 {
 	if (l->why)
 		return;
 	l->why = why;
 	jail_kill(&l->jail);
+	if (l->group)
+		cgroup_kill(&j->groups, l->group);
 }
 
 void jails_kill(struct jails *j, uint64_t id)
 {
 	list_each (n, &j->live)
 		if (list_entry(n, struct live, node)->id == id)
-			end(list_entry(n, struct live, node), JAIL_END_KILLED);
+			end(j, list_entry(n, struct live, node), JAIL_END_KILLED);
 }
 
 void jails_revoke(struct jails *j, uint64_t handle)
 {
 	list_each (n, &j->live)
 		if (list_entry(n, struct live, node)->handle == handle)
-			end(list_entry(n, struct live, node), JAIL_END_KILLED);
+			end(j, list_entry(n, struct live, node), JAIL_END_KILLED);
 	grants_take(&j->grants, handle);
-	if (list_is_empty(&j->grants) && j->has_spare) {
-		lose(&j->spare);
-		j->has_spare = false;
-	}
+	if (list_is_empty(&j->grants))
+		lose_spare(j);
 }
 
 void jails_kill_all(struct jails *j)
 {
 	list_each (n, &j->live)
-		end(list_entry(n, struct live, node), JAIL_END_KILLED);
+		end(j, list_entry(n, struct live, node), JAIL_END_KILLED);
 }
 
 static enum jail_end end_of(const struct live *l, const struct jail_report *r)
 {
-	static const enum jail_end by_report[] = {[JAIL_REFUSED] = JAIL_END_FAILED,
-						  [JAIL_EXEC_FAILED] =
-							  JAIL_END_NOT_EXECUTED,
-						  [JAIL_EXITED] = JAIL_END_EXITED,
-						  [JAIL_SIGNALLED] = JAIL_END_SIGNALLED};
+	static const enum jail_end by_report[] = {
+		[JAIL_REFUSED] = JAIL_END_FAILED,
+		[JAIL_EXEC_FAILED] = JAIL_END_NOT_EXECUTED,
+		[JAIL_EXITED] = JAIL_END_EXITED,
+		[JAIL_SIGNALLED] = JAIL_END_SIGNALLED,
+		[JAIL_NO_DIRECTORY] = JAIL_END_NO_DIRECTORY};
 	if (l->why)
 		return l->why;
 	return r->kind < ARRAY_LEN(by_report) ? by_report[r->kind] : JAIL_END_FAILED;
@@ -357,6 +453,9 @@ static void close_jail(struct jails *j, struct live *l)
 {
 	struct jail_report r;
 	jail_wait(&l->jail, &r);
+	if (l->group && !l->why && cgroup_ran_out(&j->groups, l->group))
+		l->why = JAIL_END_OUT_OF_MEMORY;
+	leave_group(j, l->group);
 	if (end_of(l, &r) == JAIL_END_FAILED)
 		log_error("jail-failed", "message=\"%s\"", r.text);
 	if (!l->unheard) {
@@ -406,6 +505,13 @@ static bool has_ended(const struct live *l)
 	return poll(&p, 1, 0) > 0;
 }
 
+/* One file of its group, else a walk over /proc. */
+static bool is_out_of_memory(const struct jails *j, const struct live *l)
+{
+	return l->group ? cgroup_ran_out(&j->groups, l->group)
+			: watch_memory(l->jail.guard) > l->memory_bytes;
+}
+
 enum err jails_look(struct jails *j)
 {
 	int64_t now_us = clock_mono_us();
@@ -417,9 +523,20 @@ enum err jails_look(struct jails *j)
 		if (has_ended(l))
 			close_jail(j, l);
 		else if (now_us >= l->due_us)
-			end(l, JAIL_END_TIMED_OUT);
-		else if (watches && watch_memory(l->jail.guard) > l->memory_bytes)
-			end(l, JAIL_END_OUT_OF_MEMORY);
+			end(j, l, JAIL_END_TIMED_OUT);
+		else if (watches && is_out_of_memory(j, l))
+			end(j, l, JAIL_END_OUT_OF_MEMORY);
 	}
 	return pay(j);
+}
+
+void jails_fini(struct jails *j)
+{
+	lose_spare(j);
+	jails_kill_all(j);
+	list_each (n, &j->live) { /* which allows the removal of n */
+		list_entry(n, struct live, node)->unheard = true;
+		close_jail(j, list_entry(n, struct live, node));
+	}
+	cgroup_pool_close(&j->groups);
 }

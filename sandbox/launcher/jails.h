@@ -11,11 +11,15 @@
 #include "common/list.h"
 #include "proto/wire.h"
 #include "sandbox/jail/jail.h"
+#include "sandbox/level.h"
 
 struct jails {
 	struct jail_host host;
-	int worker;        /* the socket to it */
-	struct jail spare; /* born while a grant stands: half of a jail's time */
+	struct cgroup_pool groups;  /* CGROUP_NONE: the memory of jails is watched */
+	struct sandbox_level level; /* what all this came to */
+	int worker;                 /* the socket to it */
+	struct jail spare;          /* born while a grant stands: half of a jail's time */
+	struct cgroup_group *spare_group;
 	bool has_spare;
 	struct list live, grants;
 	struct list owed; /* answers that the worker's socket has no room for yet */
@@ -23,7 +27,12 @@ struct jails {
 	int64_t watched_us; /* when the memory of all was looked at last */
 };
 
-void jails_init(struct jails *j, int worker);
+/* Probes the machine, and the base of groups that the supervisor made; prefix: of its
+ * groups' names. Dies with one line where jails are impossible. */
+void jails_init(struct jails *j, int worker, const struct cgroup_base *base,
+		const char *prefix);
+/* Ends all jails, waits for that, and leaves no group. */
+void jails_fini(struct jails *j);
 /* Whether answers wait for room on the worker's socket: no more is taken from it then. */
 bool jails_are_owed(const struct jails *j);
 /* JAIL_OPENED with descriptors, or JAIL_REFUSED. ERR_PEER_GONE and other errors of the

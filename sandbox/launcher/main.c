@@ -9,6 +9,8 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -16,6 +18,7 @@
 #include "common/log.h"
 #include "proto/boot.h"
 #include "proto/packet.h"
+#include "sandbox/cgroup/cgroup.h"
 #include "sandbox/launcher/grants.h"
 #include "sandbox/launcher/jails.h"
 #include "sandbox/sandbox.h"
@@ -91,10 +94,66 @@ static void serve(struct jails *j)
 	}
 }
 
-int main(void)
+/* ---- the start */
+
+static void say_ready(const struct sandbox_level *l)
+{
+	struct wire_launcher_ready m = {.user_namespace = l->user_namespace,
+					.tenant_uid = l->tenant_uid,
+					.proc = l->proc,
+					.landlock = l->landlock,
+					.cgroup = l->cgroup,
+					.cgroup_cpu = l->cpu};
+	m.why = slice_of(l->cgroup_why, strnlen(l->cgroup_why, 255));
+	if (packet_send(BOOT_CONTROL_FD, WIRE_LAUNCHER_READY, &m, NULL, 0))
+		exit(0); /* the supervisor is gone, as when it closes this later */
+}
+
+static void copy(char *out, size_t size, struct slice text)
+{
+	snprintf(out, size, "%.*s", SLICE_ARG(text));
+}
+
+static struct cgroup_base base_of(const struct wire_boot *b)
+{
+	struct cgroup_base base = {
+		.kind = b->cgroup > CGROUP_V2 ? CGROUP_NONE : (enum cgroup_kind)b->cgroup,
+		.cpu = b->cgroup_cpu};
+	copy(base.memory, sizeof base.memory, b->cgroup_memory);
+	copy(base.pids, sizeof base.pids, b->cgroup_pids);
+	return base;
+}
+
+/* For terabitsctl doctor, without a node: the level's word, the level, and what is
+ * missing for FULL, a line each. */
+static int probe(void)
 {
 	static struct jails jails;
-	char name[32], detail[128];
+	struct cgroup_places places;
+	struct cgroup_base base;
+	char text[1024];
+	log_init("launcher", LOG_ERROR);
+	cgroup_find("/proc/self", &places);
+	cgroup_base_try(&places, &base);
+	sandbox_prepare(SANDBOX_LAUNCHER);
+	jails_init(&jails, -1, &(struct cgroup_base){.kind = CGROUP_NONE}, "");
+	jails.level.cgroup = base.kind;
+	jails.level.cpu = base.cpu;
+	memcpy(jails.level.cgroup_why, base.why, sizeof base.why);
+	puts(sandbox_word(&jails.level));
+	sandbox_describe(&jails.level, text, sizeof text);
+	puts(text);
+	sandbox_missing(&jails.level, text, sizeof text);
+	puts(text);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	static struct jails jails;
+	char name[32], detail[128], prefix[CGROUP_NAME];
+	if (argc == 2 && !strcmp(argv[1], "--probe"))
+		return probe();
 	const struct wire_boot *b = boot_read();
 	if (b->role != ROLE_LAUNCHER)
 		fatal_usage("terabitsd started the wrong program");
@@ -104,12 +163,16 @@ int main(void)
 	signal(SIGTERM, SIG_IGN);
 	signal(SIGINT, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
+	const struct cgroup_base base = base_of(b);
+	cgroup_prefix(b->ordinal, b->incarnation, prefix);
 	boot_wipe();
 	sandbox_prepare(SANDBOX_LAUNCHER);
-	jails_init(&jails, BOOT_PEER_FD);
+	jails_init(&jails, BOOT_PEER_FD, &base, prefix);
 	sandbox_enter(SANDBOX_LAUNCHER, detail, sizeof detail);
 	malloc_trim(0); /* see jail_host_prepare */
 	log_debug("launcher-ready", "%s", detail);
+	say_ready(&jails.level);
 	serve(&jails);
+	jails_fini(&jails);
 	return 0;
 }

@@ -9,6 +9,7 @@
 #include "common/attr.h"
 #include "common/json.h"
 #include "worker/llm/llm.h"
+#include "worker/tools/tool.h"
 
 #define CONTENT_MOST (4u << 20)
 #define WORDS_MOST 16
@@ -29,6 +30,18 @@ static const struct rule {
 
 /* ---- reading the transcript */
 
+/* Without the lines that tell a model where words from outside begin and end. */
+static struct slice unfenced(struct slice text)
+{
+	struct slice first;
+	if (!slice_has_prefix(text, SLICE(TOOL_FENCE)))
+		return text;
+	first = slice_cut(&text, '\n');
+	while (first.p && text.n && text.p[text.n - 1] != '\n')
+		text.n--;
+	return text.n ? slice_of(text.p, text.n - 1) : text;
+}
+
 static void add_text_of(struct strbuf *out, struct slice content, const char *type)
 {
 	AUTO(auto_json_free)
@@ -36,7 +49,7 @@ static void add_text_of(struct strbuf *out, struct slice content, const char *ty
 	struct json_iter it = json_iter(json_get(json_root(d), "blocks"));
 	for (json_t b; (b = json_next(&it, NULL));)
 		if (slice_is(json_str(json_get(b, "type")), type))
-			strbuf_add_slice(out, json_str(json_get(b, "text")));
+			strbuf_add_slice(out, unfenced(json_str(json_get(b, "text"))));
 }
 
 static bool is_error_of(struct slice content)

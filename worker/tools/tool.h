@@ -12,11 +12,13 @@
 #include "common/ident.h"
 #include "common/json.h"
 #include "common/op.h"
+#include "common/slice.h"
 #include "common/strbuf.h"
 #include "proto/tools/catalog.h"
 
 struct jails;
 struct loop;
+struct processes;
 struct pg_pool;
 
 /* For whom a tool works, and with what. Borrowed for the call. */
@@ -28,7 +30,8 @@ struct tool_env {
 	const char *cap; /* the worker's capability for the tenant, as text */
 	/* Of tools whose place is a jail: */
 	struct jails *jails;
-	uint64_t workspace; /* granted to the launcher; 0: not yet */
+	uint64_t workspace;          /* granted to the launcher; 0: not yet */
+	struct processes *processes; /* of the run, that outlive their calls */
 };
 
 /* What is kept of a call beside its output. Zeroed before it starts; the caller adds the
@@ -41,8 +44,12 @@ struct tool_facts {
 	bool has_exit;           /* a program ended by itself ... */
 	int exit;                /* ... with this status */
 	const char *signal;      /* or by this one, "KILL"; NULL: none */
-	const char *error_class; /* a code of err.tbl; NULL: it did not fail */
+	const char *error_class; /* a code of err.tbl; NULL: nothing went wrong */
 };
+
+/* Before a result from outside in the model's words: an id, its text, a line with that
+ * id. The execution's row has the text alone. */
+#define TOOL_FENCE "[untrusted content "
 
 struct tool;
 struct tool_call {
@@ -54,6 +61,10 @@ struct tool_call {
 	struct tool_facts facts;
 	struct op *op;
 	struct arena *arena; /* scratch that lives as long as the call */
+	/* Shows who follows the run what a program prints (stream: 1 output, 2 errors),
+	 * in small pieces; offset: of the piece in all that the stream printed. False:
+	 * there is no room for it now. NULL: nobody follows. */
+	bool (*show)(struct tool_call *c, int stream, struct slice text, uint64_t offset);
 };
 
 struct tool {

@@ -213,14 +213,32 @@ static void test_status(void **state)
 	strbuf_fini(&b);
 }
 
+static void test_what_a_program_prints(void **state)
+{
+	(void)state;
+	begin(RENDER_TEXT);
+	event("2", "{\"type\":\"tool\",\"toolName\":\"bash\",\"toolState\":\"running\"}");
+	event("3.2", "{\"type\":\"tool\",\"toolName\":\"bash\",\"toolState\":\"running\","
+		     "\"content\":\"a\\n\"}");
+	event("3.4", "{\"type\":\"tool\",\"toolName\":\"bash\",\"toolState\":\"running\","
+		     "\"content\":\"b\\u001b\"}");
+	event("3",
+	      "{\"type\":\"tool\",\"toolName\":\"bash\",\"toolState\":\"completed\"}");
+	expect("[tool bash running]\na\nb\n[tool bash completed]\n", "");
+}
+
 int main(void)
 {
 	crypto_init();
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_answer),     cmocka_unit_test(test_tools),
-		cmocka_unit_test(test_long_input), cmocka_unit_test(test_reset_and_error),
-		cmocka_unit_test(test_json),       cmocka_unit_test(test_ends),
-		cmocka_unit_test(test_requests),   cmocka_unit_test(test_tokens),
-		cmocka_unit_test(test_status)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_answer),
+					   cmocka_unit_test(test_what_a_program_prints),
+					   cmocka_unit_test(test_tools),
+					   cmocka_unit_test(test_long_input),
+					   cmocka_unit_test(test_reset_and_error),
+					   cmocka_unit_test(test_json),
+					   cmocka_unit_test(test_ends),
+					   cmocka_unit_test(test_requests),
+					   cmocka_unit_test(test_tokens),
+					   cmocka_unit_test(test_status)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -72,7 +72,7 @@ static int start(const struct jail_spec *s, struct jail *j, char *err, size_t si
 {
 	if (!from_spare)
 		return jail_start(&host, s, j, err, size);
-	if (jail_birth(&host, j, err, size))
+	if (jail_birth(&host, NULL, j, err, size))
 		return -1;
 	return jail_use(j, s);
 }

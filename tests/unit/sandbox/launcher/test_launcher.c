@@ -26,11 +26,13 @@
 #include "common/log.h"
 #include "proto/boot.h"
 #include "proto/packet.h"
+#include "sandbox/cgroup/cgroup.h"
 
 #define PATIENCE_MS 20000
 
 static pid_t pid;
-static int peer, control; /* our ends */
+static int peer, control;         /* our ends */
+static struct cgroup_base groups; /* what the next launcher is told of */
 
 static void exec_launcher(int boot_fd, int peer_fd, int control_fd)
 {
@@ -63,7 +65,10 @@ static pid_t launch(unsigned parent_pid, enum boot_role role, int *peer_end,
 	struct wire_boot b = {.role = role,
 			      .parent_pid = parent_pid,
 			      .ordinal = 1,
-			      .log_level = LOG_ERROR};
+			      .log_level = LOG_ERROR,
+			      .cgroup = groups.kind,
+			      .cgroup_memory = slice_str(groups.memory),
+			      .cgroup_pids = slice_str(groups.pids)};
 	int boot_fd = boot_write(&b);
 	if (boot_fd < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, peers) ||
 	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, controls))
@@ -576,6 +581,210 @@ static void test_it_dies_with_its_parent(void **state)
 	close(controls[0]);
 }
 
+/* ---- what it reached */
+
+static struct wire_launcher_ready ready(void)
+{
+	const char *why;
+	assert_true(is_readable(control));
+	assert_int_equal(packet_receive(control, LAUNCHER_UP, &answer, &why), ERR_OK);
+	assert_int_equal(answer.id, WIRE_LAUNCHER_READY);
+	return answer.message.launcher_ready;
+}
+
+static void test_it_says_what_it_reached(void **state)
+{
+	(void)state;
+	struct wire_launcher_ready m = ready();
+	assert_int_equal(m.user_namespace, geteuid() != 0);
+	assert_int_equal(m.tenant_uid, geteuid() == 0);
+	assert_int_equal(m.cgroup, CGROUP_NONE);
+	end_well();
+}
+
+/* A base that is not there, or no hierarchy: told, and the jails are watched. */
+static void test_groups_that_do_not_work(void **state)
+{
+	static const struct {
+		const char *dir, *why;
+	} cases[] = {{"/nonexistent", "cannot be opened"},
+		     {"/tmp", "no group can be made"}};
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		teardown(NULL);
+		groups = (struct cgroup_base){.kind = CGROUP_V1};
+		snprintf(groups.memory, sizeof groups.memory, "%s", cases[i].dir);
+		snprintf(groups.pids, sizeof groups.pids, "%s", cases[i].dir);
+		setup(NULL);
+		groups.kind = CGROUP_NONE;
+		struct wire_launcher_ready m = ready();
+		assert_int_equal(m.cgroup, CGROUP_NONE);
+		if (!memmem(m.why.p, m.why.n, cases[i].why, strlen(cases[i].why)))
+			fail_msg("why: %.*s", SLICE_ARG(m.why));
+		char words[64];
+		struct wire_jail_open open = bash(1, words, sizeof words, "exit 4");
+		grant(1);
+		ask(&open);
+		expect_opened(1);
+		close(out_fd);
+		expect_closed_jail(1, JAIL_END_EXITED, 4);
+	}
+	end_well();
+}
+
+/* ---- control groups, where this user may make some */
+
+static int setup_groups(void **state)
+{
+	struct cgroup_places places;
+	cgroup_find("/proc/self", &places);
+	*places.unified = 0; /* which would move this process */
+	cgroup_base_make(&places, "unit-launcher", &groups);
+	if (groups.kind == CGROUP_NONE)
+		print_message("no control groups here: %s\n", groups.why);
+	return setup(state);
+}
+
+static int teardown_groups(void **state)
+{
+	teardown(state);
+	bool gone = groups.kind == CGROUP_NONE || cgroup_base_remove(&groups, 2000);
+	groups = (struct cgroup_base){.kind = CGROUP_NONE};
+	return gone ? 0 : -1;
+}
+
+static unsigned count_groups(const char *path)
+{
+	struct stat st;
+	assert_int_equal(stat(path, &st), 0);
+	return (unsigned)st.st_nlink - 2;
+}
+
+/* Several processes with little each. Another jail of that time does not notice. */
+static void test_groups_hold_memory(void **state)
+{
+	char words[512], other[128];
+	struct wire_jail_open m = bash(1, words, sizeof words,
+				       "for i in 1 2 3 4; do (x=$(head -c 40000000 "
+				       "/dev/zero | tr '\\0' x); sleep "
+				       "100) & done; wait; sleep 100");
+	struct wire_jail_open o =
+		bash(2, other, sizeof other, "read line; echo alive $line");
+	(void)state;
+	if (groups.kind == CGROUP_NONE)
+		return;
+	assert_int_equal(ready().cgroup, CGROUP_V1);
+	grant(1);
+	ask(&o);
+	assert_int_equal(hear(), WIRE_JAIL_OPENED);
+	int in = answer.fds[0], out = answer.fds[1];
+	close(answer.fds[2]);
+	m.memory_bytes = 64 << 20;
+	ask(&m);
+	expect_opened(1);
+	close(out_fd);
+	expect_closed_jail(1, JAIL_END_OUT_OF_MEMORY, SIGKILL);
+	assert_int_equal(write(in, "yet\n", 4), 4);
+	close(in);
+	out_fd = out;
+	assert_string_equal(output(), "alive yet\n");
+	expect_closed_jail(2, JAIL_END_EXITED, 0);
+	/* What one used is not held against the next. */
+	m = bash(3, words, sizeof words, "echo next");
+	ask(&m);
+	expect_opened(3);
+	assert_string_equal(output(), "next\n");
+	expect_closed_jail(3, JAIL_END_EXITED, 0);
+	assert_true(count_groups(groups.memory) <= 4); /* two at once, a spare one */
+	end_well();
+	assert_int_equal(count_groups(groups.memory), 0);
+	assert_int_equal(count_groups(groups.pids), 0);
+}
+
+#define BOMB                                                                             \
+	"echo set; n=0; while :; do sleep 100 & n=$((n+1)); [ $n -gt 200 ] && sleep "    \
+	"100; done"
+
+/* A jail that takes all the processes it gets, and one of the same tenant after it:
+ * whether that one can start a process. */
+static void bomb_beside(const char *printed, enum jail_end how, unsigned number)
+{
+	char words[256], other[128], line[8] = "";
+	struct wire_jail_open m = bash(1, words, sizeof words, BOMB);
+	struct wire_jail_open o =
+		bash(2, other, sizeof other, "echo in; (echo $(/bin/echo forked))");
+	grant(1);
+	m.processes = o.processes = 16;
+	ask(&m);
+	assert_int_equal(hear(), WIRE_JAIL_OPENED);
+	int out = answer.fds[1], err = answer.fds[2];
+	close(answer.fds[0]);
+	assert_int_equal(read(out, line, 4), 4);
+	assert_true(is_readable(err)); /* it was refused a process */
+	ask(&o);
+	expect_opened(2);
+	assert_string_equal(output(), printed);
+	expect_closed_jail(2, how, number);
+	close(err);
+	close(out);
+	struct wire_jail_kill end = {.id = 1};
+	assert_int_equal(packet_send(peer, WIRE_JAIL_KILL, &end, NULL, 0), ERR_OK);
+	expect_closed_jail(1, JAIL_END_KILLED, SIGKILL);
+	end_well();
+}
+
+static void test_a_bomb_is_its_own_jails(void **state)
+{
+	(void)state;
+	if (groups.kind != CGROUP_NONE)
+		bomb_beside("in\nforked\n", JAIL_END_EXITED, 0);
+}
+
+/* Without groups processes are counted by uid. Of an ordinary user each jail's user
+ * namespace counts for itself; of root all jails of a tenant count together: another
+ * one starts, but its programs start no further ones. */
+static void test_a_bomb_without_groups(void **state)
+{
+	(void)state;
+	if (geteuid())
+		bomb_beside("in\nforked\n", JAIL_END_EXITED, 0);
+	else
+		bomb_beside("in\n", JAIL_END_SIGNALLED,
+			    SIGPIPE); /* it complains, and nobody listens */
+}
+
+static bool keep_none(void *arg, const char *name)
+{
+	(void)arg;
+	(void)name;
+	return false;
+}
+
+/* Killed, it cleans up nothing: who started it does. */
+static void test_groups_of_a_killed_launcher(void **state)
+{
+	char words[64];
+	struct wire_jail_open m = bash(1, words, sizeof words, "echo on; sleep 100");
+	(void)state;
+	if (groups.kind == CGROUP_NONE)
+		return;
+	grant(1);
+	ask(&m);
+	expect_opened(1);
+	assert_true(is_readable(out_fd));
+	assert_true(count_groups(groups.pids) >= 1);
+	kill(pid, SIGKILL);
+	assert_int_equal(end_of(pid), 1000 + SIGKILL);
+	pid = 0;
+	int64_t until = clock_mono_us() + PATIENCE_MS * 1000ll;
+	while (!cgroup_base_sweep(&groups, keep_none, NULL))
+		assert_true(clock_mono_us() < until);
+	assert_int_equal(count_groups(groups.memory), 0);
+	assert_int_equal(count_groups(groups.pids), 0);
+	close(out_fd);
+}
+
+#define GROUPS(fn) cmocka_unit_test_setup_teardown(fn, setup_groups, teardown_groups)
 #define CASE(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -594,6 +803,12 @@ int main(void)
 		cmocka_unit_test(test_a_wrong_role_is_refused),
 		cmocka_unit_test(test_an_orphan_ends),
 		CASE(test_it_dies_with_its_parent),
+		CASE(test_it_says_what_it_reached),
+		CASE(test_groups_that_do_not_work),
+		CASE(test_a_bomb_without_groups),
+		GROUPS(test_groups_hold_memory),
+		GROUPS(test_a_bomb_is_its_own_jails),
+		GROUPS(test_groups_of_a_killed_launcher),
 	};
 	return cmocka_run_group_tests(tests, group_setup, group_teardown);
 }
