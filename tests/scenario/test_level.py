@@ -110,35 +110,22 @@ class AsUser(WithLevel):
         self.assertIn("user.max_user_namespaces", p.stderr)
 
 
-class RootNode(Node):
-    """All of it as root, but for its cluster."""
-
-    def command(self, name, *args):
-        return [os.path.join(self.bin, name), *args]
-
-    def start_daemon(self):
-        os.chown(self.runtime, 0, 0)
-        os.makedirs(os.path.join(self.runtime, "l"), mode=0o700, exist_ok=True)
-        os.chown(os.path.join(self.runtime, "l"), 0, 0)
-        super().start_daemon()
-
-
 @unittest.skipIf(os.getuid() or not hierarchies(), "control groups of v1, and root, are needed")
 class AsRoot(WithTools, WithLevel):
     @classmethod
     def setUpClass(cls):
         cls.before = bases()
         cls.agents = {}
-        cls.node = RootNode(model=cls.model, env=FULL, workers=1, migrated=True)
+        cls.node = Node(model=cls.model, env=FULL, workers=1, migrated=True, as_root=True)
         cls.addClassCleanup(cls.close)
         cls.node.start()
 
     @classmethod
     def close(cls):
         cls.node.close()
-        own_left = [b for b in bases() if b not in cls.before]
-        for path in sorted(own_left, key=len, reverse=True):
-            os.rmdir(path)
+        for hierarchy in hierarchies():  # what root gave to the node's user
+            with contextlib.suppress(OSError):
+                os.rmdir(os.path.join(hierarchy, "terabits"))
 
     def mine(self):
         return [b for b in bases() if b not in self.before]
