@@ -13,8 +13,10 @@
 struct sup;
 struct groups;
 
-/* As root, before the node becomes that user: what its groups need of root. */
-void groups_give(uid_t uid, gid_t gid);
+/* As root, before the node becomes another user: this one may then make groups below the
+ * one that root started it in. Of v1 in a directory that stays, empty, for the next node
+ * of that user. Elsewhere nothing. */
+void groups_delegate(const struct sup *s);
 /* Removes what dead nodes left, then makes the base; without one there are no groups,
  * which is no failure. Before children are started. Blocks, for a second at most. */
 struct groups *groups_new(struct sup *s);

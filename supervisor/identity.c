@@ -2,7 +2,6 @@
  * From root to the node's user. */
 #include "supervisor/identity.h"
 
-#include <errno.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,6 +17,19 @@
 #define UID_FIRST 2000000000u
 #define UID_COUNT 100000000u
 
+/* In a user namespace most uids are nobody's. */
+static bool has_uids(unsigned long long first, unsigned long long count)
+{
+	unsigned long long inside, outside, n;
+	bool found = false;
+	FILE *f = fopen("/proc/self/uid_map", "re");
+	while (f && !found && fscanf(f, "%llu %llu %llu", &inside, &outside, &n) == 3)
+		found = inside <= first && inside + n >= first + count;
+	if (f)
+		fclose(f);
+	return found;
+}
+
 void identity_find(struct sup *s)
 {
 	s->uid = geteuid();
@@ -25,7 +37,6 @@ void identity_find(struct sup *s)
 	s->was_root = s->uid == 0;
 	if (!s->was_root)
 		return;
-	errno = 0;
 	const struct passwd *p = getpwnam(s->config.user);
 	if (!p)
 		fatal_usage("TERABITS_USER: there is no user '%s' for the node to run "
@@ -35,21 +46,13 @@ void identity_find(struct sup *s)
 	if (p->pw_uid == 0)
 		fatal_usage("TERABITS_USER: '%s' is root: name a user of the node's own",
 			    s->config.user);
+	if (!has_uids(p->pw_uid, 1))
+		fatal_usage("TERABITS_USER: '%s' has the uid %u, which this user "
+			    "namespace does not have: map it, or start as an ordinary "
+			    "user",
+			    s->config.user, (unsigned)p->pw_uid);
 	s->uid = p->pw_uid;
 	s->gid = p->pw_gid;
-}
-
-/* In a user namespace most uids are nobody's. */
-static bool has_tenants_uids(void)
-{
-	unsigned long long inside, outside, count;
-	bool found = false;
-	FILE *f = fopen("/proc/self/uid_map", "re");
-	while (f && !found && fscanf(f, "%llu %llu %llu", &inside, &outside, &count) == 3)
-		found = inside <= UID_FIRST && inside + count >= UID_FIRST + UID_COUNT;
-	if (f)
-		fclose(f);
-	return found;
 }
 
 static bool can_switch(char *why, size_t size)
@@ -58,7 +61,7 @@ static bool can_switch(char *why, size_t size)
 	privileges_missing(missing, sizeof missing);
 	if (*missing)
 		snprintf(why, size, "the capabilities %s are missing", missing);
-	else if (!has_tenants_uids())
+	else if (!has_uids(UID_FIRST, UID_COUNT))
 		snprintf(why, size, "this user namespace has no uids from %u on",
 			 UID_FIRST);
 	else

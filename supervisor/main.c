@@ -188,8 +188,7 @@ int main(int argc, char **argv)
 	setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
 	identity_find(&s);
 	s.listen_fd = door_listen(s.config.listen); /* low ports are for root alone */
-	if (s.was_root)
-		groups_give(s.uid, s.gid);
+	groups_delegate(&s);
 	identity_settle(&s);
 	prctl(PR_SET_DUMPABLE, 0); /* secrets of children pass through this memory */
 	choose_directories(&s);

@@ -14,7 +14,6 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 #include "common/ident.h"
 #include "common/list.h"
@@ -31,12 +30,6 @@ struct cgroup_places {
 };
 /* `proc` is "/proc/self", or a directory with files of those names. */
 void cgroup_find(const char *proc, struct cgroup_places *p);
-/* As root, for a node that becomes a user: of v1 a directory that stays and is that
- * user's, of v2 our own group. What cannot be done shows in cgroup_base_make. */
-void cgroup_home_give(struct cgroup_places *p, uid_t uid, gid_t gid);
-/* To those directories, where they are and we may write in them. */
-void cgroup_home_enter(struct cgroup_places *p);
-#define CGROUP_HOME "terabits"
 
 struct cgroup_base {
 	enum cgroup_kind kind;

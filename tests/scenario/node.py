@@ -262,7 +262,7 @@ class Node:
         os.chmod(os.path.join(self.state, "secrets", "owner"), 0o600)
         self.env = {
             "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "TERABITS_STATE_DIR": self.state, "TERABITS_RUNTIME_DIR": self.runtime,
-            "TERABITS_LISTEN": f"127.0.0.1:{self.port}", "TERABITS_WORKERS": str(workers), "TERABITS_SECCOMP": "kill",
+            "TERABITS_LISTEN": f"127.0.0.1:{self.port}", "TERABITS_WORKERS": str(workers), "TERABITS_SECCOMP": "kill", "TERABITS_USER": USER,
             "TERABITS_MIGRATIONS": os.path.join(self.dir, "migrations"),
             "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1", "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
         }
@@ -272,7 +272,6 @@ class Node:
         self.env.update(env or {})
         own(self.dir)
         if as_root:
-            self.env["TERABITS_USER"] = USER
             subprocess.run(["chown", "-R", "root:root", self.state, self.runtime], check=True)
         atexit.register(self.close)
 
