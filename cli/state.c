@@ -87,6 +87,18 @@ static int write_all(int fd, struct slice text)
 	return fsync(fd);
 }
 
+/* What root makes belongs to whom the directory above belongs to: the node is not root.
+ */
+static int give_to_owner(int fd, const char *path)
+{
+	struct stat st;
+	const char *slash = strrchr(path, '/');
+	AUTO(auto_free) char *parent = xstrndup(path, (size_t)(slash - path));
+	if (geteuid() != 0)
+		return 0;
+	return stat(*parent ? parent : "/", &st) || fchown(fd, st.st_uid, st.st_gid);
+}
+
 /* A whole temporary file; -1 with errno. */
 static int write_new(const char *path, struct slice text)
 {
@@ -94,7 +106,10 @@ static int write_new(const char *path, struct slice text)
 		return -1;
 	AUTO(auto_close)
 	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	return fd < 0 || fchmod(fd, 0600) || write_all(fd, text) ? -1 : 0;
+	return fd < 0 || fchmod(fd, 0600) || give_to_owner(fd, path) ||
+			       write_all(fd, text)
+		       ? -1
+		       : 0;
 }
 
 /* A rename lasts when its directory is on disk. */
@@ -130,6 +145,15 @@ static int prove_writable(const char *directory)
 	return fd < 0 || unlink(probe) ? -1 : write_all(fd, SLICE("probe\n"));
 }
 
+static int make_secrets(const char *path)
+{
+	if (mkdir(path, 0700))
+		return errno != EEXIST;
+	AUTO(auto_close)
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 || give_to_owner(fd, path);
+}
+
 int state_prepare(const char *directory)
 {
 	struct stat st;
@@ -139,7 +163,7 @@ int state_prepare(const char *directory)
 		return refuse(directory, "made");
 	if (prove_writable(directory))
 		return refuse(directory, "written to");
-	if (mkdir(secrets, 0700) && errno != EEXIST)
+	if (make_secrets(secrets))
 		return refuse(secrets, "made");
 	if (stat(secrets, &st) || ((st.st_mode & 077) && chmod(secrets, 0700)))
 		return refuse(secrets, "closed to others");

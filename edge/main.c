@@ -13,8 +13,11 @@
 #include "common/die.h"
 #include "common/log.h"
 #include "common/loop.h"
+#include "common/pg/pool.h"
 #include "edge/start.h"
 #include "proto/boot.h"
+#include "proto/chan.h"
+#include "sandbox/privileges.h"
 #include "sandbox/sandbox.h"
 
 /* Who stops this process is its supervisor, by DRAIN or by the end of the link: a Ctrl-C
@@ -45,6 +48,15 @@ static void check_listener(void)
 	fcntl(BOOT_LISTEN_FD, F_SETFD, FD_CLOEXEC);
 }
 
+/* All that it has to reach by a file's name. */
+static void show_sockets(const struct wire_boot *b)
+{
+	char path[128];
+	chan_url_path(b->url, path, sizeof path);
+	sandbox_show(path);
+	pg_conninfo_files(b->conninfo, sandbox_show);
+}
+
 int main(void)
 {
 	static struct edge edge;
@@ -52,6 +64,7 @@ int main(void)
 	const struct wire_boot *b = boot_read();
 	if (b->role != ROLE_EDGE)
 		fatal_usage("terabitsd started the wrong program");
+	privileges_refuse_root();
 	boot_die_with_parent(b->parent_pid);
 	snprintf(name, sizeof name, "edge.%u", b->ordinal);
 	log_init(name, (enum log_level)b->log_level);
@@ -59,8 +72,10 @@ int main(void)
 	raise_descriptors();
 	crypto_init();
 	check_listener();
+	show_sockets(b);
 	fcntl(BOOT_PEER_FD, F_SETFD, FD_CLOEXEC);
 	sandbox_prepare(SANDBOX_EDGE);
+	boot_die_with_parent(b->parent_pid); /* who we are in the kernel's eyes changed */
 	struct loop *loop = loop_new();
 	edge_start(&edge, loop, b);
 	boot_wipe();

@@ -446,3 +446,10 @@ void chan_make_url(const char *dir, char *out, size_t out_size)
 	crypto_base64url(bits, sizeof bits, name, sizeof name);
 	snprintf(out, out_size, "ipc://%s/%s", dir, name);
 }
+
+void chan_url_path(struct slice url, char *out, size_t out_size)
+{
+	const size_t scheme = sizeof "ipc://" - 1;
+	check(url.n > scheme);
+	snprintf(out, out_size, "%.*s", (int)(url.n - scheme), url.p + scheme);
+}

@@ -58,5 +58,7 @@ MUST_CHECK enum err chan_send(struct chan *c, enum wire_id id, const void *msg);
 size_t chan_outbox(const struct chan *c);
 /* A random URL below dir; out_size >= strlen(dir) + 40. */
 void chan_make_url(const char *dir, char *out, size_t out_size);
+/* The socket's file of such a URL. */
+void chan_url_path(struct slice url, char *out, size_t out_size);
 
 #endif

@@ -1,19 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Limits, then namespaces where the role has some, then the filter. */
+ * Limits, then namespaces, then capabilities, then Landlock, then the filter. */
 #include "sandbox/sandbox.h"
 
 #include <errno.h>
-#include <fcntl.h>
+#include <linux/landlock.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include "common/die.h"
+#include "sandbox/landlock.h"
+#include "sandbox/privileges.h"
 #include "sandbox/seccomp.h"
+#include "sandbox/userns.h"
+#include "sandbox/view.h"
 
 static void limit(int what, rlim_t most)
 {
@@ -24,45 +28,53 @@ static void limit(int what, rlim_t most)
 	}
 }
 
-static void write_map(const char *path, const char *text)
+static int landlock; /* the version that edge and worker are confined by; 0: none */
+
+void sandbox_show(const char *path)
 {
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	size_t n = strlen(text);
-	if (fd < 0 || write(fd, text, n) != (ssize_t)n)
-		fatal_usage(
-			"%s cannot be written (%s): is /proc mounted read-only? Tools "
-			"could not be confined",
-			path, strerror(errno));
-	close(fd);
+	view_show(path);
 }
 
-/* In a user namespace of our own we stay who we are: its children need a user that can be
- * mapped on. */
-static void map_self(uid_t uid, gid_t gid)
+/* What holds even where a mount or a filter had a hole. */
+static void confine_by_landlock(void)
 {
-	char text[64];
-	write_map("/proc/self/setgroups", "deny");
-	snprintf(text, sizeof text, "%u %u 1", (unsigned)uid, (unsigned)uid);
-	write_map("/proc/self/uid_map", text);
-	snprintf(text, sizeof text, "%u %u 1", (unsigned)gid, (unsigned)gid);
-	write_map("/proc/self/gid_map", text);
+	static const struct landlock_rule reads = {
+		"/", LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR};
+	static const struct landlock_wish wish = {.rules = &reads,
+						  .count = 1,
+						  .network = LANDLOCK_NET_BIND_TCP,
+						  .scoped = LANDLOCK_SCOPE_ABSTRACT_UNIX |
+							    LANDLOCK_SCOPE_SIGNALS};
+	const char *what;
+	landlock = landlock_version();
+	if (landlock_confine(landlock, &wish, &what))
+		fatal("Landlock is refused (%s): %s", what, strerror(errno));
 }
 
-/* The launcher has no network: a namespace of its own with nothing in it. */
-static void leave_network(void)
+/* Edge and worker. */
+static void prepare_served(void)
 {
-	uid_t uid = geteuid();
-	gid_t gid = getegid();
-	if (unshare(CLONE_NEWNET) == 0)
-		return;
-	if (errno == EPERM && unshare(CLONE_NEWUSER | CLONE_NEWNET) == 0) {
-		map_self(uid, gid);
-		return;
-	}
-	fatal_usage("namespaces are refused (%s): tools could not be confined. Allow "
-		    "unprivileged user namespaces (sysctl user.max_user_namespaces and "
-		    "kernel.unprivileged_userns_clone=1), or start as root",
-		    strerror(errno));
+#ifndef __SANITIZE_THREAD__ /* which has a thread from the start */
+	view_enter();
+#endif
+	privileges_drop();
+	confine_by_landlock();
+}
+
+/* One that is not root in the machine makes jails in user namespaces, and needs no
+ * capability in its own. */
+static void prepare_launcher(void)
+{
+	bool switches = privileges_has(PRIVILEGES_LAUNCHER);
+	userns_unshare(CLONE_NEWNET, "tools could not be confined");
+	if (switches)
+		privileges_limit(PRIVILEGES_LAUNCHER);
+	else
+		privileges_drop();
+	/* The maps of an ordinary user's jails belong to root when their maker is not
+	 * dumpable. It holds no secret, and its guards are not dumpable. */
+	if (prctl(PR_SET_DUMPABLE, !switches))
+		fatal("the process cannot be made non-dumpable: %s", strerror(errno));
 }
 
 void sandbox_prepare(enum sandbox_role role)
@@ -74,11 +86,12 @@ void sandbox_prepare(enum sandbox_role role)
 	if (role != SANDBOX_LAUNCHER) /* its jails have limits of their own */
 		limit(RLIMIT_AS, 8ull << 30);
 #endif
-	if (role == SANDBOX_LAUNCHER)
-		leave_network();
-	/* The maps of an ordinary user's jails belong to root when their maker is not
-	 * dumpable. It holds no secret, and its guards are not dumpable. */
-	if ((role != SANDBOX_LAUNCHER || geteuid() == 0) && prctl(PR_SET_DUMPABLE, 0))
+	if (role == SANDBOX_LAUNCHER) {
+		prepare_launcher();
+		return;
+	}
+	prepare_served();
+	if (prctl(PR_SET_DUMPABLE, 0))
 		fatal("the process cannot be made non-dumpable: %s", strerror(errno));
 }
 
@@ -90,6 +103,7 @@ void sandbox_enter(enum sandbox_role role, char *detail, size_t detail_size)
 	seccomp_confine(role, otherwise);
 	/* The launcher may open nothing, and has one thread: the load said all. */
 	int threads = role == SANDBOX_LAUNCHER ? 1 : seccomp_verify();
-	snprintf(detail, detail_size, "seccomp=%s threads=%d",
-		 otherwise == SECCOMP_ELSE_KILL ? "kill" : "eperm", threads);
+	snprintf(detail, detail_size, "seccomp=%s threads=%d landlock=%s",
+		 otherwise == SECCOMP_ELSE_KILL ? "kill" : "eperm", threads,
+		 landlock ? "yes" : "no");
 }

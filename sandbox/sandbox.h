@@ -2,9 +2,10 @@
  * Confinement of our own processes by role. Which system calls a role may make, and why,
  * is syscalls.tbl.
  *
- * Order: sandbox_prepare (rlimits, no core, non-dumpable, own mount view where the role
- * has one) before libraries start threads where it matters; the process then connects,
- * loads CA bundle, resolver and locale; sandbox_enter loads the filter on every thread
+ * Order: sandbox_prepare while there is one thread (rlimits, no core, non-dumpable, no
+ * capability that the role does not need; edge and worker: a view of files of their own
+ * and Landlock; launcher: no network); the process then connects and loads the CA
+ * bundle; sandbox_enter loads the filter on every thread
  * (TSYNC) and verifies each through /proc/self/task. What the filter does not name is
  * refused with EPERM and logged, or kills under TERABITS_SECCOMP=kill; exec, ptrace,
  * mount, bpf, keyctl, io_uring kill always. */
@@ -17,6 +18,11 @@
 
 enum sandbox_role { SANDBOX_EDGE, SANDBOX_WORKER, SANDBOX_LAUNCHER, SANDBOX_ROLES };
 
+/* Of edge and worker, before sandbox_prepare: this file or directory, too, is in the
+ * role's view, under its real path and read-only (a socket in it can be connected to).
+ * A directory is seen as it changes, a file is what it is now. Dies when it is not there.
+ */
+void sandbox_show(const char *path);
 /* Dies with one actionable line when the kernel refuses what the role needs. */
 void sandbox_prepare(enum sandbox_role role);
 /* Loads the filter; dies when any thread of the process is not filtered afterwards.

@@ -13,10 +13,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
-#include <seccomp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -24,6 +24,7 @@
 
 #include "common/attr.h"
 #include "common/die.h"
+#include "sandbox/seccomp_rule.h"
 
 enum { E = 1 << SANDBOX_EDGE, W = 1 << SANDBOX_WORKER, L = 1 << SANDBOX_LAUNCHER, S = 8 };
 
@@ -76,20 +77,9 @@ static const char *const jail_calls[] = {
 #undef CALLS
 };
 
-static void add(scmp_filter_ctx f, uint32_t action, const char *name, unsigned args,
-		const struct scmp_arg_cmp *cmp)
-{
-	int number = seccomp_syscall_resolve_name(name);
-	if (number == __NR_SCMP_ERROR) /* newer than this libseccomp: stays refused */
-		return;
-	int rv = seccomp_rule_add_array(f, action, number, args, cmp);
-	if (rv && rv != -EEXIST && rv != -EACCES)
-		fatal("seccomp: the rule for %s is refused: %s", name, strerror(-rv));
-}
-
 static void allow_if(scmp_filter_ctx f, const char *name, struct scmp_arg_cmp cmp)
 {
-	add(f, SCMP_ACT_ALLOW, name, 1, &cmp);
+	seccomp_rule_if(f, SCMP_ACT_ALLOW, name, cmp);
 }
 
 static void add_sockets(scmp_filter_ctx f, enum sandbox_role role)
@@ -111,13 +101,30 @@ static void add_memory(scmp_filter_ctx f)
 /* Read-only. What asks to write gets EACCES, as from a read-only disk. */
 static void add_files(scmp_filter_ctx f)
 {
-	struct scmp_arg_cmp writes = SCMP_A2(SCMP_CMP_MASKED_EQ, O_WRONLY, O_WRONLY);
-	struct scmp_arg_cmp reads_writes = SCMP_A2(SCMP_CMP_MASKED_EQ, O_RDWR, O_RDWR);
 	allow_if(f, "openat",
 		 SCMP_A2(SCMP_CMP_MASKED_EQ,
 			 O_ACCMODE | O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY), 0));
-	add(f, SCMP_ACT_ERRNO(EACCES), "openat", 1, &writes);
-	add(f, SCMP_ACT_ERRNO(EACCES), "openat", 1, &reads_writes);
+	seccomp_rule_if(f, SCMP_ACT_ERRNO(EACCES), "openat",
+			SCMP_A2(SCMP_CMP_MASKED_EQ, O_WRONLY, O_WRONLY));
+	seccomp_rule_if(f, SCMP_ACT_ERRNO(EACCES), "openat",
+			SCMP_A2(SCMP_CMP_MASKED_EQ, O_RDWR, O_RDWR));
+}
+
+/* Not F_SETOWN, F_SETSIG and their like: by them a process has any signal sent to any
+ * other of its user. */
+static void add_descriptors(scmp_filter_ctx f)
+{
+	static const unsigned commands[] = {
+		F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD,      F_SETFD,      F_GETFL,
+		F_SETFL, F_GETLK,         F_GETPIPE_SZ, F_SETPIPE_SZ, F_GET_SEALS};
+	/* Not TIOCSTI: the log may be a terminal at which somebody works. */
+	static const unsigned requests[] = {FIONREAD, FIONBIO, TCGETS};
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		allow_if(f, "fcntl",
+			 SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, commands[i]));
+	for (size_t i = 0; i < ARRAY_LEN(requests); i++)
+		allow_if(f, "ioctl",
+			 SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, requests[i]));
 }
 
 static void add_threads(scmp_filter_ctx f)
@@ -125,7 +132,7 @@ static void add_threads(scmp_filter_ctx f)
 	unsigned self = (unsigned)getpid();
 	allow_if(f, "clone", SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
 	/* glibc falls back to clone, whose flags a filter can see */
-	add(f, SCMP_ACT_ERRNO(ENOSYS), "clone3", 0, NULL);
+	seccomp_rule(f, SCMP_ACT_ERRNO(ENOSYS), "clone3", 0, NULL);
 	allow_if(f, "tgkill", SCMP_A0(SCMP_CMP_EQ, self)); /* abort */
 	allow_if(f, "prlimit64", SCMP_A0(SCMP_CMP_EQ, 0));
 	allow_if(f, "prctl", SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME));
@@ -133,7 +140,7 @@ static void add_threads(scmp_filter_ctx f)
 	allow_if(f, "prctl", SCMP_A0(SCMP_CMP_EQ, PR_SET_VMA)); /* malloc names areas */
 #endif
 	if (SANITIZED)
-		add(f, SCMP_ACT_ALLOW, "prctl", 0, NULL);
+		seccomp_rule(f, SCMP_ACT_ALLOW, "prctl", 0, NULL);
 }
 
 static unsigned roles_of(enum sandbox_role role)
@@ -147,6 +154,7 @@ static void add_own(scmp_filter_ctx f, enum sandbox_role role)
 	add_sockets(f, role);
 	add_memory(f);
 	add_files(f);
+	add_descriptors(f);
 }
 
 /* Without conditions: those are in the filters that its jails load themselves. */
@@ -155,11 +163,11 @@ static void add_launcher(scmp_filter_ctx f)
 	static const char *const conditional[] = {"clone",       "clone3", "socketpair",
 						  "personality", "mknod",  "mknodat"};
 	for (size_t i = 0; i < ARRAY_LEN(jail_calls); i++)
-		add(f, SCMP_ACT_ALLOW, jail_calls[i], 0, NULL);
+		seccomp_rule(f, SCMP_ACT_ALLOW, jail_calls[i], 0, NULL);
 	for (size_t i = 0; i < ARRAY_LEN(conditional); i++)
-		add(f, SCMP_ACT_ALLOW, conditional[i], 0, NULL);
+		seccomp_rule(f, SCMP_ACT_ALLOW, conditional[i], 0, NULL);
 	add_sockets(f, SANDBOX_LAUNCHER);
-	add(f, SCMP_ACT_ERRNO(ENOSYS), "io_uring_setup", 0, NULL);
+	seccomp_rule(f, SCMP_ACT_ERRNO(ENOSYS), "io_uring_setup", 0, NULL);
 }
 
 void seccomp_confine(enum sandbox_role role, enum seccomp_else otherwise)
@@ -176,14 +184,14 @@ void seccomp_confine(enum sandbox_role role, enum seccomp_else otherwise)
 	seccomp_attr_set(f, SCMP_FLTATR_CTL_OPTIMIZE, 2);
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		if (rows[i].roles & roles_of(role))
-			add(f, SCMP_ACT_ALLOW, rows[i].name, 0, NULL);
+			seccomp_rule(f, SCMP_ACT_ALLOW, rows[i].name, 0, NULL);
 	if (role == SANDBOX_LAUNCHER)
 		add_launcher(f);
 	else
 		add_own(f, role);
 	if (role != SANDBOX_LAUNCHER && otherwise == SECCOMP_ELSE_EPERM && !SANITIZED)
 		for (size_t i = 0; i < ARRAY_LEN(deadly); i++)
-			add(f, SCMP_ACT_KILL_PROCESS, deadly[i], 0, NULL);
+			seccomp_rule(f, SCMP_ACT_KILL_PROCESS, deadly[i], 0, NULL);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		fatal("no-new-privileges is refused: %s", strerror(errno));
 	int rv = seccomp_load(f);

@@ -5,9 +5,9 @@
 #include "sandbox/seccomp_jail.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/fs.h>
 #include <sched.h>
-#include <seccomp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -20,6 +20,7 @@
 #include "common/alloc.h"
 #include "common/attr.h"
 #include "common/die.h"
+#include "sandbox/seccomp_rule.h"
 
 #ifndef CLONE_NEWTIME
 #define CLONE_NEWTIME 0x80
@@ -30,24 +31,6 @@ static const char *const calls[] = {
 #include "sandbox/jail/calls.tbl"
 #undef CALLS
 };
-
-static void add(scmp_filter_ctx f, uint32_t action, const char *name, unsigned args,
-		const struct scmp_arg_cmp *cmp)
-{
-	int number = seccomp_syscall_resolve_name(name);
-	if (number < 0) /* of another machine, or newer than this libseccomp */
-		return;
-	int rv = seccomp_rule_add_array(f, action, number, args, cmp);
-	if (rv && rv != -EEXIST)
-		fatal("seccomp: the jail's rule for %s is refused: %s", name,
-		      strerror(-rv));
-}
-
-static void add_if(scmp_filter_ctx f, uint32_t action, const char *name,
-		   struct scmp_arg_cmp cmp)
-{
-	add(f, action, name, 1, &cmp);
-}
 
 static scmp_filter_ctx make_calls(void)
 {
@@ -60,35 +43,42 @@ static scmp_filter_ctx make_calls(void)
 	seccomp_attr_set(f, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
 	seccomp_attr_set(f, SCMP_FLTATR_CTL_OPTIMIZE, 2);
 	for (size_t i = 0; i < ARRAY_LEN(calls); i++)
-		add(f, SCMP_ACT_ALLOW, calls[i], 0, NULL);
-	add_if(f, SCMP_ACT_ALLOW, "clone", SCMP_A0(SCMP_CMP_MASKED_EQ, namespaces, 0));
-	add(f, SCMP_ACT_ERRNO(ENOSYS), "clone3", 0, NULL);
-	add(f, SCMP_ACT_ERRNO(ENOSYS), "io_uring_setup", 0, NULL);
+		seccomp_rule(f, SCMP_ACT_ALLOW, calls[i], 0, NULL);
+	seccomp_rule_if(f, SCMP_ACT_ALLOW, "clone",
+			SCMP_A0(SCMP_CMP_MASKED_EQ, namespaces, 0));
+	seccomp_rule(f, SCMP_ACT_ERRNO(ENOSYS), "clone3", 0, NULL);
+	seccomp_rule(f, SCMP_ACT_ERRNO(ENOSYS), "io_uring_setup", 0, NULL);
 	for (size_t i = 0; i < ARRAY_LEN(families); i++)
-		add_if(f, SCMP_ACT_ALLOW, "socket",
-		       SCMP_A0(SCMP_CMP_EQ, (unsigned)families[i]));
-	add_if(f, SCMP_ACT_ALLOW, "socketpair", SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
+		seccomp_rule_if(f, SCMP_ACT_ALLOW, "socket",
+				SCMP_A0(SCMP_CMP_EQ, (unsigned)families[i]));
+	seccomp_rule_if(f, SCMP_ACT_ALLOW, "socketpair", SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
 	/* Pipes with names; devices would need a capability besides. */
-	add_if(f, SCMP_ACT_ALLOW, "mknod", SCMP_A1(SCMP_CMP_MASKED_EQ, S_IFMT, S_IFIFO));
-	add_if(f, SCMP_ACT_ALLOW, "mknodat",
-	       SCMP_A2(SCMP_CMP_MASKED_EQ, S_IFMT, S_IFIFO));
-	add_if(f, SCMP_ACT_ALLOW, "personality", SCMP_A0(SCMP_CMP_EQ, 0));
-	add_if(f, SCMP_ACT_ALLOW, "personality", SCMP_A0(SCMP_CMP_EQ, 0xffffffff));
+	seccomp_rule_if(f, SCMP_ACT_ALLOW, "mknod",
+			SCMP_A1(SCMP_CMP_MASKED_EQ, S_IFMT, S_IFIFO));
+	seccomp_rule_if(f, SCMP_ACT_ALLOW, "mknodat",
+			SCMP_A2(SCMP_CMP_MASKED_EQ, S_IFMT, S_IFIFO));
+	seccomp_rule_if(f, SCMP_ACT_ALLOW, "personality", SCMP_A0(SCMP_CMP_EQ, 0));
+	seccomp_rule_if(f, SCMP_ACT_ALLOW, "personality",
+			SCMP_A0(SCMP_CMP_EQ, 0xffffffff));
 	return f;
 }
 
-/* Keystrokes pushed into a terminal that others read, and its line discipline; the
- * project of a file, by which its disk space is counted: its owner could give it away. */
+/* Keystrokes pushed into a terminal that others read, and its line discipline. Attributes
+ * of files that a quota by project hangs on, which an owner may change, and leases, which
+ * make whoever opens a file wait. */
 static scmp_filter_ctx make_arguments(void)
 {
-	static const unsigned requests[] = {TIOCSTI, 0x541C /* TIOCLINUX */, TIOCSETD,
-					    FS_IOC_FSSETXATTR, FS_IOC_SETFLAGS};
+	static const unsigned requests[] = {TIOCSTI,           0x541C, /* TIOCLINUX */
+					    TIOCSETD,          FS_IOC_SETFLAGS,
+					    FS_IOC32_SETFLAGS, FS_IOC_FSSETXATTR};
 	scmp_filter_ctx f = seccomp_init(SCMP_ACT_ALLOW);
 	check(f);
 	seccomp_attr_set(f, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
 	for (size_t i = 0; i < ARRAY_LEN(requests); i++)
-		add_if(f, SCMP_ACT_ERRNO(EPERM), "ioctl",
-		       SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, requests[i]));
+		seccomp_rule_if(f, SCMP_ACT_ERRNO(EPERM), "ioctl",
+				SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, requests[i]));
+	seccomp_rule_if(f, SCMP_ACT_ERRNO(EPERM), "fcntl",
+			SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, F_SETLEASE));
 	return f;
 }
 

@@ -2,8 +2,8 @@
 # Sourced by run, test and scripts/*: where things are, and who they belong to.
 #
 # An ordinary user's node lives in the checkout (var/). Root's does not: Postgres refuses root, and a checkout below /root is
-# closed to anyone else. So as root everything runs as the system user "terabits", with state in /var/lib/terabits/<id> and a copy of
-# the programs beside it; <id> is a hash of the checkout's path, and var is a link to the state.
+# closed to anyone else. So as root everything runs as the system user "terabits" (the node begins as root and becomes that user, so
+# that each tenant can have a user of its own), with state in /var/lib/terabits/<id> and a copy of the programs beside it; <id> is a hash of the checkout's path, and var is a link to the state.
 set -euo pipefail
 umask 022
 
@@ -38,7 +38,7 @@ case $RUNTIME in /*) ;; *) RUNTIME=$PWD/$RUNTIME ;; esac
 SECRETS=
 exec_node() {
 	local name wanted=" TZ TERM NO_COLOR COLUMNS TERABITS_CONFIG TERABITS_LISTEN TERABITS_WORKERS TERABITS_WORKER_RUNS
-		TERABITS_LOG_LEVEL TERABITS_MODEL TERABITS_DRAIN_SECONDS TERABITS_SECCOMP OPENAI_MODEL OPENAI_BASE_URL $SECRETS "
+		TERABITS_LOG_LEVEL TERABITS_MODEL TERABITS_DRAIN_SECONDS TERABITS_SECCOMP TERABITS_USER OPENAI_MODEL OPENAI_BASE_URL $SECRETS "
 	export -n STATE RUNTIME MIGRATIONS AS SECRETS
 	for name in $(compgen -e); do
 		[[ $wanted =~ [[:space:]]"$name"[[:space:]] ]] || unset "$name" 2>/dev/null || true
@@ -50,6 +50,12 @@ exec_node() {
 	exec ${AS[@]+"${AS[@]}"} "$@"
 }
 as_node() { (exec_node "$@"); }
+# The same for terabitsd, which as root leaves root itself.
+exec_daemon() {
+	export TERABITS_USER=$NODE_USER
+	AS=()
+	exec_node "$@"
+}
 
 # lock_name KIND: the file in LOCKS of one state directory.
 lock_name() {

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "common/alloc.h"
+#include "common/attr.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "supervisor/children.h"
@@ -82,6 +83,53 @@ static void bury_dead(const char *path)
 		close(fd);
 }
 
+/* ---- from root to the node's user */
+
+/* Of a hierarchy of v1: where the node's user may make groups. */
+static void name_delegated(const struct sup *s, char own[CGROUP_PATH])
+{
+	size_t n = strlen(own);
+	if (n && n + 20 < CGROUP_PATH)
+		snprintf(own + n, CGROUP_PATH - n, "/terabits.%u", (unsigned)s->uid);
+}
+
+static void delegate_v1(const struct sup *s, char own[CGROUP_PATH])
+{
+	name_delegated(s, own);
+	/* What is refused is found out, and said, by who makes the base. */
+	if (*own && (mkdir(own, 0755) == 0 || errno == EEXIST) &&
+	    lchown(own, s->uid, s->gid))
+		log_debug("groups-kept", "path=\"%s\"", own);
+}
+
+static void delegate_v2(const struct sup *s, const char *own)
+{
+	static const char *const files[] = {"cgroup.procs", "cgroup.threads",
+					    "cgroup.subtree_control", "."};
+	int fd = *own ? open(own, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	char text[512] = "";
+	/* Not one that has no controllers for us, such as the topmost of a hybrid. */
+	bool is_ours =
+		fd >= 0 && cgroup_read(fd, "cgroup.controllers", text, sizeof text) > 0 &&
+		strstr(text, "memory") && faccessat(fd, "cgroup.type", F_OK, 0) == 0;
+	for (size_t i = 0; is_ours && i < ARRAY_LEN(files); i++)
+		if (fchownat(fd, files[i], s->uid, s->gid, AT_SYMLINK_NOFOLLOW))
+			log_debug("groups-kept", "path=\"%s/%s\"", own, files[i]);
+	if (fd >= 0)
+		close(fd);
+}
+
+void groups_delegate(const struct sup *s)
+{
+	struct cgroup_places p;
+	if (!s->was_root)
+		return;
+	cgroup_find("/proc/self", &p);
+	delegate_v2(s, p.unified);
+	delegate_v1(s, p.memory);
+	delegate_v1(s, p.pids);
+}
+
 /* ---- the base */
 
 /* Every directory that may be made now, before one is. */
@@ -119,6 +167,10 @@ struct groups *groups_new(struct sup *s)
 	snprintf(dir, sizeof dir, "%s/cgroups", s->config.state_dir);
 	bury_dead(dir);
 	cgroup_find("/proc/self", &places);
+	if (s->was_root) {
+		name_delegated(s, places.memory);
+		name_delegated(s, places.pids);
+	}
 	if (record(g, dir, id, &places))
 		cgroup_base_make(&places, id, &g->base);
 	else

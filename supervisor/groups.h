@@ -5,12 +5,18 @@
 #ifndef TB_GROUPS_H
 #define TB_GROUPS_H
 
+#include <sys/types.h>
+
 #include "proto/wire.h"
 #include "sandbox/cgroup/cgroup.h"
 
 struct sup;
 struct groups;
 
+/* As root, before the node becomes another user: this one may then make groups below the
+ * one that root started it in. Of v1 in a directory that stays, empty, for the next node
+ * of that user. Elsewhere nothing. */
+void groups_delegate(const struct sup *s);
 /* Removes what dead nodes left, then makes the base; without one there are no groups,
  * which is no failure. Before children are started. Blocks, for a second at most. */
 struct groups *groups_new(struct sup *s);

@@ -22,6 +22,7 @@
 #include "supervisor/door.h"
 #include "supervisor/expiry.h"
 #include "supervisor/groups.h"
+#include "supervisor/identity.h"
 #include "supervisor/journal.h"
 #include "supervisor/lease.h"
 #include "supervisor/live.h"
@@ -86,7 +87,9 @@ static void make_directory(const char *path, mode_t mode)
 
 static void choose_directories(struct sup *s)
 {
-	const char *given = s->config.runtime_dir, *xdg = getenv("XDG_RUNTIME_DIR");
+	const char *given = s->config.runtime_dir;
+	/* Of who started us: root's is closed to the node's user. */
+	const char *xdg = !s->was_root ? getenv("XDG_RUNTIME_DIR") : NULL;
 	char links[80];
 	if (*given)
 		snprintf(s->runtime_dir, sizeof s->runtime_dir, "%s", given);
@@ -184,12 +187,15 @@ int main(int argc, char **argv)
 			    s.config.sandbox_require);
 	log_init("supervisor", (enum log_level)log_level_parse(s.config.log_level));
 	setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+	identity_find(&s);
+	s.listen_fd = door_listen(s.config.listen); /* low ports are for root alone */
+	groups_delegate(&s);
+	identity_settle(&s);
 	prctl(PR_SET_DUMPABLE, 0); /* secrets of children pass through this memory */
 	choose_directories(&s);
 	choose_model(&s);
 	check_programs(&s);
 	AUTO(auto_free) char *conninfo = sup_conninfo(&s, "tb_supervisor");
-	s.listen_fd = door_listen(s.config.listen);
 	set_up(&s);
 	s.admin = admin_open(&s);
 	s.groups = groups_new(&s);

@@ -13,6 +13,7 @@
 
 #include "common/attr.h"
 #include "proto/boot.h"
+#include "sandbox/privileges.h"
 
 #define SAFE_FD 64 /* above every fixed number */
 
@@ -26,7 +27,24 @@ static const char *const passed[] = {"TZ",
 				     "TERABITS_FAULTS",
 				     "TERABITS_LEDGER"};
 
+/* What a program begins with; who is not here has nothing. */
+static const struct {
+	const char *program;
+	enum privileges_holder holds;
+} privileged[] = {{"terabits-launcher", PRIVILEGES_LAUNCHER},
+		  {"terabits-sweep", PRIVILEGES_LAUNCHER},
+		  {"terabits-edge", PRIVILEGES_VIEW},
+		  {"terabits-worker", PRIVILEGES_VIEW}};
+
 extern char **environ;
+
+static enum privileges_holder holder_of(const char *program)
+{
+	for (size_t i = 0; i < ARRAY_LEN(privileged); i++)
+		if (!strcmp(privileged[i].program, program))
+			return privileged[i].holds;
+	return PRIVILEGES_NONE;
+}
 
 /* Pointers into our own environment: nothing is copied. */
 static void child_environment(char *out[ARRAY_LEN(passed) + 1])
@@ -56,7 +74,8 @@ static void land(int fd, int number)
 }
 
 NORETURN static void become(const char *path, const char *name,
-			    const struct spawn_fds *fds, char **env)
+			    const struct spawn_fds *fds, char **env,
+			    enum privileges_holder holds)
 {
 	char *argv[2];
 	sigset_t none;
@@ -73,6 +92,8 @@ NORETURN static void become(const char *path, const char *name,
 		signal(sig, SIG_DFL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
+	if (privileges_hand_on(holds))
+		_exit(126);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	setpgid(0, 0); /* a terminal's Ctrl-C is for the supervisor to answer */
 	execve(path, argv, env);
@@ -89,8 +110,9 @@ pid_t spawn_child(const char *dir, const char *program, const struct spawn_fds *
 		return -1;
 	}
 	child_environment(env);
+	enum privileges_holder holds = holder_of(program);
 	pid_t pid = fork();
 	if (pid == 0)
-		become(path, program, fds, env);
+		become(path, program, fds, env, holds);
 	return pid;
 }

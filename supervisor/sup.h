@@ -4,6 +4,7 @@
 #define TB_SUP_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "common/config.h"
 #include "common/list.h"
@@ -34,6 +35,10 @@ struct sup {
 	char runtime_dir[64]; /* sockets; links below it */
 	char binaries[4096];
 	int listen_fd;
+	uid_t uid; /* whom it runs as, and its group; see identity.h */
+	gid_t gid;
+	bool was_root;    /* who started it */
+	bool tenant_uids; /* jails and workspaces have their tenant's uid */
 
 	struct lq *lq;
 	struct journal *journal;

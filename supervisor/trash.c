@@ -30,12 +30,32 @@ static int open_trash(int all)
 	return openat(all, TRASH, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
+/* Its name for what is above it is written: only who owns it may move it. */
+static int move(int from, const char *name, int trash, const char *to)
+{
+	struct stat st;
+	uid_t self = geteuid();
+	if (fstatat(from, name, &st, AT_SYMLINK_NOFOLLOW))
+		return -1;
+	bool is_tenants = self != 0 && st.st_uid != self;
+	if (is_tenants && fchownat(from, name, self, (gid_t)-1, AT_SYMLINK_NOFOLLOW))
+		return -1;
+	int rv = renameat(from, name, trash, to);
+	int e = errno;
+	if (is_tenants && fchownat(rv ? from : trash, rv ? name : to, st.st_uid,
+				   (gid_t)-1, AT_SYMLINK_NOFOLLOW))
+		log_error("workspace-owner", "object=%s message=\"%s\"", rv ? name : to,
+			  strerror(errno));
+	errno = e;
+	return rv;
+}
+
 int trash_take(int all, int from, const char *name)
 {
 	char to[UUID_TEXT_LEN + 1];
 	AUTO(auto_close) int trash = open_trash(all);
 	uuid_format(uuid7_new(), to);
-	return trash < 0 ? -1 : renameat(from, name, trash, to);
+	return trash < 0 ? -1 : move(from, name, trash, to);
 }
 
 static bool is_empty(int trash)

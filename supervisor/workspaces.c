@@ -17,14 +17,11 @@
 #include "common/log.h"
 #include "proto/packet.h"
 #include "supervisor/children.h"
+#include "supervisor/identity.h"
 #include "supervisor/live.h"
 #include "supervisor/project_quota.h"
 #include "supervisor/sup.h"
 #include "supervisor/trash.h"
-
-/* Tenants' users, where jails can have one each: no distribution hands these out. */
-#define UID_FIRST 2000000000u
-#define UID_COUNT 100000000u
 
 #define MEMORY_BYTES (1ull << 30)
 #define PROCESSES 64
@@ -47,18 +44,16 @@ static uint64_t last_handle;
 
 /* ---- directories */
 
-static uint32_t uid_of(int64_t tenant)
-{
-	return UID_FIRST + (uint32_t)((uint64_t)tenant % UID_COUNT);
-}
-
-/* One level, of ours; -1 and errno. What is there and no directory is refused: it would
- * be somebody's trick. */
+/* One level, of ours or its tenant's, who alone may read it; -1 and errno. What is there
+ * and no directory is refused: it would be somebody's trick. */
 static int enter(int at, const char *name, mode_t mode)
 {
 	if (at < 0 || (mkdirat(at, name, mode) && errno != EEXIST))
 		return -1;
-	return openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd >= 0 || errno != EACCES
+		       ? fd
+		       : openat(at, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
 int workspaces_open_all(const struct sup *s)
@@ -117,12 +112,12 @@ static int make(const struct sup *s, const struct workspace_place *p, uint64_t m
 {
 	struct stat st;
 	AUTO(auto_close) int fd = open_workspace(s, p, path, size);
-	uint32_t uid = uid_of(p->tenant);
+	uint32_t uid = identity_of_tenant(p->tenant);
 	if (fd < 0)
 		return -1;
 	int rv = fstat(fd, &st);
-	if (rv == 0 && geteuid() == 0 && st.st_uid != uid)
-		rv = fchown(fd, uid, uid);
+	if (rv == 0 && s->tenant_uids && st.st_uid != uid)
+		rv = fchownat(fd, "", uid, uid, AT_EMPTY_PATH);
 	if (rv)
 		return -1;
 	m->workspace = slice_str(path);

@@ -103,5 +103,9 @@ char *pg_sync_scram(struct pg_sync *s, const char *role, const char *password);
  * is malformed. */
 char *pg_conninfo_set(const char *conninfo, const char *keyword, const char *value,
 		      char *err, size_t err_size);
+/* Each file or directory by which a connection is made: of sockets, of certificates. Sets
+ * HOME when certificates are there. Before connecting, in a process that will see no more
+ * than these. */
+void pg_conninfo_files(struct slice conninfo, void (*show)(const char *path));
 
 #endif

@@ -12,13 +12,8 @@
 #include "common/attr.h"
 #include "common/die.h"
 #include "sandbox/jail/jail.h"
-
-static int landlock_version(void)
-{
-	int abi = (int)syscall(SYS_landlock_create_ruleset, NULL, 0,
-			       1 /* LANDLOCK_CREATE_RULESET_VERSION */);
-	return abi > 0 ? abi : 0;
-}
+#include "sandbox/landlock.h"
+#include "sandbox/privileges.h"
 
 static void nothing(void *arg)
 {
@@ -102,8 +97,9 @@ void jail_host_prepare(struct jail_host *h)
 {
 	char err[300];
 	struct jail_report r;
-	*h = (struct jail_host){.identity = geteuid() == 0 ? JAIL_SWITCH_UID
-							   : JAIL_USER_NAMESPACE,
+	*h = (struct jail_host){.identity = privileges_has(PRIVILEGES_LAUNCHER)
+						    ? JAIL_SWITCH_UID
+						    : JAIL_USER_NAMESPACE,
 				.uid = geteuid(),
 				.gid = getegid(),
 				.landlock = landlock_version(),

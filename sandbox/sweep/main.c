@@ -17,6 +17,7 @@
 #include "common/ident.h"
 #include "common/log.h"
 #include "proto/boot.h"
+#include "sandbox/privileges.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/tree/tree.h"
 
@@ -26,6 +27,12 @@
 
 /* What the ordinal means: supervisor/sweep.h. */
 enum { TASK_EMPTY = 1, TASK_LIST = 2 };
+
+static struct {
+	uid_t uid;
+	gid_t gid;
+} self;
+static bool switches; /* tenants have a user each */
 
 /* ---- somebody's directory */
 
@@ -37,7 +44,7 @@ static int enter(int at, const char *name)
 	int way = openat(at, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (way < 0 || fstat(way, &st))
 		return -1;
-	if (geteuid() == 0 && st.st_uid != 0 &&
+	if (switches && st.st_uid != self.uid &&
 	    (setegid(st.st_gid) || seteuid(st.st_uid)))
 		fatal("the owner of a workspace cannot be become: %s", strerror(errno));
 	if ((st.st_mode & 0700) != 0700)
@@ -53,8 +60,8 @@ static void leave(int fd)
 {
 	if (fd >= 0)
 		close(fd);
-	if (geteuid() != 0 && getuid() == 0 && (seteuid(0) || setegid(0)))
-		fatal("root is not to be had again: %s", strerror(errno));
+	if (geteuid() != self.uid && (seteuid(self.uid) || setegid(self.gid)))
+		fatal("we cannot become who we were: %s", strerror(errno));
 }
 
 static DIR *list_of(int at, const char *name)
@@ -84,21 +91,18 @@ static bool empty_one(int trash, const char *name)
 	return !e;
 }
 
-/* An agent's sessions come as one, each with an owner: those are made entries first. */
-static void unpack(int trash, const char *name)
+/* An agent's sessions come as one directory of ours, each with its owner. */
+static void empty_sessions(int trash, const char *name)
 {
 	struct stat st;
-	char to[UUID_TEXT_LEN + 1];
 	DIR *d;
-	if (fstatat(trash, name, &st, AT_SYMLINK_NOFOLLOW) || st.st_uid != geteuid() ||
+	if (fstatat(trash, name, &st, AT_SYMLINK_NOFOLLOW) || st.st_uid != self.uid ||
 	    !(d = list_of(trash, name)))
 		return;
 	for (const struct dirent *e; (e = readdir(d));) {
 		struct uuid session;
-		if (!uuid_parse(slice_str(e->d_name), &session))
-			continue;
-		uuid_format(uuid7_new(), to);
-		renameat(dirfd(d), e->d_name, trash, to);
+		if (uuid_parse(slice_str(e->d_name), &session))
+			empty_one(dirfd(d), e->d_name);
 	}
 	closedir(d);
 }
@@ -115,7 +119,7 @@ static int empty_trash(void)
 			if (e->d_name[0] == '.')
 				continue;
 			any = true;
-			unpack(DIRECTORY, e->d_name);
+			empty_sessions(DIRECTORY, e->d_name);
 			all = empty_one(DIRECTORY, e->d_name) && all;
 		}
 		closedir(d);
@@ -201,6 +205,9 @@ int main(void)
 	log_init("sweep", (enum log_level)b->log_level);
 	snprintf(wanted, sizeof wanted, "%.*s", SLICE_ARG(b->wanted));
 	boot_wipe();
+	self.uid = geteuid();
+	self.gid = getegid();
+	switches = privileges_has(PRIVILEGES_LAUNCHER);
 	sandbox_prepare(SANDBOX_LAUNCHER);
 	sandbox_enter(SANDBOX_LAUNCHER, detail, sizeof detail);
 	if (task == TASK_EMPTY)

@@ -233,11 +233,13 @@ class Cluster:
 
 class Node:
     """model: "offline", "fake", or a dict of environment variables. The environment of the tests reaches the node as far as `env`
-    says and no further. migrated: with the database and the secrets that `terabitsctl migrate` makes of nothing."""
+    says and no further. migrated: with the database and the secrets that `terabitsctl migrate` makes of nothing. as_root: terabitsd
+    is started by root, as it may be, and not by the tests' user."""
 
-    def __init__(self, build=None, model="offline", workers=1, env=None, migrated=False, fsync=False):
+    def __init__(self, build=None, model="offline", workers=1, env=None, migrated=False, fsync=False, as_root=False):
         self.build = build or default_build()
         self.model = model
+        self.as_root = as_root
         self.dir = tempfile.mkdtemp(prefix="tbn", dir=os.environ.get("TB_TMP", "/tmp"))
         os.chmod(self.dir, 0o711)
         self.state = os.path.join(self.dir, "state")
@@ -260,7 +262,7 @@ class Node:
         os.chmod(os.path.join(self.state, "secrets", "owner"), 0o600)
         self.env = {
             "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "TERABITS_STATE_DIR": self.state, "TERABITS_RUNTIME_DIR": self.runtime,
-            "TERABITS_LISTEN": f"127.0.0.1:{self.port}", "TERABITS_WORKERS": str(workers), "TERABITS_SECCOMP": "kill",
+            "TERABITS_LISTEN": f"127.0.0.1:{self.port}", "TERABITS_WORKERS": str(workers), "TERABITS_SECCOMP": "kill", "TERABITS_USER": USER,
             "TERABITS_MIGRATIONS": os.path.join(self.dir, "migrations"),
             "ASAN_OPTIONS": "detect_leaks=0:abort_on_error=1", "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
         }
@@ -269,6 +271,8 @@ class Node:
             self.env.update(model)
         self.env.update(env or {})
         own(self.dir)
+        if as_root:
+            subprocess.run(["chown", "-R", "root:root", self.state, self.runtime], check=True)
         atexit.register(self.close)
 
     def reachable_programs(self):
@@ -314,7 +318,7 @@ class Node:
         return env
 
     def command(self, name, *args):
-        return as_user() + [os.path.join(self.bin, name), *args]
+        return ([] if self.as_root else as_user()) + [os.path.join(self.bin, name), *args]
 
     # ---- life
 

@@ -159,13 +159,20 @@ class Starts(unittest.TestCase):
 
     def test_no_namespaces(self):
         # Inside a user namespace that allows no further ones, without the right to make others.
-        script = "echo 0 > /proc/sys/user/max_user_namespaces && exec setpriv --bounding-set=-all --inh-caps=-all --no-new-privs \"$@\""
+        script = "echo 0 > /proc/sys/user/max_user_namespaces && exec setpriv --bounding-set=-all --ambient-caps=-all --inh-caps=-all --no-new-privs \"$@\""
         inner = [os.path.join(self.node.bin, "terabitsd")]
-        prefix = as_user() + ["unshare", "--user", "--map-root-user", "sh", "-c", script, "sh"]
+        prefix = as_user() + ["unshare", "--user", "--map-user=1000", "--map-group=1000", "--keep-caps", "sh", "-c", script, "sh"]
         p = subprocess.run(prefix + inner, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=self.node.program_env(),
                            cwd="/", timeout=60)
         wait_for(lambda: not self.node.all_pids(), 10)
         self.said(p, "namespaces are refused", "sysctl")
+        self.assertEqual(p.returncode, 2)
+
+    def test_root_of_a_namespace_without_the_nodes_user(self):
+        p = subprocess.run(as_user() + ["unshare", "--user", "--map-root-user", os.path.join(self.node.bin, "terabitsd")], text=True,
+                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**self.node.program_env(), "TERABITS_USER": "daemon"},
+                           cwd="/", timeout=60)
+        self.said(p, "TERABITS_USER", "user namespace", "ordinary user")
         self.assertEqual(p.returncode, 2)
 
     def test_a_missing_program(self):
