@@ -14,6 +14,7 @@
 /* clang-format off */
 #define WORDLESS {0, 0, {0, 0}}
 #define NEED1(a) {1, 1, {PARAM_##a, 0}}
+#define NEED1_MAY1(a, b) {2, 1, {PARAM_##a, PARAM_##b}}
 #define MAY1(a) {1, 0, {PARAM_##a, 0}}
 #define MAY2(a, b) {2, 0, {PARAM_##a, PARAM_##b}}
 /* clang-format on */
