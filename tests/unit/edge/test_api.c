@@ -22,9 +22,10 @@ static void test_every_route_has_its_row(void **state)
 				assert_int_equal(m.route, i);
 			else if (m.route == ROUTE_NONE)
 				assert_true(m.allow[0]);
-			else /* a path may have a row for each method */
-				assert_string_equal(route_row(m.route)->pattern,
-						    row->pattern);
+			else /* a row of its own for another method of the path */
+				assert_true(!strcmp(route_row(m.route)->pattern,
+						    row->pattern) &&
+					    route_row(m.route)->methods & method);
 		}
 		route_find(row->methods & -row->methods, strbuf_slice(&path), a, &m);
 		if (strchr(row->pattern, ':'))
