@@ -18,6 +18,7 @@
 #include "common/clock.h"
 #include "common/die.h"
 #include "common/log.h"
+#include "sandbox/cgroup/cgroup.h"
 #include "sandbox/files/files_run.h"
 #include "sandbox/jail/jail.h"
 
@@ -28,6 +29,8 @@ static const char *workspace;
 static int null_fd;
 static struct jail spare;
 static bool has_spare;
+static struct cgroup_base base;
+static struct cgroup_pool groups;
 
 static void await(pid_t pid)
 {
@@ -168,6 +171,37 @@ static void jailed_bash(void)
 				 .env = (char *const *)(const void *)env});
 }
 
+/* With limits of its own for all its processes together, as a launcher makes them. */
+static void in_group(struct jail_spec s)
+{
+	struct cgroup_way way;
+	struct cgroup_group *g = cgroup_take(&groups, 256 << 20, 64, &way);
+	if (!g)
+		fatal("no control group: %s", strerror(errno));
+	struct jail_group in = {way.into, {way.join[0], way.join[1]}};
+	s.group = &in;
+	jail(&s);
+	cgroup_way_close(&way);
+	if (cgroup_ran_out(&groups, g))
+		fatal("a jail that does nothing ran out of memory");
+	cgroup_give_back(&groups, g);
+}
+
+static void grouped_builtin(void)
+{
+	in_group((struct jail_spec){.run = list_nothing});
+}
+
+static void open_groups(void)
+{
+	struct cgroup_places places;
+	cgroup_find("/proc/self", &places);
+	*places.unified = 0; /* which would move this process */
+	cgroup_base_make(&places, "bench", &base);
+	if (cgroup_pool_open(&groups, &base, "0-bench."))
+		fatal("the groups cannot be opened: %s", strerror(errno));
+}
+
 static struct measure {
 	const char *name;
 	void (*fn)(void);
@@ -177,6 +211,7 @@ static struct measure {
 	{.name = "fork", .fn = bare_fork},
 	{.name = "bash", .fn = bare_bash},
 	{.name = "jail_builtin", .fn = jailed_builtin},
+	{.name = "group_builtin", .fn = grouped_builtin},
 	{.name = "jail_bash", .fn = jailed_bash},
 	{.name = "spare_builtin", .fn = jailed_builtin, .before = bear_spare},
 	{.name = "spare_bash", .fn = jailed_bash, .before = bear_spare},
@@ -199,14 +234,20 @@ int main(int argc, char **argv)
 	log_init("bench", LOG_ERROR);
 	null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	jail_host_prepare(&host);
+	open_groups();
 	for (int i = 0; i < n; i++)
 		for (size_t m = 0; m < count; m++) {
+			if (measures[m].fn == grouped_builtin && base.kind == CGROUP_NONE)
+				continue; /* which shows as 0 */
 			if (measures[m].before)
 				measures[m].before();
 			int64_t began_us = clock_mono_us();
 			measures[m].fn();
 			measures[m].us[i] = clock_mono_us() - began_us;
 		}
+	cgroup_pool_close(&groups);
+	if (base.kind != CGROUP_NONE)
+		cgroup_base_remove(&base, 1000);
 	printf("{");
 	for (size_t m = 0; m < count; m++) {
 		int64_t *us = measures[m].us;

@@ -5,6 +5,8 @@
 #include "sandbox/seccomp_jail.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,16 +63,22 @@ static scmp_filter_ctx make_calls(void)
 	return f;
 }
 
-/* Keystrokes pushed into a terminal that others read, and its line discipline. */
+/* Keystrokes pushed into a terminal that others read, and its line discipline. Attributes
+ * of files that a quota by project hangs on, which an owner may change, and leases, which
+ * make whoever opens a file wait. */
 static scmp_filter_ctx make_arguments(void)
 {
-	static const unsigned requests[] = {TIOCSTI, 0x541C /* TIOCLINUX */, TIOCSETD};
+	static const unsigned requests[] = {TIOCSTI,           0x541C, /* TIOCLINUX */
+					    TIOCSETD,          FS_IOC_SETFLAGS,
+					    FS_IOC32_SETFLAGS, FS_IOC_FSSETXATTR};
 	scmp_filter_ctx f = seccomp_init(SCMP_ACT_ALLOW);
 	check(f);
 	seccomp_attr_set(f, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
 	for (size_t i = 0; i < ARRAY_LEN(requests); i++)
 		seccomp_rule_if(f, SCMP_ACT_ERRNO(EPERM), "ioctl",
 				SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, requests[i]));
+	seccomp_rule_if(f, SCMP_ACT_ERRNO(EPERM), "fcntl",
+			SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, F_SETLEASE));
 	return f;
 }
 

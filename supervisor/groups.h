@@ -5,6 +5,8 @@
 #ifndef TB_GROUPS_H
 #define TB_GROUPS_H
 
+#include <sys/types.h>
+
 #include "proto/wire.h"
 #include "sandbox/cgroup/cgroup.h"
 

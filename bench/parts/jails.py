@@ -10,8 +10,8 @@ from parts.report import Section, ms
 
 NOBODY = 65534
 ROWS = (("fork", "fork and exit"), ("bash", "vfork, exec of bash -c true"), ("jail_builtin", "a jail, a built-in listing"),
-        ("jail_bash", "a jail, bash -c true"), ("spare_builtin", "a spare jail, a built-in listing"),
-        ("spare_bash", "a spare jail, bash -c true"), ("bwrap_bash", "bubblewrap, bash -c true"))
+        ("group_builtin", "a jail in a control group, a built-in listing"), ("jail_bash", "a jail, bash -c true"),
+        ("spare_builtin", "a spare jail, a built-in listing"), ("spare_bash", "a spare jail, bash -c true"), ("bwrap_bash", "bubblewrap, bash -c true"))
 
 
 def measure(program, uid, count):
@@ -43,7 +43,7 @@ def run(options):
 
 
 def show(s, name, r):
-    s.table([f"as {name}", "p50 ms", "p95 ms"], [[text, ms(r[key]["p50_us"]), ms(r[key]["p95_us"])] for key, text in ROWS if key in r])
+    s.table([f"as {name}", "p50 ms", "p95 ms"], [[text, ms(r[key]["p50_us"]), ms(r[key]["p95_us"])] for key, text in ROWS if r.get(key, {}).get("p50_us")])
     # A launcher has a spare jail at hand whenever nothing else was to be done for a moment; else its call waits for the birth of one.
     for kind, word in (("spare", "a spare jail"), ("jail", "a jail")):
         over = {p: (r[f"{kind}_builtin"][p] - r["fork"][p]) / 1000 for p in ("p50_us", "p95_us")}

@@ -106,7 +106,7 @@ static void say_ready(const struct sandbox_level *l)
 					.cgroup_cpu = l->cpu};
 	m.why = slice_of(l->cgroup_why, strnlen(l->cgroup_why, 255));
 	if (packet_send(BOOT_CONTROL_FD, WIRE_LAUNCHER_READY, &m, NULL, 0))
-		exit(1); /* the supervisor is gone */
+		exit(0); /* the supervisor is gone, as when it closes this later */
 }
 
 static void copy(char *out, size_t size, struct slice text)

@@ -25,7 +25,7 @@ HOMES = {  # foreign headers, and the files that may name them
     r"msgpack": r"proto/wire",
     r"curl/": r"common/http/",
     r"(libpq-fe|libpq/|pg_config|postgres)": r"common/pg/",
-    r"seccomp\.h": r"sandbox/seccomp(_jail|_rule)?\.[ch]$",
+    r"seccomp\.h": r"sandbox/seccomp[^/]*\.[ch]$",
     r"yyjson\.h": r"common/json",
     r"sodium": r"common/crypto\.c$",
     r"event2?[/.]": r"common/loop\.c$",

@@ -29,10 +29,11 @@ class WithNode(unittest.TestCase):
     model = "offline"
     env = {}
     workers = 1
+    as_root = False
 
     @classmethod
     def setUpClass(cls):
-        cls.node = Node(model=cls.model, env=cls.env, workers=cls.workers, migrated=True)
+        cls.node = Node(model=cls.model, env=cls.env, workers=cls.workers, migrated=True, as_root=cls.as_root)
         cls.addClassCleanup(cls.node.close)
         cls.node.start()
 

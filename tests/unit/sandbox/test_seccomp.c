@@ -201,7 +201,7 @@ static const struct attempt {
 	{"unlink", try_unlink, DENIED, DENIED, ENOENT, false},
 	{"rename", try_rename, DENIED, DENIED, ENOENT, false},
 	{"chmod", try_chmod, DENIED, DENIED, ENOENT, false},
-	{"memfd", try_memfd, DENIED, DENIED, OK, false},
+	{"memfd", try_memfd, DENIED, DENIED, DENIED, false},
 	{"map", try_map, OK, OK, OK, false},
 	{"map executable", try_map_exec, DENIED, DENIED, OK, false},
 	{"map with high bits", try_map_high_bits, DENIED, DENIED, OK, false},

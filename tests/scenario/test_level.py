@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How well jails hold: one line at start, in /readyz, status and doctor; what asks for more does not start. Control groups, where root
+can have them, and that none of them outlives its node."""
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import unittest
+
+from node import Node, wait_for
+from test_main_job import WithNode
+from test_tools import WithTools
+
+FULL = {"TERABITS_SANDBOX_REQUIRE": "full"}
+
+
+def hierarchies():
+    """Of cgroup v1, the groups this process is in; [] where there are none to write."""
+    found = []
+    with open("/proc/self/cgroup") as f:
+        groups = {name: path.strip() for _, names, path in (line.split(":", 2) for line in f) for name in names.split(",")}
+    for name in ("memory", "pids"):
+        path = f"/sys/fs/cgroup/{name}{groups.get(name, '')}".rstrip("/")
+        if name in groups and os.access(path, os.W_OK):
+            found.append(path)
+    return found if len(found) == 2 else []
+
+
+def bases():
+    """Every group that a node made here, or a launcher in it."""
+    return [at for own_group in hierarchies() for at, _, _ in os.walk(own_group) if "/terabits-" in at]
+
+
+class WithLevel(WithNode):
+    def lines(self):
+        return [x for x in self.node.log().splitlines() if "event=sandbox " in x]
+
+    def refused(self, env):
+        """What terabitsd says when it ends by itself with that."""
+        p = subprocess.run(self.node.command("terabitsd"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60, cwd="/",
+                           env={**self.node.program_env(), **env})
+        said = [x for x in p.stderr.splitlines() if "event=usage" in x]
+        self.assertEqual((p.returncode, len(said)), (2, 1), p.stderr)
+        return said[0]
+
+    @contextlib.contextmanager
+    def stopped(self):
+        self.assertEqual(self.node.stop(), 0)
+        try:
+            yield
+        finally:
+            wait_for(lambda: not self.node.all_pids())
+            self.node.start_daemon()
+            self.node.wait_ready()
+
+    def check_told(self, level, *parts):
+        self.assertEqual(len(self.lines()), self.node.log().count("event=node-ready"))
+        line = self.lines()[-1]
+        for part in (f"level={level.upper()}", "pid/net/mnt=yes", "seccomp=yes", "landlock=", *parts):
+            self.assertIn(part, line)
+        self.assertEqual(self.node.get("/readyz")[2]["sandbox"], level)
+        told = self.node.admin("status")["sandbox"]
+        self.assertEqual(told["level"], level)
+        self.assertIn(told["summary"], line)
+        self.assertIn(f"sandbox   {level}: {told['summary']}", self.node.ctl("status").stdout)
+        return told
+
+    def doctor(self, env=None):
+        p = self.node.ctl("doctor", "-o", "json", env=env)
+        (check,) = [c for c in json.loads(p.stdout)["checks"] if c["check"] == "sandbox"]
+        return check["verdict"], check["text"]
+
+
+class AsUser(WithLevel):
+    def test_reduced_is_told(self):
+        told = self.check_told("reduced", "user-ns=yes", "tenant-uid=no", "cgroup=none", "memory limits are per process plus a watchdog",
+                               "Delegate=memory pids cpu")
+        self.assertIn(told["missing"], self.lines()[-1])
+        verdict, text = self.doctor()
+        self.assertEqual(verdict, "warn")
+        self.assertIn("the node's jails are reduced: ", text)
+        self.assertIn(told["missing"], text)
+        self.assertEqual(self.doctor(env=FULL)[0], "FAIL")
+        self.assertEqual(os.listdir(os.path.join(self.node.state, "cgroups")), [])
+
+    def test_without_a_node(self):
+        with self.stopped():
+            said = self.refused(FULL)
+            self.assertIn("TERABITS_SANDBOX_REQUIRE is full, and jails are reduced here: cgroup=none", said)
+            self.assertIn("Delegate=memory pids cpu", said)
+            self.assertIn("'most' is none of full, reduced", self.refused({"TERABITS_SANDBOX_REQUIRE": "most"}))
+            verdict, text = self.doctor()
+            self.assertEqual(verdict, "warn")
+            self.assertIn("started from here, jails are reduced: user-ns=yes", text)
+            verdict, text = self.doctor(env={"TERABITS_BINARIES": "/nonexistent"})
+            self.assertEqual(verdict, "FAIL")
+            self.assertIn("TERABITS_BINARIES", text)
+
+    def test_user_namespaces_switched_off(self):
+        """What the launcher and doctor say of it, in a user namespace of ours in which no further one may be made."""
+        off = "echo 0 >/proc/sys/user/max_user_namespaces && exec setpriv --bounding-set=-sys_admin "
+        launcher = self.node.command("terabits-launcher", "--probe")
+        at = launcher.index(os.path.join(self.node.bin, "terabits-launcher"))
+        inside = launcher[:at] + ["unshare", "--user", "--map-current-user", "--keep-caps", "sh", "-c",
+                                  off + "--inh-caps=-all --ambient-caps=-all " + " ".join(launcher[at:])]
+        p = subprocess.run(inside, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self.node.program_env(), timeout=60)
+        self.assertEqual(p.returncode, 2, p)
+        self.assertEqual(p.stderr.count("\n"), 1, p.stderr)
+        self.assertIn("user.max_user_namespaces", p.stderr)
+
+
+class RootNode(Node):
+    """All of it as root, but for its cluster."""
+
+    def command(self, name, *args):
+        return [os.path.join(self.bin, name), *args]
+
+    def start_daemon(self):
+        os.chown(self.runtime, 0, 0)
+        os.makedirs(os.path.join(self.runtime, "l"), mode=0o700, exist_ok=True)
+        os.chown(os.path.join(self.runtime, "l"), 0, 0)
+        super().start_daemon()
+
+
+@unittest.skipIf(os.getuid() or not hierarchies(), "control groups of v1, and root, are needed")
+class AsRoot(WithTools, WithLevel):
+    @classmethod
+    def setUpClass(cls):
+        cls.before = bases()
+        cls.agents = {}
+        cls.node = RootNode(model=cls.model, env=FULL, workers=1, migrated=True)
+        cls.addClassCleanup(cls.close)
+        cls.node.start()
+
+    @classmethod
+    def close(cls):
+        cls.node.close()
+        own_left = [b for b in bases() if b not in cls.before]
+        for path in sorted(own_left, key=len, reverse=True):
+            os.rmdir(path)
+
+    def mine(self):
+        return [b for b in bases() if b not in self.before]
+
+    def of_launchers(self):
+        """The beginnings of the names of groups, one for each launcher that has some."""
+        return {os.path.basename(b).split(".")[0] for b in self.mine() if "." in os.path.basename(b)}
+
+    def started(self):
+        """A run whose jail sleeps."""
+        run = self.post('[tool bash {"script":"sleep 400 & sleep 400"}] go', self.id()[-40:], agent=self.runner())
+        wait_for(lambda: self.calls(run) == [("bash", "running")])
+        return run
+
+    def test_full_is_told(self):
+        told = self.check_told("full", "user-ns=no", "tenant-uid=yes", "cgroup=v1(memory,pids)", "proc=yes")
+        self.assertEqual(told["missing"], "")
+        verdict, text = self.doctor(env=FULL)
+        self.assertEqual(verdict, "ok", text)
+        self.assertIn("the node's jails are full: ", text)
+
+    def test_memory_of_all_its_processes(self):
+        hog = "for i in 1 2 3 4 5 6; do (x=$(head -c 250000000 /dev/zero | tr '\\0' x); sleep 100) & done; wait; sleep 100"
+        out = self.bash(hog)
+        self.assertIs(out.get("out_of_memory"), True, out)
+        self.assertEqual(self.bash("echo next")["stdout"], "next\n")
+        self.assertEqual(self.bash("ls /sys/fs/cgroup /sys 2>&1 | grep -c 'No such'")["stdout"], "2\n")
+
+    def test_nothing_of_a_killed_launcher_is_left(self):
+        run = self.started()
+        (old,) = self.of_launchers()
+        self.node.kill("launcher")
+        self.assertEqual(self.node.wait(run)["status"], "ok")
+        wait_for(lambda: old not in self.of_launchers())
+        self.assertEqual(self.bash("echo on")["stdout"], "on\n")
+        self.assertEqual(len(self.of_launchers()), 1)
+
+    def test_nothing_of_a_killed_or_stopped_node_is_left(self):
+        run = self.started()
+        old = set(self.mine())
+        self.assertTrue(old)
+        os.kill(self.node.find_daemon(), signal.SIGKILL)
+        self.node.daemon.wait()
+        wait_for(lambda: not self.node.all_pids())
+        self.node.start_daemon()
+        self.node.wait_ready()
+        self.assertEqual(old & set(self.mine()), set())
+        self.assertEqual(len(os.listdir(os.path.join(self.node.state, "cgroups"))), 1)
+        self.assertEqual(self.node.wait(run)["status"], "ok")
+        self.bash("true")
+        self.assertTrue(self.mine())
+        with self.stopped():
+            self.assertEqual(self.mine(), [])
+            self.assertEqual(os.listdir(os.path.join(self.node.state, "cgroups")), [])
