@@ -431,7 +431,7 @@ class Ctl(WithPolicy):
         self.assertRegex(text, r"bash +deny +agent +the agent's policy denies 'bash'")
         self.assertRegex(text, r"exec +deny +revision +the agent's revision does not list it")
         self.assertRegex(text, r"memory_get +allow +agent +the profile 'full' of the agent's policy has it")
-        self.assertEqual([t["name"] for t in self.asks("explain", agent, "group:runtime")["tools"]], ["bash", "exec"])
+        self.assertEqual([t["name"] for t in self.asks("explain", agent, "group:runtime")["tools"]], ["bash", "exec", "process"])
         self.assertEqual(self.asks("explain", agent)["tools"], self.node.get(self.path(agent) + "/explain")[2]["tools"])
 
     def test_ceiling(self):
