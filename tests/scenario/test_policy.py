@@ -359,5 +359,99 @@ class Calls(WithPolicy):
         self.assertEqual(tools["read"]["schema"]["required"], ["path"])
 
 
+class Ctl(WithPolicy):
+    """terabitsctl policy, as the database's owner."""
+
+    def tearDown(self):
+        self.node.sql("DELETE FROM tb.tool_ceilings")
+        super().tearDown()
+
+    def fine(self, *args):
+        p = self.node.ctl("policy", *args)
+        self.assertEqual(p.returncode, FINE, p.stderr + p.stdout)
+        return p.stdout
+
+    def asks(self, *args):
+        return json.loads(self.fine(*args, "--json"))
+
+    def refused(self, status, says, *args):
+        p = self.node.ctl("policy", *args)
+        self.assertEqual(p.returncode, status, p.stderr + p.stdout)
+        self.assertIn(says, p.stderr)
+
+    def test_get_set(self):
+        agent = self.agent()
+        self.assertEqual(self.asks("get", agent)["policy"]["profile"], "full")
+        said = self.fine("set", agent, "--deny", "BASH, group:Web", "--ask", "exec", "--max-calls", "3")
+        self.assertIn(f"the policy of agent '{agent}' of tenant 'default' stands at version 2", said)
+        got = self.asks("get", agent)
+        self.assertEqual((got["policy"], got["version"]), ({"profile": "full", "allowed": [], "denied": ["bash", "group:web"],
+                                                            "ask": ["exec"], "maxToolCallsPerTurn": 3}, 2))
+        self.asks("set", agent, "--allow", "read,bash", "--ask", "")  # the rest stays
+        got = self.asks("get", agent)["policy"]
+        self.assertEqual((got["allowed"], got["denied"], got["ask"]), (["read", "bash"], ["bash", "group:web"], []))
+        self.assertEqual(self.asks("set", agent, "--allow", "")["policy"]["allowed"], [])
+        self.assertRegex(self.fine("get", agent), r"denied +\[\"bash\",\"group:web\"\]")
+        id = self.node.sql(f"SELECT agent_id FROM tb.agents WHERE name = '{agent}'")
+        self.assertEqual(self.asks("get", id.upper())["version"], 4)
+        rows = self.node.rows(f"SELECT actor, detail FROM tb.audit_log WHERE action = 'policy.agent' AND object = '{id}' ORDER BY at")
+        self.assertEqual([(r["actor"][:4], r["detail"]["version"]) for r in rows], [("uid:", 2), ("uid:", 3), ("uid:", 4)])
+        self.assertEqual(self.node.get(self.path(agent))[2]["version"], 4)  # the same rows
+
+    def test_what_is_refused(self):
+        agent = self.agent()
+        self.refused(USAGE, "denied: there is no tool or group 'bahs'", "set", agent, "--deny", "bash,bahs")
+        self.refused(USAGE, "there is no tool or group ''", "set", agent, "--deny", "bash,")
+        self.refused(USAGE, "--profile must be one of", "set", agent, "--profile", "root")
+        self.refused(USAGE, "say what to change", "set", agent)
+        self.refused(ABSENT, "there is no agent 'nobody'", "get", "nobody")
+        self.refused(ABSENT, "has no session 'none'", "get", agent, "--session", "none")
+        self.refused(ABSENT, "there is no tool or group 'rm'", "explain", agent, "rm")
+        self.refused(USAGE, "--session", "clear", agent)
+        self.assertEqual(self.asks("get", agent)["version"], 1)
+
+    def test_sessions(self):
+        agent, key = self.agent(), self.session()
+        self.do("hello", agent, key)
+        self.refused(USAGE, "there is no such member", "set", agent, "--session", key, "--profile", "full")
+        self.assertIn("that session", self.fine("set", agent, "--session", key, "--deny", "memory_store"))
+        self.assertEqual(self.asks("get", agent, "--session", key)["policy"], {"denied": ["memory_store"]})
+        id = self.node.sql(f"SELECT session_id FROM tb.agent_sessions WHERE session_key = '{key}' AND agent_id ="
+                           f" (SELECT agent_id FROM tb.agents WHERE name = '{agent}')")
+        why, = self.asks("explain", agent, "memory_store", "--session", id)["tools"]
+        self.assertEqual((why["verdict"], why["layer"]), ("deny", "session"))
+        self.assertEqual(wait_for(lambda: self.do(STORE + "go", agent, key))[0]["state"], "error")
+        self.fine("clear", agent, "--session", key)
+        self.assertEqual(self.asks("explain", agent, "memory_store", "--session", key)["tools"][0]["verdict"], "allow")
+
+    def test_explain(self):
+        agent = self.agent(tools=["memory_store", "memory_get", "bash"])
+        self.fine("set", agent, "--deny", "bash")
+        text = self.fine("explain", agent)
+        self.assertRegex(text, r"bash +deny +agent +the agent's policy denies 'bash'")
+        self.assertRegex(text, r"exec +deny +revision +the agent's revision does not list it")
+        self.assertRegex(text, r"memory_get +allow +agent +the profile 'full' of the agent's policy has it")
+        self.assertEqual([t["name"] for t in self.asks("explain", agent, "group:runtime")["tools"]], ["bash", "exec"])
+        self.assertEqual(self.asks("explain", agent)["tools"], self.node.get(self.path(agent) + "/explain")[2]["tools"])
+
+    def test_ceiling(self):
+        self.assertEqual(self.asks("ceiling")["version"], 0)
+        self.assertEqual(self.asks("ceiling", "--deny", "bash", "--max-calls", "5")["version"], 1)
+        got = self.asks("ceiling", "--tenant", "default")
+        self.assertEqual(got["policy"], {"allowed": ["*"], "denied": ["bash"], "maxToolCallsPerTurn": 5})
+        self.assertEqual(self.asks("explain", "main", "bash", "--tenant", "1")["tools"][0]["layer"], "ceiling")
+        self.assertRegex(self.fine("ceiling"), r"calls a turn +5")
+
+    def test_a_new_agent(self):
+        name = f"new-{uuid.uuid4().hex[:8]}"
+        for words, profile in (((), "coding"), (("--profile", "full"), "full")):
+            made = self.node.ctl("agent", "create", name + profile, "--tenant", "default", *words)
+            self.assertEqual(made.returncode, FINE, made.stderr)
+            self.assertEqual(self.asks("get", name + profile)["policy"]["profile"], profile)
+        again = self.node.ctl("agent", "create", name + "full", "--tenant", "default", "--replace", "--profile", "minimal")
+        self.assertEqual(again.returncode, USAGE)
+        self.assertIn("policy set", again.stderr)
+
+
 if __name__ == "__main__":
     unittest.main()
