@@ -118,6 +118,7 @@ class Bombs:
         self.assertIn("128 KiB", out["error"])
 
 
+@unittest.skipUnless(LONG, "the same bombs: where there is time")
 class ByAnOrdinaryUser(Bombs, WithProbes):
     pass
 
