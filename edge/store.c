@@ -217,6 +217,7 @@ static void take_live(struct arena *a, const struct pg_result *r, struct run_row
 	take_run(a, r, false, out);
 	out->cancelling = pg_get_bool(r, 0, 5);
 	out->position = pg_get_i64(r, 0, 9);
+	out->approvals = store_keep(a, r, 0, 10);
 }
 
 static void take_ended(struct arena *a, const struct pg_result *r, struct run_row *out)
@@ -386,20 +387,22 @@ static void on_list(void *arg, const struct pg_answer *a)
 		merge_page(c->request->arena, out, a);
 }
 
+static void uuid_or_null(struct pg_params *p, struct uuid id)
+{
+	if (uuid_is_nil(id))
+		pg_null(p, PG_UUID);
+	else
+		pg_uuid(p, id);
+}
+
 static void add_list(struct pg_request *r, int stmt, const struct call *c,
 		     const struct run_filter *f)
 {
 	struct pg_params *p = pg_add(r, stmt);
 	pg_i64(p, c->caller.tenant);
 	pg_uuid(p, f->before);
-	if (uuid_is_nil(f->agent))
-		pg_null(p, PG_UUID);
-	else
-		pg_uuid(p, f->agent);
-	if (uuid_is_nil(f->session))
-		pg_null(p, PG_UUID);
-	else
-		pg_uuid(p, f->session);
+	uuid_or_null(p, f->agent);
+	uuid_or_null(p, f->session);
 	pg_text(p, f->status);
 	pg_i64(p, (int64_t)f->limit + 1);
 	pg_i64(p, stmt == SQL_RUNS_LIVE ? RUN_PAGE_WINDOW_LIVE : RUN_PAGE_WINDOW);

@@ -84,6 +84,8 @@ struct run_row {
 	int64_t accepted_us, started_us, ended_us;
 	struct slice error_code, error, text;
 	int64_t output_seq, steps, tool_calls, tokens_in, tokens_out;
+	struct slice
+		approvals; /* JSON: what a waiting run asks; SLICE_NONE: it does not */
 };
 void store_get_run(struct call *c, struct uuid run, struct run_row *out);
 
@@ -112,6 +114,28 @@ struct run_page {
 	struct uuid next; /* the cursor of the next page; nil: this is the last */
 };
 void store_list_runs(struct call *c, const struct run_filter *f, struct run_page *out);
+
+/* What runs asked people, the newest first; bodies are JSON objects. */
+#define APPROVAL_PAGE_MAX 200
+struct approval_filter {
+	struct uuid session, agent, run; /* nil: any */
+	struct slice state;              /* SLICE_NONE: any */
+	struct uuid before; /* older than this one; all bits set: from the newest on */
+	unsigned limit;     /* 1..APPROVAL_PAGE_MAX */
+};
+struct approval_page {
+	unsigned count;
+	struct slice rows[APPROVAL_PAGE_MAX];
+	struct uuid next; /* the cursor of the next page; nil: this is the last */
+};
+void store_list_approvals(struct call *c, const struct approval_filter *f,
+			  struct approval_page *out);
+struct approval_row {
+	bool found;
+	struct slice body;
+	struct uuid run, session;
+};
+void store_get_approval(struct call *c, struct uuid id, struct approval_row *out);
 
 struct event_row {
 	uint32_t seq;

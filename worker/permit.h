@@ -27,6 +27,7 @@ struct permit {
 	struct policy *policy;
 	char versions[48];  /* of its rows, as tb.policy_versions says them */
 	int policy_version; /* of the agent's */
+	uint64_t always;    /* tools that a person allowed for the whole session */
 	int64_t read_us;    /* monotonic */
 };
 
