@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What a directory holds, in an order that a page can go on from: by names, a directory
  * before what it holds. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -10,6 +9,7 @@
 #include "common/alloc.h"
 #include "common/attr.h"
 #include "common/clock.h"
+#include "common/dirs.h"
 #include "sandbox/files/files_names.h"
 #include "sandbox/files/files_protect.h"
 #include "sandbox/files/files_transfer_io.h"
@@ -88,8 +88,7 @@ static void put_entry(struct listing *l, const struct stat *st)
 
 static bool read_names(struct listing *l, int dir, struct files_names *out)
 {
-	int own = fcntl(dir, F_DUPFD_CLOEXEC, 0);
-	DIR *d = own < 0 ? NULL : fdopendir(own);
+	DIR *d = dir_of(fcntl(dir, F_DUPFD_CLOEXEC, 0));
 	if (!d)
 		return false;
 	for (const struct dirent *e; (e = readdir(d));) {

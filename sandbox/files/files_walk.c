@@ -3,13 +3,13 @@
  * workspace and through no link. */
 #include "sandbox/files/files_walk.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "common/alloc.h"
+#include "common/dirs.h"
 #include "common/strbuf.h"
 #include "sandbox/files/files_ignore.h"
 #include "sandbox/files/files_names.h"
@@ -43,11 +43,9 @@ static void add_folder(struct state *s, struct slice path, unsigned depth)
 /* Takes `dir` over. */
 static bool read_names(struct files_walk *w, int dir, struct files_names *out)
 {
-	DIR *d = fdopendir(dir);
-	if (!d) {
-		close(dir);
+	DIR *d = dir_of(dir);
+	if (!d)
 		return false;
-	}
 	for (struct dirent *e; (e = readdir(d));) {
 		struct slice name = slice_str(e->d_name);
 		if (slice_is(name, ".") || slice_is(name, "..") || files_is_temp(name))
