@@ -10,6 +10,7 @@
 #include "common/attr.h"
 #include "common/json.h"
 #include "proto/tools/policy_doc.h"
+#include "proto/tools/policy_words.h"
 
 #define CHANGES (O(profile) | O(allow) | O(deny) | O(ask) | O(max_calls))
 
@@ -419,7 +420,7 @@ int policy_explain_command(const struct args *a)
 	static struct place p;
 	uint64_t tools = POLICY_EVERY_TOOL;
 	const char *tool = args_text(a, PARAM_tool, NULL);
-	if (tool && !policy_tools_of(slice_str(tool), &tools)) {
+	if (tool && !policy_word(slice_str(tool), &tools)) {
 		report("there is no tool or group '%s'; 'terabitsctl policy explain "
 		       "%s' shows the tools there are",
 		       tool, a->text[PARAM_agent]);

@@ -6,6 +6,7 @@
 #include "edge/policy_store.h"
 #include "edge/query.h"
 #include "edge/reply.h"
+#include "proto/tools/policy_words.h"
 
 enum stage { EXPLAIN_START, EXPLAIN_AGENT, EXPLAIN_ASKED };
 
@@ -38,7 +39,7 @@ static bool read_query(struct call *c, struct explaining *x)
 	x->tools = POLICY_EVERY_TOOL;
 	if (!query_read(c, params, ARRAY_LEN(params)))
 		return false;
-	return !x->tool.p || policy_tools_of(x->tool, &x->tools) ||
+	return !x->tool.p || policy_word(x->tool, &x->tools) ||
 	       reply_wrong(c->request, "tool",
 			   "there is no such tool or group: GET /v1/tools lists the "
 			   "tools");
