@@ -129,9 +129,8 @@ static int read_ceiling(struct place *p)
 	pg_params_init(&q);
 	pg_i64(&q, p->c.tenant);
 	int rv = owner_query(&p->c.owner,
-			     "SELECT jsonb_build_object('allowed', allowed, 'denied', "
-			     "denied, 'maxToolCallsPerTurn', max_calls_per_turn), "
-			     "version FROM tb.tool_ceilings WHERE tenant_id = $1",
+			     "SELECT tb.ceiling_document(c), c.version FROM "
+			     "tb.tool_ceilings c WHERE c.tenant_id = $1",
 			     &q, &p->rows, "reading the ceiling");
 	pg_params_fini(&q);
 	if (rv)
