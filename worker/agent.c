@@ -123,7 +123,7 @@ static void read_tools(struct agent *a, json_t tools)
 		complain(a, "says 'tools' and means no list", SLICE_NONE);
 	for (size_t i = 0; i < json_len(tools); i++) {
 		struct slice name = json_str(json_at(tools, i));
-		const struct tool *t = tool_find(name);
+		const struct tool_spec *t = tool_find(name);
 		if (!t)
 			complain(a, "names a tool that does not exist: ", name);
 		else

@@ -51,7 +51,7 @@ static void test_all_of_it(void **state)
 	assert_string_equal(a->model, "openai/x");
 	assert_string_equal(a->system, "be \"kind\"");
 	assert_int_equal(a->tool_set, set_of("memory_get"));
-	const struct tool *t = tool_find(SLICE("memory_get"));
+	const struct tool_spec *t = tool_find(SLICE("memory_get"));
 	assert_string_equal(agent_tool(a, tool_index(t))->name, "memory_get");
 	assert_ptr_equal(agent_tool(a, tool_index(t))->schema, t->schema);
 	agent_give_back(a);
