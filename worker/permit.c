@@ -100,8 +100,7 @@ bool permit_is_there(struct run *r)
 enum policy_verdict permit_judge(const struct run *r, size_t tool,
 				 struct policy_reason *why)
 {
-	struct policy_reason first, now;
-	enum policy_verdict a, b;
+	enum policy_verdict first, now;
 	if (!r->permit || !r->agent || !(r->agent->tool_set >> tool & 1)) {
 		if (why)
 			*why = (struct policy_reason){
@@ -110,17 +109,15 @@ enum policy_verdict permit_judge(const struct run *r, size_t tool,
 				.rule = "the agent's revision does not list it"};
 		return POLICY_DENY;
 	}
-	b = policy_judge(r->permit->policy, tool, &now);
-	if (r->started_with == r->permit) {
-		first = now;
-		a = b;
-	} else {
-		a = policy_judge(r->started_with->policy, tool, &first);
+	now = policy_judge(r->permit->policy, tool, why);
+	if (r->started_with != r->permit) {
+		first = policy_judge(r->started_with->policy, tool, NULL);
+		if (why && first < now)
+			policy_judge(r->started_with->policy, tool, why);
+		if (first < now)
+			now = first;
 	}
-	if (why)
-		*why = b <= a ? now : first;
-	a = b <= a ? b : a;
-	return a == POLICY_ASK && r->permit->always >> tool & 1 ? POLICY_ALLOW : a;
+	return now == POLICY_ASK && r->permit->always >> tool & 1 ? POLICY_ALLOW : now;
 }
 
 int permit_max_calls(const struct run *r)

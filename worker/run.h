@@ -48,7 +48,7 @@ enum call_answer { NOT_ASKED, ANSWER_APPROVED, ANSWER_DENIED, ANSWER_EXPIRED };
 struct run_call {
 	struct slice id, name;
 	struct slice input; /* JSON */
-	const struct tool *tool;
+	const struct tool_spec *tool;
 	struct json_doc *args;
 	const char *refusal;     /* not NULL: it is not executed; the model reads this */
 	enum err refused;        /* the class of the refusal */
