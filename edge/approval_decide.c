@@ -28,12 +28,6 @@ struct deciding {
 	const char *why;
 };
 
-static bool wrong(struct call *c, const char *param, const char *message)
-{
-	reply_err(c->request, ERR_BAD_REQUEST, param, message, 0);
-	return false;
-}
-
 /* ---- the body */
 
 static bool take_member(struct call *c, struct deciding *x, struct slice key, json_t v)
@@ -43,18 +37,20 @@ static bool take_member(struct call *c, struct deciding *x, struct slice key, js
 	if (slice_is(key, "decision")) {
 		x->decision = text.p ? decision_from_word(text) : 0;
 		return x->decision ||
-		       wrong(c, "decision", "decision must be approve, always or deny");
+		       reply_wrong(c->request, "decision",
+				   "decision must be approve, always or deny");
 	}
 	if (slice_is(key, "message")) {
 		if (!text.p || text.n > LIMIT_DENIAL || memchr(text.p, 0, text.n))
-			return wrong(c, "message",
-				     "message must be a text of at most 2000 bytes "
-				     "without U+0000");
+			return reply_wrong(c->request, "message",
+					   "message must be a text of at most 2000 bytes "
+					   "without U+0000");
 		x->message = arena_slice(a, text);
 		return true;
 	}
 	const char *name = arena_strndup(a, key.p, key.n < 63 ? key.n : 63);
-	return wrong(c, name, arena_printf(a, "there is no member \"%s\" here", name));
+	return reply_wrong(c->request, name,
+			   arena_printf(a, "there is no member \"%s\" here", name));
 }
 
 static bool read_body(struct call *c, struct deciding *x)
@@ -64,19 +60,22 @@ static bool read_body(struct call *c, struct deciding *x)
 	AUTO(auto_json_free)
 	struct json_doc *doc = json_parse_unique(body, BODY_MAX, why, sizeof why);
 	if (!doc)
-		return wrong(c, NULL,
-			     arena_printf(c->request->arena,
-					  "the body must be a JSON object: %s", why));
+		return reply_wrong(c->request, NULL,
+				   arena_printf(c->request->arena,
+						"the body must be a JSON object: %s",
+						why));
 	if (json_kind(json_root(doc)) != JSON_OBJECT)
-		return wrong(c, NULL, "the body must be a JSON object");
+		return reply_wrong(c->request, NULL, "the body must be a JSON object");
 	struct json_iter it = json_iter(json_root(doc));
 	for (json_t v; (v = json_next(&it, &key));)
 		if (!take_member(c, x, key, v))
 			return false;
 	if (!x->decision)
-		return wrong(c, "decision", "decision must be approve, always or deny");
+		return reply_wrong(c->request, "decision",
+				   "decision must be approve, always or deny");
 	if (x->message.n && x->decision != DECISION_DENY)
-		return wrong(c, "message", "message goes with decision deny alone");
+		return reply_wrong(c->request, "message",
+				   "message goes with decision deny alone");
 	return true;
 }
 

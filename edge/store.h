@@ -93,39 +93,42 @@ void store_get_run(struct call *c, struct uuid run, struct run_row *out);
 void store_find_session(struct call *c, struct uuid agent, struct slice key,
 			struct uuid *out);
 
-/* A page of a tenant's runs, the newest first. */
-#define RUN_PAGE_MAX 200
+/* A page of a list, the newest first. */
+#define PAGE_MAX 200
 /* Rows one read looks at: a filter that fits few of them gets a short page and a cursor,
  * never a long read. */
-#define RUN_PAGE_WINDOW 2000
-#define RUN_PAGE_WINDOW_LIVE 10000 /* a tenant's whole queue, as a rule */
-struct run_filter {
+#define PAGE_WINDOW 2000
+#define PAGE_WINDOW_LIVE 10000 /* a tenant's whole queue, as a rule */
+struct page_filter {
 	struct uuid session, agent; /* nil: any */
-	struct slice status;        /* as a run's "status" says it; SLICE_NONE: any */
-	struct uuid before; /* older than this run; all bits set: from the newest on */
-	unsigned limit;     /* 1..RUN_PAGE_MAX */
+	struct uuid before; /* older than this one; all bits set: from the newest on */
+	unsigned limit;     /* 1..PAGE_MAX */
+};
+
+/* A tenant's runs. */
+struct run_filter {
+	struct page_filter page;
+	struct slice status; /* as a run's "status" says it; SLICE_NONE: any */
 };
 struct run_page {
 	unsigned count;
 	struct {
 		struct uuid id;
 		struct run_row run; /* without text and position */
-	} rows[RUN_PAGE_MAX];
+	} rows[PAGE_MAX];
 	struct uuid next; /* the cursor of the next page; nil: this is the last */
 };
 void store_list_runs(struct call *c, const struct run_filter *f, struct run_page *out);
 
-/* What runs asked people, the newest first; bodies are JSON objects. */
-#define APPROVAL_PAGE_MAX 200
+/* What runs asked people; bodies are JSON objects. */
 struct approval_filter {
-	struct uuid session, agent, run; /* nil: any */
-	struct slice state;              /* SLICE_NONE: any */
-	struct uuid before; /* older than this one; all bits set: from the newest on */
-	unsigned limit;     /* 1..APPROVAL_PAGE_MAX */
+	struct page_filter page;
+	struct uuid run;    /* nil: any */
+	struct slice state; /* SLICE_NONE: any */
 };
 struct approval_page {
 	unsigned count;
-	struct slice rows[APPROVAL_PAGE_MAX];
+	struct slice rows[PAGE_MAX];
 	struct uuid next; /* the cursor of the next page; nil: this is the last */
 };
 void store_list_approvals(struct call *c, const struct approval_filter *f,

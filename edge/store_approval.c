@@ -4,14 +4,6 @@
 #include "edge/store.h"
 #include "edge/store_call.h"
 
-static void uuid_or_null(struct pg_params *p, struct uuid id)
-{
-	if (uuid_is_nil(id))
-		pg_null(p, PG_UUID);
-	else
-		pg_uuid(p, id);
-}
-
 struct approval_listing {
 	struct approval_page *page;
 	unsigned limit;
@@ -47,15 +39,12 @@ void store_list_approvals(struct call *c, const struct approval_filter *f,
 	struct approval_listing *l = arena_zalloc(c->request->arena, sizeof *l);
 	struct pg_request *r = store_begin(c->edge, c->caller.tenant);
 	struct pg_params *p = pg_add(r, SQL_APPROVALS);
-	*l = (struct approval_listing){out, f->limit};
-	pg_i64(p, c->caller.tenant);
-	pg_uuid(p, f->before);
-	uuid_or_null(p, f->agent);
-	uuid_or_null(p, f->session);
-	uuid_or_null(p, f->run);
+	*l = (struct approval_listing){out, f->page.limit};
+	store_add_page(p, c, &f->page);
+	store_add_filter(p, f->run);
 	pg_text(p, f->state);
-	pg_i64(p, (int64_t)f->limit + 1);
-	pg_i64(p, RUN_PAGE_WINDOW);
+	pg_i64(p, (int64_t)f->page.limit + 1);
+	pg_i64(p, PAGE_WINDOW);
 	store_submit(c, r, on_approvals, l);
 }
 

@@ -86,7 +86,8 @@ BEGIN
 END $$;
 
 -- A person's answer: 'answered', 'same' (it had that answer), 'other' (it had another: state is it), 'absent'. After its time it has expired,
--- though nobody noticed yet. queued: its run is to be claimed; NULL: there is no such run any more. ev_seq: of 'answered', its event's.
+-- though nobody noticed yet. What is allowed for the session is allowed to all that the run asks of that tool. queued: its run is to be
+-- claimed; NULL: there is no such run any more. ev_seq: of 'answered', its last event's.
 CREATE FUNCTION tb.approval_answer(p_tenant bigint, p_approval uuid, p_state text, p_text text, p_by text)
 RETURNS TABLE (outcome text, state text, queued boolean, ev_seq integer, run_id uuid)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, tb, pg_temp AS $$
@@ -108,11 +109,17 @@ BEGIN
   IF a.state = 'pending' THEN
     ev_seq := tb.approval_set(a, p_state, p_text, p_by);
     outcome := 'answered'; state := p_state;
+    IF p_state = 'session' THEN
+      FOR a IN SELECT * FROM tb.approvals x WHERE x.tenant_id = p_tenant AND x.run_id = a.run_id AND x.tool = a.tool AND x.state = 'pending'
+                 AND x.expires_at > now() ORDER BY x.step, x.call_no LOOP
+        ev_seq := tb.approval_set(a, p_state, p_text, p_by);
+      END LOOP;
+    END IF;
   ELSE
     outcome := CASE WHEN a.state = p_state AND a.answer IS NOT DISTINCT FROM p_text THEN 'same' ELSE 'other' END;
     state := a.state;
   END IF;
-  queued := tb.approvals_release(p_tenant, a.run_id);
+  queued := tb.approvals_release(p_tenant, run_id);
   RETURN NEXT;
 END $$;
 

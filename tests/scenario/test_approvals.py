@@ -81,6 +81,15 @@ class Answers(WithApprovals):
         self.node.post(f"/v1/runs/{other}/cancel")
         self.assertEqual(self.ended(other)["result"], "cancelled")
 
+    def test_always_answers_what_is_asked_besides(self):
+        agent, session = self.asking("{memory_get}"), f"all-{uuid.uuid4()}"
+        look = f'[tool memory_get {{"path":"{session}.md"}}]'
+        run = self.post(STORE % ("first", f"{session}.md") + look * 2 + "go", session, agent=agent)
+        asked = wait_for(lambda: self.pending(run))
+        self.decide(asked[0]["id"], "always")
+        self.assertEqual(self.node.wait(run)["status"], "ok")
+        self.assertEqual([s for _, s in self.calls(run)], ["completed"] * 3)
+
     def test_denied_with_a_text(self):
         run, session, _ = self.waits()
         asked, = self.pending(run)

@@ -871,6 +871,14 @@ class Journal(WithDatabase):
         self.assertEqual([(x["actor"], x["action"], x["detail"]["message"]) for x in audit], [("ann", "approval.denied", "no")])
         self.over(item)
 
+    def test_what_a_session_allows_holds_for_all_that_is_asked_of_the_tool(self):
+        asked = [ask(), ask(1), ask(2, tool="bash"), ask(3, life_us=0)]
+        item, _ = self.asking(*asked)
+        row = self.answered(asked[1], "session")
+        self.assertEqual((row["outcome"], row["queued"], row["ev_seq"]), ("answered", False, 3))
+        self.assertEqual([self.approval(a)["state"] for a in asked], ["session", "session", "pending", "pending"])
+        self.over(item)
+
     def test_a_question_stands_alone_in_its_item(self):
         item = self.running(self.session())
         for other in ({"retry": [retry()]}, {"end": [ended()]}, {"take": 1}):

@@ -96,8 +96,8 @@ static void test_read(void **state)
 	expect("{\"approvals\":[{\"n\":1},{\"n\":2}],\"next\":\"" AGENT "\"}");
 	assert_true(db.pending);
 	assert_true(uuid_eq(db.approval_filter.run, id(RUN)));
-	assert_true(uuid_eq(db.approval_filter.agent, id(AGENT)));
-	assert_int_equal(db.approval_filter.limit, 7);
+	assert_true(uuid_eq(db.approval_filter.page.agent, id(AGENT)));
+	assert_int_equal(db.approval_filter.page.limit, 7);
 	say(GET("/v1/approvals?stat=pending"));
 	expect("HTTP/1.1 400 ");
 	say(GET("/v1/approvals?state=maybe"));
