@@ -78,7 +78,7 @@ class Refused(WithPolicy):
     # Arguments that would do: only the policy stands between.
     ARGUMENTS = {"memory_store": {"text": "x"}, "memory_get": {}, "read": {"path": "a"}, "write": {"path": "a", "content": "x"},
                  "edit": {"path": "a", "old_text": "x", "new_text": "y"}, "list_directory": {}, "bash": {"script": "echo ran >ran"},
-                 "exec": {"argv": ["/bin/true"]}, "process": {"action": "list"}, "ledger_once": {"line": "x"}, "ledger_keyed": {"line": "x"}}
+                 "exec": {"argv": ["/bin/true"]}, "process": {}, "process": {"action": "list"}, "ledger_once": {"line": "x"}, "ledger_keyed": {"line": "x"}}
 
     def test_every_tool_by_every_name(self):
         """Denied by each profile that lacks it, by name, by group, by `*`: under its name, another case, with blanks, prefixed, in
@@ -431,7 +431,7 @@ class Ctl(WithPolicy):
         self.assertRegex(text, r"bash +deny +agent +the agent's policy denies 'bash'")
         self.assertRegex(text, r"exec +deny +revision +the agent's revision does not list it")
         self.assertRegex(text, r"memory_get +allow +agent +the profile 'full' of the agent's policy has it")
-        self.assertEqual([t["name"] for t in self.asks("explain", agent, "group:runtime")["tools"]], ["bash", "exec"])
+        self.assertEqual([t["name"] for t in self.asks("explain", agent, "group:runtime")["tools"]], ["bash", "exec", "process"])
         self.assertEqual(self.asks("explain", agent)["tools"], self.node.get(self.path(agent) + "/explain")[2]["tools"])
 
     def test_ceiling(self):
