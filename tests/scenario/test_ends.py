@@ -79,6 +79,7 @@ class Ends(WithTools):
         self.kill_and_look("supervisor")
 
 
+@unittest.skipUnless(os.environ.get("TB_LONG"), "the same ends: where there is time")
 class EndsByRoot(Ends):
     as_root = True
 

@@ -152,12 +152,13 @@ class AsRoot(WithTools, WithLevel):
 
     def test_nothing_of_a_killed_launcher_is_left(self):
         run = self.started()
-        (old,) = self.of_launchers()
-        self.node.kill("launcher")
+        old = set(self.of_launchers())
+        for pid in self.node.pids()["launcher"]:  # the worker's, and the edge's
+            os.kill(pid, signal.SIGKILL)
         self.assertEqual(self.node.wait(run)["status"], "ok")
-        wait_for(lambda: old not in self.of_launchers())
+        wait_for(lambda: old - set(self.of_launchers()))  # an edge keeps its name, so does its next launcher
         self.assertEqual(self.bash("echo on")["stdout"], "on\n")
-        self.assertEqual(len(self.of_launchers()), 1)
+        self.assertLessEqual(len(self.of_launchers()), 2)
 
     def test_nothing_of_a_killed_or_stopped_node_is_left(self):
         run = self.started()

@@ -1,9 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who our own processes are, what they may, and what they see: started by root, and by a user."""
+import contextlib
 import glob
 import os
 import pwd
+import shutil
+import socket
+import ssl
 import subprocess
+import tempfile
+import threading
 import unittest
 import uuid
 
@@ -184,6 +190,40 @@ class StartedByRoot(Looks, WithTools):
         for path in glob.glob(os.path.join(self.node.state, "secrets", "*")):
             if os.path.basename(path) != "owner":
                 self.assertEqual(owner(path), (self.user.pw_uid, self.user.pw_gid), path)
+
+
+@unittest.skipUnless(shutil.which("openssl"), "no openssl to make a certificate with")
+class Provider(unittest.TestCase):
+    def test_its_certificate_is_judged_by_the_bundle(self):
+        """Its name is found, and the bundle is read: else the refusal would be of the name, or of the bundle."""
+        place = tempfile.mkdtemp(prefix="tbtls")
+        self.addCleanup(shutil.rmtree, place)
+        pem = os.path.join(place, "pem")
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj",
+                        "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-days", "2", "-keyout", pem, "-out", pem + ".crt"],
+                       check=True, stderr=subprocess.DEVNULL)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(pem + ".crt", pem)
+        server = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(server.close)
+
+        def serve():
+            while True:
+                try:
+                    s, _ = server.accept()
+                except OSError:
+                    return
+                with contextlib.suppress(OSError):
+                    context.wrap_socket(s, server_side=True).close()
+
+        threading.Thread(target=serve, daemon=True).start()
+        node = Node(model={"OPENAI_BASE_URL": f"https://localhost:{server.getsockname()[1]}/v1", "OPENAI_API_KEY": "k"}, migrated=True)
+        self.addCleanup(node.close)
+        node.start()
+        node.enqueue("hello")
+        wait_for(lambda: "event=model-retry" in node.log())
+        said = next(line for line in node.log().splitlines() if "event=model-retry" in line)
+        self.assertIn("self-signed certificate", said.replace("self signed", "self-signed"))
 
 
 @unittest.skipIf(os.getuid(), "needs root")

@@ -20,6 +20,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
@@ -65,6 +66,15 @@ static char *page;
 TRY(try_getpid, SYS_getpid)
 TRY(try_write, SYS_write, pipe_fds[1], "x", 1)
 TRY(try_fcntl, SYS_fcntl, null_fd, F_GETFL, 0)
+TRY(try_duplicate, SYS_fcntl, null_fd, F_DUPFD_CLOEXEC, 100)
+TRY(try_set_owner, SYS_fcntl, null_fd, F_SETOWN, getppid())
+TRY(try_set_signal, SYS_fcntl, null_fd, F_SETSIG, SIGKILL)
+TRY(try_lease, SYS_fcntl, null_fd, F_SETLEASE, F_RDLCK)
+TRY(try_is_terminal, SYS_ioctl, null_fd, TCGETS, page)
+TRY(try_pending, SYS_ioctl, pipe_fds[0], FIONREAD, page)
+TRY(try_type, SYS_ioctl, null_fd, TIOCSTI, "x")
+TRY(try_type_high_bits, SYS_ioctl, null_fd, 0x100000000L | TIOCSTI, "x")
+TRY(try_async_owner, SYS_ioctl, null_fd, FIOSETOWN, page)
 TRY(try_read_file, SYS_openat, AT_FDCWD, "/proc/self/status", O_RDONLY | O_CLOEXEC)
 TRY(try_write_file, SYS_openat, AT_FDCWD, "/dev/null", O_WRONLY)
 TRY(try_rdwr_file, SYS_openat, AT_FDCWD, "/dev/null", O_RDWR | O_CLOEXEC)
@@ -168,6 +178,15 @@ static const struct attempt {
 	{"getpid", try_getpid, OK, OK, OK, false},
 	{"write", try_write, OK, OK, OK, false},
 	{"fcntl", try_fcntl, OK, OK, OK, false},
+	{"duplicate", try_duplicate, OK, OK, OK, false},
+	{"owner of signals", try_set_owner, DENIED, DENIED, OK, false},
+	{"signal of a descriptor", try_set_signal, DENIED, DENIED, OK, false},
+	{"lease", try_lease, DENIED, DENIED, EINVAL, false},
+	{"is it a terminal", try_is_terminal, ENOTTY, ENOTTY, ENOTTY, false},
+	{"bytes pending", try_pending, OK, OK, OK, false},
+	{"type at a terminal", try_type, DENIED, DENIED, ENOTTY, false},
+	{"type, high bits", try_type_high_bits, DENIED, DENIED, ENOTTY, false},
+	{"owner by ioctl", try_async_owner, DENIED, DENIED, ENOTTY, false},
 	{"open to read", try_read_file, OK, OK, OK, false},
 	{"open to write", try_write_file, EACCES, EACCES, OK, false},
 	{"open to read and write", try_rdwr_file, EACCES, EACCES, OK, false},
@@ -509,8 +528,9 @@ static void test_rows(void **state)
 {
 	(void)state;
 	static const char *const by_argument[] = {
-		"clone3", "socket",    "socketpair", "mmap",   "mprotect", "openat",
-		"prctl",  "prlimit64", "tgkill",     "execve", "execveat"};
+		"clone3", "fcntl",    "ioctl",   "socket", "socketpair",
+		"mmap",   "mprotect", "openat",  "prctl",  "prlimit64",
+		"tgkill", "execve",   "execveat"};
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		if (seccomp_syscall_resolve_name(rows[i].name) == __NR_SCMP_ERROR)
 			fail_msg("there is no system call %s", rows[i].name);
