@@ -178,8 +178,7 @@ static void in_group(struct jail_spec s)
 	struct cgroup_group *g = cgroup_take(&groups, 256 << 20, 64, &way);
 	if (!g)
 		fatal("no control group: %s", strerror(errno));
-	struct jail_group in = {way.into, {way.join[0], way.join[1]}};
-	s.group = &in;
+	s.group = &way;
 	jail(&s);
 	cgroup_way_close(&way);
 	if (cgroup_ran_out(&groups, g))

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "cli/command.h"
+#include "cli/follow.h"
 #include "cli/node.h"
 #include "cli/report.h"
 #include "cli/table.h"
@@ -29,25 +30,13 @@ struct job {
 	int broken;         /* errno of the local file */
 };
 
-static void put_escaped(struct strbuf *b, const char *s)
-{
-	for (; *s; s++) {
-		unsigned char c = (unsigned char)*s;
-		if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-		    (c >= '0' && c <= '9') || strchr("-._~", c))
-			strbuf_add_char(b, (char)c);
-		else
-			strbuf_printf(b, "%%%02X", c);
-	}
-}
-
 static void put_query(struct job *j, const char *name, const char *value)
 {
 	int first = !memchr(j->path.p, '?', j->path.n);
 	strbuf_add_char(&j->path, first ? '?' : '&');
 	strbuf_add_str(&j->path, name);
 	strbuf_add_char(&j->path, '=');
-	put_escaped(&j->path, value);
+	follow_encode(&j->path, value);
 }
 
 static void compose(struct job *j, const char *tail)
@@ -55,7 +44,7 @@ static void compose(struct job *j, const char *tail)
 	const char *session = args_text(j->args, PARAM_session, NULL);
 	strbuf_reset(&j->path);
 	strbuf_add_str(&j->path, "/v1/agents/");
-	put_escaped(&j->path, args_text(j->args, PARAM_agent, "main"));
+	follow_encode(&j->path, args_text(j->args, PARAM_agent, "main"));
 	strbuf_add_str(&j->path, tail);
 	put_query(j, "path", args_text(j->args, PARAM_path, ""));
 	if (session)

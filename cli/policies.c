@@ -10,6 +10,7 @@
 #include "common/attr.h"
 #include "common/json.h"
 #include "proto/tools/policy_doc.h"
+#include "proto/tools/policy_words.h"
 
 #define CHANGES (O(profile) | O(allow) | O(deny) | O(ask) | O(max_calls))
 
@@ -128,9 +129,8 @@ static int read_ceiling(struct place *p)
 	pg_params_init(&q);
 	pg_i64(&q, p->c.tenant);
 	int rv = owner_query(&p->c.owner,
-			     "SELECT jsonb_build_object('allowed', allowed, 'denied', "
-			     "denied, 'maxToolCallsPerTurn', max_calls_per_turn), "
-			     "version FROM tb.tool_ceilings WHERE tenant_id = $1",
+			     "SELECT tb.ceiling_document(c), c.version FROM "
+			     "tb.tool_ceilings c WHERE c.tenant_id = $1",
 			     &q, &p->rows, "reading the ceiling");
 	pg_params_fini(&q);
 	if (rv)
@@ -419,7 +419,7 @@ int policy_explain_command(const struct args *a)
 	static struct place p;
 	uint64_t tools = POLICY_EVERY_TOOL;
 	const char *tool = args_text(a, PARAM_tool, NULL);
-	if (tool && !policy_tools_of(slice_str(tool), &tools)) {
+	if (tool && !policy_word(slice_str(tool), &tools)) {
 		report("there is no tool or group '%s'; 'terabitsctl policy explain "
 		       "%s' shows the tools there are",
 		       tool, a->text[PARAM_agent]);

@@ -8,6 +8,7 @@
 #include "edge/content.h"
 #include "edge/link.h"
 #include "edge/lookup.h"
+#include "edge/query.h"
 #include "edge/reply.h"
 #include "edge/store.h"
 #include "edge/transfer.h"
@@ -30,31 +31,30 @@ struct files {
 	bool counted;
 };
 
-static bool wrong(struct call *c, const char *param, const char *message)
-{
-	reply_err(c->request, ERR_BAD_REQUEST, param, message, 0);
-	return false;
-}
-
 /* ---- the query */
 
-static bool take_path(struct call *c, struct files *f, struct slice v)
+static bool take_path(struct call *c, struct slice v)
 {
+	struct files *f = c->state;
 	f->path = v;
-	return v.n <= PATH_MOST || wrong(c, "path", "path has at most 4095 bytes");
+	return v.n <= PATH_MOST ||
+	       reply_wrong(c->request, "path", "path has at most 4095 bytes");
 }
 
-static bool take_session(struct call *c, struct files *f, struct slice v)
+static bool take_session(struct call *c, struct slice v)
 {
+	struct files *f = c->state;
 	f->session = v;
 	return (v.n && v.n <= LIMIT_SESSION_KEY) ||
-	       wrong(c, "session", "session must be a session's key");
+	       reply_wrong(c->request, "session", "session must be a session's key");
 }
 
-static bool take_after(struct call *c, struct files *f, struct slice v)
+static bool take_after(struct call *c, struct slice v)
 {
+	struct files *f = c->state;
 	f->after = v;
-	return v.n <= PATH_MOST || wrong(c, "after", "after must be a page's next");
+	return v.n <= PATH_MOST ||
+	       reply_wrong(c->request, "after", "after must be a page's next");
 }
 
 static bool take_number(struct slice v, int64_t most, int64_t *out)
@@ -66,91 +66,66 @@ static bool take_number(struct slice v, int64_t most, int64_t *out)
 	return true;
 }
 
-static bool take_depth(struct call *c, struct files *f, struct slice v)
+static bool take_depth(struct call *c, struct slice v)
 {
+	struct files *f = c->state;
 	return take_number(v, 100, &f->depth) ||
-	       wrong(c, "depth", "depth must be an integer from 1 to 100");
+	       reply_wrong(c->request, "depth", "depth must be an integer from 1 to 100");
 }
 
-static bool take_limit(struct call *c, struct files *f, struct slice v)
+static bool take_limit(struct call *c, struct slice v)
 {
+	struct files *f = c->state;
 	return take_number(v, 1000, &f->limit) ||
-	       wrong(c, "limit", "limit must be an integer from 1 to 1000");
+	       reply_wrong(c->request, "limit",
+			   "limit must be an integer from 1 to 1000");
 }
 
-static bool take_recursive(struct call *c, struct files *f, struct slice v)
+static bool take_recursive(struct call *c, struct slice v)
 {
+	struct files *f = c->state;
 	f->recursive = slice_is(v, "true");
 	return f->recursive || slice_is(v, "false") ||
-	       wrong(c, "recursive", "recursive must be true or false");
+	       reply_wrong(c->request, "recursive", "recursive must be true or false");
 }
 
 static const struct {
-	const char *name;
+	struct query_param param;
 	unsigned of;
-	bool (*take)(struct call *c, struct files *f, struct slice v);
-} params[] = {{"path", ALL, take_path},    {"session", ALL, take_session},
-	      {"depth", LIST, take_depth}, {"limit", LIST, take_limit},
-	      {"after", LIST, take_after}, {"recursive", REMOVE, take_recursive}};
-
-static bool refuse(struct call *c, struct slice name, const char *why)
-{
-	struct arena *a = c->request->arena;
-	const char *text = arena_strndup(a, name.p, name.n < 63 ? name.n : 63);
-	return wrong(c, text, arena_printf(a, "%s%s", text, why));
-}
-
-static bool take_pair(struct call *c, struct files *f, struct slice pair, unsigned *seen)
-{
-	struct slice name = slice_cut(&pair, '=');
-	char *text = arena_alloc(c->request->arena, pair.n + 1);
-	size_t n;
-	for (size_t i = 0; i < ARRAY_LEN(params); i++) {
-		if (!slice_is(name, params[i].name) || !(params[i].of & f->what))
-			continue;
-		if (*seen & 1u << i)
-			return refuse(c, name, " stands in the query twice");
-		*seen |= 1u << i;
-		if (!http_unescape(pair, text, &n))
-			return refuse(c, name, " is badly percent-encoded");
-		return params[i].take(c, f, slice_of(text, n));
-	}
-	return refuse(c, name, " is no parameter of this path");
-}
+} params[] = {{{"path", take_path}, ALL},    {{"session", take_session}, ALL},
+	      {{"depth", take_depth}, LIST}, {{"limit", take_limit}, LIST},
+	      {{"after", take_after}, LIST}, {{"recursive", take_recursive}, REMOVE}};
 
 static bool read_query(struct call *c, struct files *f)
 {
-	struct slice rest = c->request->head.query;
-	unsigned seen = 0;
+	struct query_param known[ARRAY_LEN(params)];
+	size_t n = 0;
+	for (size_t i = 0; i < ARRAY_LEN(params); i++)
+		if (params[i].of & f->what)
+			known[n++] = params[i].param;
 	f->depth = 1;
 	f->limit = 200;
-	while (rest.p) {
-		struct slice pair = slice_cut(&rest, '&');
-		if (pair.n > 0 && !take_pair(c, f, pair, &seen))
-			return false;
-	}
-	return f->what == LIST || f->path.n ||
-	       wrong(c, "path", "path is needed: the file's, from the workspace");
+	return query_read(c, known, n) &&
+	       (f->what == LIST || f->path.n ||
+		reply_wrong(c->request, "path",
+			    "path is needed: the file's, from the workspace"));
 }
 
 /* ---- which workspace */
 
 static bool find_agent(struct call *c, struct files *f)
 {
-	enum cache_verdict v = lookup_agent(c, c->match.params[0], &f->agent);
-	if (v == CACHE_ABSENT)
-		reply_err(c->request, ERR_NOT_FOUND, NULL, "there is no such agent", 0);
-	else if (v == CACHE_FAILED)
-		reply_err(c->request, c->wait.failed, NULL, NULL, 0);
-	if (v != CACHE_FOUND)
+	if (!lookup_agent_of_path(c, &f->agent))
 		return false;
 	if (f->agent.by_session && !f->session.n)
-		return wrong(c, "session",
-			     "this agent has a workspace a session: name one by its key");
+		return reply_wrong(
+			c->request, "session",
+			"this agent has a workspace a session: name one by its key");
 	if (!f->agent.by_session && f->session.n)
-		return wrong(c, "session",
-			     "the sessions of this agent share one workspace: leave "
-			     "session out");
+		return reply_wrong(
+			c->request, "session",
+			"the sessions of this agent share one workspace: leave "
+			"session out");
 	c->stage = FILES_SESSION;
 	if (f->session.n)
 		store_find_session(c, f->agent.id, f->session, &f->session_id);

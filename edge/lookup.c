@@ -5,6 +5,7 @@
 #include "edge/lookup.h"
 
 #include "edge/opener.h"
+#include "edge/reply.h"
 #include "edge/slot.h"
 
 #define AGENTS_MAX 16384
@@ -68,6 +69,22 @@ enum cache_verdict lookup_agent(struct call *c, struct slice word, struct agent_
 	memcpy(key + 8, word.p, word.n);
 	return cache_look(c->edge->agents, slice_of(key, 8 + word.n), &c->wait, &c->task,
 			  NULL, out);
+}
+
+bool lookup_found(struct call *c, enum cache_verdict v, const char *param,
+		  const char *absent)
+{
+	if (v == CACHE_ABSENT)
+		reply_err(c->request, ERR_NOT_FOUND, param, absent, 0);
+	else if (v == CACHE_FAILED)
+		reply_err(c->request, c->wait.failed, NULL, NULL, 0);
+	return v == CACHE_FOUND;
+}
+
+bool lookup_agent_of_path(struct call *c, struct agent_row *out)
+{
+	return lookup_found(c, lookup_agent(c, c->match.params[0], out), NULL,
+			    "there is no such agent");
 }
 
 static struct slice session_key(const struct call *c, struct uuid agent, struct slice key,

@@ -45,23 +45,6 @@ static bool read_document(struct call *c, struct policing *p)
 	return true;
 }
 
-bool policy_find_agent(struct call *c, struct agent_row *out)
-{
-	switch (lookup_agent(c, c->match.params[0], out)) {
-	case CACHE_FOUND:
-		return true;
-	case CACHE_ABSENT:
-		reply_err(c->request, ERR_NOT_FOUND, NULL, "there is no such agent", 0);
-		return false;
-	case CACHE_FAILED:
-		reply_err(c->request, c->wait.failed, NULL, NULL, 0);
-		return false;
-	case CACHE_WAIT:
-		return false;
-	}
-	return false;
-}
-
 static void send(struct call *c, struct policing *p)
 {
 	c->stage = POLICY_SENT;
@@ -213,7 +196,7 @@ static void step(struct call *c, enum policy_layer layer)
 	if (c->stage == POLICY_START) {
 		begin(c, layer);
 	} else if (c->stage == POLICY_AGENT_ASKED) {
-		if (layer == POLICY_CEILING || policy_find_agent(c, &p->agent))
+		if (layer == POLICY_CEILING || lookup_agent_of_path(c, &p->agent))
 			send(c, p);
 	} else if (c->stage == POLICY_OPENING) {
 		open_session(c, p);
@@ -224,37 +207,18 @@ static void step(struct call *c, enum policy_layer layer)
 	}
 }
 
-void agent_policy_get(struct call *c)
+/* GET, PUT and DELETE: what is asked for is in the request. */
+void agent_policy(struct call *c)
 {
 	step(c, POLICY_AGENT);
 }
 
-void agent_policy_put(struct call *c)
-{
-	step(c, POLICY_AGENT);
-}
-
-void session_policy_get(struct call *c)
+void session_policy(struct call *c)
 {
 	step(c, POLICY_SESSION);
 }
 
-void session_policy_put(struct call *c)
-{
-	step(c, POLICY_SESSION);
-}
-
-void session_policy_delete(struct call *c)
-{
-	step(c, POLICY_SESSION);
-}
-
-void ceiling_get(struct call *c)
-{
-	step(c, POLICY_CEILING);
-}
-
-void ceiling_put(struct call *c)
+void ceiling(struct call *c)
 {
 	step(c, POLICY_CEILING);
 }

@@ -5,8 +5,6 @@
 
 #include "edge/lookup.h"
 
-/* The agent of the path. False: answered 404, or the call is woken when it is known. */
-bool policy_find_agent(struct call *c, struct agent_row *out);
 /* What Postgres answered names the agent and, where one was asked for, the session.
  * False: answered. */
 struct policy_rows;

@@ -4,7 +4,9 @@
 #include "common/json.h"
 #include "edge/policy.h"
 #include "edge/policy_store.h"
+#include "edge/query.h"
 #include "edge/reply.h"
+#include "proto/tools/policy_words.h"
 
 enum stage { EXPLAIN_START, EXPLAIN_AGENT, EXPLAIN_ASKED };
 
@@ -15,50 +17,32 @@ struct explaining {
 	struct policy_rows rows;
 };
 
-static bool wrong(struct call *c, const char *param, const char *message)
+static bool take_tool(struct call *c, struct slice v)
 {
-	reply_err(c->request, ERR_BAD_REQUEST, param, message, 0);
-	return false;
-}
-
-/* One name=value. A misspelt one must not explain something else. */
-static bool take_pair(struct call *c, struct explaining *x, struct slice pair)
-{
-	struct arena *a = c->request->arena;
-	struct slice name = slice_cut(&pair, '=');
-	const char *shown = arena_strndup(a, name.p, name.n < 63 ? name.n : 63);
-	char *text = arena_alloc(a, pair.n + 1);
-	size_t n;
-	struct slice *to = slice_is(name, "tool")      ? &x->tool
-			   : slice_is(name, "session") ? &x->key
-						       : NULL;
-	if (!to)
-		return wrong(c, shown,
-			     arena_printf(a, "%s is no parameter of this path", shown));
-	if (to->p)
-		return wrong(c, shown,
-			     arena_printf(a, "%s stands in the query twice", shown));
-	if (!http_unescape(pair, text, &n))
-		return wrong(c, shown,
-			     arena_printf(a, "%s is badly percent-encoded", shown));
-	*to = slice_of(text, n);
+	struct explaining *x = c->state;
+	x->tool = v;
 	return true;
 }
+
+static bool take_session(struct call *c, struct slice v)
+{
+	struct explaining *x = c->state;
+	x->key = v;
+	return true;
+}
+
+static const struct query_param params[] = {{"tool", take_tool},
+					    {"session", take_session}};
 
 static bool read_query(struct call *c, struct explaining *x)
 {
-	struct slice rest = c->request->head.query;
 	x->tools = POLICY_EVERY_TOOL;
-	while (rest.p) {
-		struct slice pair = slice_cut(&rest, '&');
-		if (pair.n > 0 && !take_pair(c, x, pair))
-			return false;
-	}
-	if (x->tool.p && !policy_tools_of(x->tool, &x->tools))
-		return wrong(c, "tool",
-			     "there is no such tool or group: GET /v1/tools lists the "
-			     "tools");
-	return true;
+	if (!query_read(c, params, ARRAY_LEN(params)))
+		return false;
+	return !x->tool.p || policy_word(x->tool, &x->tools) ||
+	       reply_wrong(c->request, "tool",
+			   "there is no such tool or group: GET /v1/tools lists the "
+			   "tools");
 }
 
 static void reply_verdicts(struct call *c, const struct explaining *x)
@@ -90,7 +74,7 @@ void agent_policy_explain(struct call *c)
 		c->stage = EXPLAIN_AGENT;
 	}
 	if (c->stage == EXPLAIN_AGENT) {
-		if (!policy_find_agent(c, &x->agent))
+		if (!lookup_agent_of_path(c, &x->agent))
 			return;
 		c->stage = EXPLAIN_ASKED;
 		policy_store_read(c, x->agent.id, x->key, &x->rows);

@@ -76,16 +76,30 @@ static void connection_field(struct conn *c, const struct request *r)
 		field(&c->out, "connection", SLICE("keep-alive"));
 }
 
-void reply_body(struct request *r, const char *type, struct slice body)
+/* The rest of the head of an answer that says how long it is. */
+static void end_head(struct conn *c, const struct request *r, const char *type,
+		     uint64_t bytes)
 {
-	struct conn *c = r->conn;
 	c->framing = FRAMING_LENGTH;
 	connection_field(c, r);
 	field(&c->out, "cache-control", SLICE("no-store"));
 	field(&c->out, "content-type", slice_str(type));
 	strbuf_add_str(&c->out, "content-length: ");
-	number_add(&c->out, body.n);
+	number_add(&c->out, bytes);
 	strbuf_add(&c->out, "\r\n\r\n", 4);
+}
+
+static void begin_stream(struct conn *c, struct slice heartbeat)
+{
+	c->streaming = true;
+	c->heartbeat = heartbeat;
+	conn_mark(c);
+}
+
+void reply_body(struct request *r, const char *type, struct slice body)
+{
+	struct conn *c = r->conn;
+	end_head(c, r, type, body.n);
 	if (r->head.method != METHOD_HEAD)
 		strbuf_add_slice(&c->out, body);
 	conn_answered(c);
@@ -102,24 +116,13 @@ void reply_stream(struct request *r, const char *type, struct slice heartbeat)
 	if (c->framing == FRAMING_CHUNKED)
 		field(&c->out, "transfer-encoding", SLICE("chunked"));
 	strbuf_add(&c->out, "\r\n", 2);
-	c->streaming = true;
-	c->heartbeat = heartbeat;
-	conn_mark(c);
+	begin_stream(c, heartbeat);
 }
 
 void reply_sized(struct request *r, const char *type, uint64_t bytes)
 {
-	struct conn *c = r->conn;
-	c->framing = FRAMING_LENGTH;
-	connection_field(c, r);
-	field(&c->out, "cache-control", SLICE("no-store"));
-	field(&c->out, "content-type", slice_str(type));
-	strbuf_add_str(&c->out, "content-length: ");
-	number_add(&c->out, bytes);
-	strbuf_add(&c->out, "\r\n\r\n", 4);
-	c->streaming = true;
-	c->heartbeat = SLICE_NONE;
-	conn_mark(c);
+	end_head(r->conn, r, type, bytes);
+	begin_stream(r->conn, SLICE_NONE);
 }
 
 void reply_abort(struct request *r)
@@ -208,6 +211,12 @@ void reply_err(struct request *r, enum err e, const char *param, const char *mes
 	if ((re.status == 429 || re.status == 503) && !retry_after_s)
 		re.retry_after_s = 1;
 	reply_error(r, &re, "%s", message && *message ? message : err_text(e));
+}
+
+bool reply_wrong(struct request *r, const char *param, const char *message)
+{
+	reply_err(r, ERR_BAD_REQUEST, param, message, 0);
+	return false;
 }
 
 void reply_fault(struct request *r, const struct http_fault *f)

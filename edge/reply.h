@@ -5,6 +5,7 @@
 #ifndef TB_EDGE_REPLY_H
 #define TB_EDGE_REPLY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/attr.h"
@@ -43,6 +44,8 @@ void reply_error(struct request *r, const struct reply_error *e, const char *fmt
 /* The same for an expected error: status by errors.tbl. message NULL: err_text. */
 void reply_err(struct request *r, enum err e, const char *param, const char *message,
 	       unsigned retry_after_s);
+/* 400, of that field. False, for whoever checks to hand on. */
+bool reply_wrong(struct request *r, const char *param, const char *message);
 /* The answer to a request that is not HTTP as it should be; the connection ends. */
 void reply_fault(struct request *r, const struct http_fault *f);
 /* The status of an error by errors.tbl. */

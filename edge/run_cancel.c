@@ -22,12 +22,6 @@ struct cancelling {
 	unsigned result; /* enum run_result, 0: it goes on for a moment */
 };
 
-static bool wrong(struct call *c, const char *param, const char *message)
-{
-	reply_err(c->request, ERR_BAD_REQUEST, param, message, 0);
-	return false;
-}
-
 /* Nothing can be said in the body yet: a member that is ignored would lie. */
 static bool check_body(struct call *c)
 {
@@ -40,15 +34,17 @@ static bool check_body(struct call *c)
 	AUTO(auto_json_free)
 	struct json_doc *doc = json_parse(body, BODY_MAX, why, sizeof why);
 	if (!doc)
-		return wrong(c, NULL,
-			     arena_printf(a, "the body must be empty or {}: %s", why));
+		return reply_wrong(
+			c->request, NULL,
+			arena_printf(a, "the body must be empty or {}: %s", why));
 	if (json_kind(json_root(doc)) != JSON_OBJECT)
-		return wrong(c, NULL, "the body must be empty or {}");
+		return reply_wrong(c->request, NULL, "the body must be empty or {}");
 	struct json_iter it = json_iter(json_root(doc));
 	if (!json_next(&it, &key))
 		return true;
 	const char *name = arena_strndup(a, key.p, key.n < 63 ? key.n : 63);
-	return wrong(c, name, arena_printf(a, "there is no member \"%s\" here", name));
+	return reply_wrong(c->request, name,
+			   arena_printf(a, "there is no member \"%s\" here", name));
 }
 
 static void on_end(struct call *c)

@@ -3,6 +3,7 @@
 #include "common/json.h"
 #include "edge/call.h"
 #include "edge/lookup.h"
+#include "edge/query.h"
 #include "edge/reply.h"
 #include "edge/run_json.h"
 #include "edge/store.h"
@@ -18,105 +19,64 @@ struct listing {
 	struct run_page page;
 };
 
-static bool wrong(struct call *c, const char *param, const char *message)
-{
-	reply_err(c->request, ERR_BAD_REQUEST, param, message, 0);
-	return false;
-}
-
 /* ---- the query */
 
-static bool take_session(struct call *c, struct listing *l, struct slice v)
+static bool take_session(struct call *c, struct slice v)
 {
+	struct listing *l = c->state;
 	return uuid_parse(v, &l->filter.session) ||
-	       wrong(c, "session", "session must be a session's id");
+	       reply_wrong(c->request, "session", "session must be a session's id");
 }
 
-static bool take_agent(struct call *c, struct listing *l, struct slice v)
+static bool take_agent(struct call *c, struct slice v)
 {
+	struct listing *l = c->state;
 	if (v.n == 0 || v.n > LIMIT_NAME)
-		return wrong(c, "agent", "agent must be an agent's name or id");
+		return reply_wrong(c->request, "agent",
+				   "agent must be an agent's name or id");
 	if (!uuid_parse(v, &l->filter.agent))
 		l->agent = v;
 	return true;
 }
 
-static bool take_status(struct call *c, struct listing *l, struct slice v)
+static bool take_status(struct call *c, struct slice v)
 {
+	struct listing *l = c->state;
 	l->filter.status = v;
 	return slice_is(v, "cancelling") || run_state_from_word(v) ||
 	       result_from_word(v) ||
-	       wrong(c, "status",
-		     "status must be scheduled, queued, running, waiting, retry_wait, "
-		     "cancelling, completed, failed, cancelled, timed_out, dead, "
-		     "superseded "
-		     "or dropped");
+	       reply_wrong(
+		       c->request, "status",
+		       "status must be scheduled, queued, running, waiting, retry_wait, "
+		       "cancelling, completed, failed, cancelled, timed_out, dead, "
+		       "superseded "
+		       "or dropped");
 }
 
-static bool take_limit(struct call *c, struct listing *l, struct slice v)
+static bool take_limit(struct call *c, struct slice v)
 {
+	struct listing *l = c->state;
 	long long n;
 	if (!slice_to_i64(v, &n) || n < 1 || n > RUN_PAGE_MAX)
-		return wrong(c, "limit", "limit must be an integer from 1 to 200");
+		return reply_wrong(c->request, "limit",
+				   "limit must be an integer from 1 to 200");
 	l->filter.limit = (unsigned)n;
 	return true;
 }
 
-static bool take_before(struct call *c, struct listing *l, struct slice v)
+static bool take_before(struct call *c, struct slice v)
 {
+	struct listing *l = c->state;
 	return uuid_parse(v, &l->filter.before) ||
-	       wrong(c, "before", "before must be a run's id, such as a page's next");
+	       reply_wrong(c->request, "before",
+			   "before must be a run's id, such as a page's next");
 }
 
-static const struct {
-	const char *name;
-	bool (*take)(struct call *c, struct listing *l, struct slice v);
-} params[] = {{"session", take_session},
-	      {"agent", take_agent},
-	      {"status", take_status},
-	      {"limit", take_limit},
-	      {"before", take_before}};
-
-static bool refuse(struct call *c, struct slice name, const char *why)
-{
-	struct arena *a = c->request->arena;
-	const char *text = arena_strndup(a, name.p, name.n < 63 ? name.n : 63);
-	return wrong(c, text, arena_printf(a, "%s%s", text, why));
-}
-
-/* One name=value. A misspelt filter must not list everything. */
-static bool take_pair(struct call *c, struct listing *l, struct slice pair,
-		      unsigned *seen)
-{
-	struct slice name = slice_cut(&pair, '=');
-	char *text = arena_alloc(c->request->arena, pair.n + 1);
-	size_t n;
-	for (size_t i = 0; i < ARRAY_LEN(params); i++) {
-		if (!slice_is(name, params[i].name))
-			continue;
-		if (*seen & 1u << i)
-			return refuse(c, name, " stands in the query twice");
-		*seen |= 1u << i;
-		if (!http_unescape(pair, text, &n))
-			return refuse(c, name, " is badly percent-encoded");
-		return params[i].take(c, l, slice_of(text, n));
-	}
-	return refuse(c, name, " is no parameter of this path");
-}
-
-static bool read_query(struct call *c, struct listing *l)
-{
-	struct slice rest = c->request->head.query;
-	unsigned seen = 0;
-	l->filter.limit = LIMIT_DEFAULT;
-	memset(&l->filter.before, 0xff, sizeof l->filter.before);
-	while (rest.p) {
-		struct slice pair = slice_cut(&rest, '&');
-		if (pair.n > 0 && !take_pair(c, l, pair, &seen))
-			return false;
-	}
-	return true;
-}
+static const struct query_param params[] = {{"session", take_session},
+					    {"agent", take_agent},
+					    {"status", take_status},
+					    {"limit", take_limit},
+					    {"before", take_before}};
 
 /* ---- the page */
 
@@ -129,28 +89,20 @@ static void ask(struct call *c, struct listing *l)
 static void find_agent(struct call *c, struct listing *l)
 {
 	struct agent_row row;
-	switch (lookup_agent(c, l->agent, &row)) {
-	case CACHE_FOUND:
-		l->filter.agent = row.id;
-		ask(c, l);
+	if (!lookup_found(c, lookup_agent(c, l->agent, &row), "agent",
+			  "there is no such agent"))
 		return;
-	case CACHE_ABSENT:
-		reply_err(c->request, ERR_NOT_FOUND, "agent", "there is no such agent",
-			  0);
-		return;
-	case CACHE_FAILED:
-		reply_err(c->request, c->wait.failed, NULL, NULL, 0);
-		return;
-	case CACHE_WAIT:
-		return;
-	}
+	l->filter.agent = row.id;
+	ask(c, l);
 }
 
 static void begin(struct call *c)
 {
 	struct listing *l = arena_zalloc(c->request->arena, sizeof *l);
 	c->state = l;
-	if (!read_query(c, l))
+	l->filter.limit = LIMIT_DEFAULT;
+	memset(&l->filter.before, 0xff, sizeof l->filter.before);
+	if (!query_read(c, params, ARRAY_LEN(params)))
 		return;
 	c->stage = LIST_AGENT;
 	if (l->agent.p)

@@ -72,21 +72,10 @@ static bool read_order(struct call *c)
 
 /* ---- agent and session */
 
-/* true: *verdict* is good; else answered or waiting. */
-static bool found(struct call *c, enum cache_verdict v, const char *absent)
-{
-	if (v == CACHE_ABSENT)
-		reply_err(c->request, ERR_NOT_FOUND, NULL, absent, 0);
-	else if (v == CACHE_FAILED)
-		reply_err(c->request, c->wait.failed, NULL, NULL, 0);
-	return v == CACHE_FOUND;
-}
-
 static bool find_agent(struct call *c)
 {
 	struct post *p = post_of(c);
-	if (!found(c, lookup_agent(c, c->match.params[0], &p->agent),
-		   "there is no such agent"))
+	if (!lookup_agent_of_path(c, &p->agent))
 		return false;
 	p->session_key = p->order.session_key;
 	if (!p->session_key.p)
@@ -99,10 +88,10 @@ static bool find_agent(struct call *c)
 static bool find_session(struct call *c)
 {
 	struct post *p = post_of(c);
-	return found(c,
-		     lookup_session(c, p->agent.id, p->session_key, p->order.user,
-				    &p->session, &p->slot),
-		     "there is no such agent");
+	return lookup_found(c,
+			    lookup_session(c, p->agent.id, p->session_key, p->order.user,
+					   &p->session, &p->slot),
+			    NULL, "there is no such agent");
 }
 
 /* ---- to the supervisor */

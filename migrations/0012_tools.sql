@@ -223,16 +223,22 @@ GRANT EXECUTE ON FUNCTION journal, policy_versions TO tb_worker;
 
 -- ---- The tool policy: its layers as documents, and the one way in which they change. Rights are the caller's.
 
+-- Rows as the documents that people read and write.
+CREATE FUNCTION tb.ceiling_document(c tb.tool_ceilings) RETURNS jsonb LANGUAGE sql STABLE AS $$
+  SELECT jsonb_build_object('allowed', c.allowed, 'denied', c.denied, 'maxToolCallsPerTurn', c.max_calls_per_turn) $$;
+CREATE FUNCTION tb.policy_document(p tb.agent_tool_policies) RETURNS jsonb LANGUAGE sql STABLE AS $$
+  SELECT jsonb_build_object('profile', p.profile, 'allowed', p.allowed, 'denied', p.denied, 'ask', p.ask,
+         'maxToolCallsPerTurn', p.max_calls_per_turn) $$;
+
 -- An agent's layers; p_key: of this session too. A document is NULL where there is no row, no list, no layer; a session that is not
 -- there has no version. No row: no such agent.
 CREATE FUNCTION tb.policy_layers(p_tenant bigint, p_agent uuid, p_key text)
 RETURNS TABLE (ceiling jsonb, ceiling_version integer, agent jsonb, agent_version integer, tools jsonb, session jsonb, session_version integer)
 LANGUAGE sql STABLE SET search_path = pg_catalog, tb, pg_temp AS $$
-  SELECT (SELECT jsonb_build_object('allowed', c.allowed, 'denied', c.denied, 'maxToolCallsPerTurn', c.max_calls_per_turn)
+  SELECT (SELECT tb.ceiling_document(c)
             FROM tb.tool_ceilings c WHERE c.tenant_id = p_tenant),
          coalesce((SELECT c.version FROM tb.tool_ceilings c WHERE c.tenant_id = p_tenant), 0),
-         (SELECT jsonb_build_object('profile', p.profile, 'allowed', p.allowed, 'denied', p.denied, 'ask', p.ask,
-                 'maxToolCallsPerTurn', p.max_calls_per_turn)
+         (SELECT tb.policy_document(p)
             FROM tb.agent_tool_policies p WHERE p.tenant_id = p_tenant AND p.agent_id = p_agent),
          coalesce((SELECT p.version FROM tb.agent_tool_policies p WHERE p.tenant_id = p_tenant AND p.agent_id = p_agent), 0),
          r.config->'tools', s.policy, s.policy_version
@@ -256,7 +262,7 @@ BEGIN
   IF p_agent IS NULL THEN
     v_what := 'ceiling';
     PERFORM pg_advisory_xact_lock(hashtextextended('tb.tool_ceilings', p_tenant));
-    SELECT jsonb_build_object('allowed', c.allowed, 'denied', c.denied, 'maxToolCallsPerTurn', c.max_calls_per_turn), c.version
+    SELECT tb.ceiling_document(c), c.version
       INTO v_before, v_version FROM tb.tool_ceilings c WHERE c.tenant_id = p_tenant;
   ELSIF p_key IS NULL THEN
     v_what := 'agent';
@@ -264,8 +270,7 @@ BEGIN
     IF NOT FOUND THEN
       outcome := 'absent'; RETURN;
     END IF;
-    SELECT jsonb_build_object('profile', p.profile, 'allowed', p.allowed, 'denied', p.denied, 'ask', p.ask,
-           'maxToolCallsPerTurn', p.max_calls_per_turn), p.version
+    SELECT tb.policy_document(p), p.version
       INTO v_before, v_version FROM tb.agent_tool_policies p WHERE p.tenant_id = p_tenant AND p.agent_id = p_agent;
   ELSE
     v_what := 'session';
@@ -305,5 +310,6 @@ BEGIN
   outcome := 'done';
 END $$;
 
-REVOKE ALL ON FUNCTION policy_layers, policy_put FROM PUBLIC;
+REVOKE ALL ON FUNCTION ceiling_document, policy_document, policy_layers, policy_put FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ceiling_document, policy_document TO tb_edge, tb_worker;
 GRANT EXECUTE ON FUNCTION policy_layers, policy_put TO tb_edge;

@@ -3,7 +3,6 @@
  * a name between a look and an act. */
 #include "supervisor/adopt.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <fts.h>
@@ -17,13 +16,12 @@
 #include "common/alloc.h"
 #include "common/attr.h"
 #include "common/die.h"
+#include "common/dirs.h"
 #include "common/ident.h"
 #include "common/log.h"
 #include "common/slice.h"
 #include "supervisor/identity.h"
 #include "supervisor/sup.h"
-
-#define DIRECTORY (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 
 /* What the node makes in its state directory; the database's own files are not among it.
  */
@@ -53,25 +51,12 @@ static void take_below(const struct sup *s, int dir, const char *name, int level
 {
 	if (take(s, dir, name) != S_IFDIR || !levels)
 		return;
-	int fd = openat(dir, name, DIRECTORY);
-	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	DIR *d = dir_open(dir, name);
 	for (const struct dirent *e; d && (e = readdir(d));)
-		if (strcmp(e->d_name, ".") && strcmp(e->d_name, ".."))
+		if (!dir_is_dots(e->d_name))
 			take_below(s, dirfd(d), e->d_name, levels - 1);
 	if (d)
 		closedir(d);
-}
-
-static bool is_empty(int dir)
-{
-	int names = 0, fd = openat(dir, ".", DIRECTORY);
-	DIR *d = fd < 0 ? NULL : fdopendir(fd);
-	if (!d)
-		return false;
-	while (readdir(d))
-		names++;
-	closedir(d);
-	return names <= 2;
 }
 
 /* The directory, open; -1: it is not there yet. One of root's must be a node's: empty, or
@@ -85,7 +70,7 @@ static int take_directory(const struct sup *s, const char *path, const char *mar
 		return -1;
 	if (st.st_uid != 0)
 		return fd;
-	if (faccessat(fd, mark, F_OK, AT_SYMLINK_NOFOLLOW) && !is_empty(fd))
+	if (faccessat(fd, mark, F_OK, AT_SYMLINK_NOFOLLOW) && !dir_is_empty(fd))
 		fatal_usage("%s belongs to root and is no directory of a node's own: set "
 			    "%s to another one, or give it to the user %s (chown)",
 			    path, setting, s->config.user);

@@ -2,7 +2,6 @@
  * The base of control groups, and who cleans up. */
 #include "supervisor/groups.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -13,6 +12,7 @@
 #include <unistd.h>
 
 #include "common/alloc.h"
+#include "common/dirs.h"
 #include "common/attr.h"
 #include "common/log.h"
 #include "common/loop.h"
@@ -72,15 +72,12 @@ static void bury(int dir, const char *name)
 
 static void bury_dead(const char *path)
 {
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	DIR *d = dir_open(AT_FDCWD, path);
 	for (const struct dirent *e; d && (e = readdir(d));)
 		if (e->d_name[0] != '.')
-			bury(fd, e->d_name);
+			bury(dirfd(d), e->d_name);
 	if (d)
 		closedir(d);
-	else if (fd >= 0)
-		close(fd);
 }
 
 /* ---- from root to the node's user */

@@ -3,7 +3,6 @@
  * the first free one from a hash of the directory's inode on. */
 #include "supervisor/project_quota.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -13,24 +12,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/dirs.h"
 #include "common/disk_quota.h"
 #include "common/log.h"
 
 #define TRIES 64
 #define FIRST 0x40000000u /* far from the numbers that people give */
-
-static bool is_empty(int dir)
-{
-	int own = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *d = own < 0 ? NULL : fdopendir(own);
-	unsigned n = 0;
-	if (!d)
-		return false;
-	while (n < 3 && readdir(d))
-		n++;
-	closedir(d);
-	return n == 2; /* itself and the one above */
-}
 
 static uint32_t free_number(int dir)
 {
@@ -53,7 +40,7 @@ static uint32_t number_of(int dir)
 		return 0;
 	if (x.fsx_projid && (x.fsx_xflags & FS_XFLAG_PROJINHERIT))
 		return x.fsx_projid;
-	if (!is_empty(dir))
+	if (!dir_is_empty(dir))
 		return 0;
 	x.fsx_projid = free_number(dir);
 	x.fsx_xflags |= FS_XFLAG_PROJINHERIT;

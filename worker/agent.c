@@ -59,7 +59,6 @@ static void drop(struct agent *a)
 	list_remove(&a->lru);
 	free(a->model);
 	free(a->system);
-	free(a->tools);
 	free(a->problem);
 	free(a);
 }
@@ -113,32 +112,22 @@ static void complain(struct agent *a, const char *what, struct slice which)
 }
 
 /* Once: providers refuse a tool that is offered twice. */
-static void add_tool(struct agent *a, size_t i)
-{
-	if (a->tool_set >> i & 1)
-		return;
-	a->tool_set |= 1ull << i;
-	a->tools[a->tool_count++] = &a->home->tools[i];
-}
-
 /* Without a list it is the policy alone that decides. */
 static void read_tools(struct agent *a, json_t tools)
 {
-	a->tools = xcalloc(tool_count() + 1, sizeof(struct llm_tool *));
 	if (json_kind(tools) <= JSON_NULL) {
-		for (size_t i = 0; i < tool_count(); i++)
-			add_tool(a, i);
+		a->tool_set = ~0ull >> (CATALOG_MOST - tool_count());
 		return;
 	}
 	if (json_kind(tools) != JSON_ARRAY)
 		complain(a, "says 'tools' and means no list", SLICE_NONE);
 	for (size_t i = 0; i < json_len(tools); i++) {
 		struct slice name = json_str(json_at(tools, i));
-		const struct tool *t = tool_find(name);
+		const struct tool_spec *t = tool_find(name);
 		if (!t)
 			complain(a, "names a tool that does not exist: ", name);
 		else
-			add_tool(a, tool_index(t));
+			a->tool_set |= 1ull << tool_index(t);
 	}
 }
 

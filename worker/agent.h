@@ -18,13 +18,11 @@ struct agent {
 	struct uuid id;
 	int revision;
 	int users;
-	char *model;  /* "provider/name"; "" : the node's default */
-	char *system; /* the system prompt */
-	const struct llm_tool **tools;
-	size_t tool_count;
-	bool by_session;                           /* it has a workspace a session */
+	char *model;     /* "provider/name"; "" : the node's default */
+	char *system;    /* the system prompt */
+	bool by_session; /* it has a workspace a session */
 	uint64_t workspace_bytes, workspace_files; /* at most; 0: as the node says */
-	uint64_t tool_set; /* the same, by their positions in the catalogue */
+	uint64_t tool_set; /* what its revision lists, by position in the catalogue */
 	/* Not NULL: what is wrong with its configuration; its runs fail with that. */
 	char *problem;
 };

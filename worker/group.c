@@ -75,16 +75,13 @@ void group_check(struct run *r, struct run_call *c)
 			arena_cleanup(r->arena, free_doc, c->args);
 	}
 	if (!c->args) {
-		c->refused = ERR_TOOL_ARGUMENTS;
-		c->refusal =
-			arena_printf(r->arena, "the arguments are not JSON: %s", why);
+		refuse(c, ERR_TOOL_ARGUMENTS,
+		       arena_printf(r->arena, "the arguments are not JSON: %s", why));
 		return;
 	}
 	schema = json_parse(slice_str(c->tool->schema), ARGUMENTS_MOST, NULL, 0);
-	if (args_check(json_root(schema), json_root(c->args), why, sizeof why)) {
-		c->refused = ERR_TOOL_ARGUMENTS;
-		c->refusal = arena_strdup(r->arena, why);
-	}
+	if (args_check(json_root(schema), json_root(c->args), why, sizeof why))
+		refuse(c, ERR_TOOL_ARGUMENTS, arena_strdup(r->arena, why));
 	json_free(schema);
 }
 
@@ -106,10 +103,9 @@ static struct slice input_of(struct run *r, struct run_call *c, struct slice arg
 		json_print(&b, json_root(c->args));
 		return arena_slice(r->arena, strbuf_slice(&b));
 	}
-	c->refused = ERR_TOOL_ARGUMENTS;
-	c->refusal =
-		c->args ? "the arguments must be a JSON object"
-			: arena_printf(r->arena, "the arguments are not JSON: %s", why);
+	refuse(c, ERR_TOOL_ARGUMENTS,
+	       c->args ? "the arguments must be a JSON object"
+		       : arena_printf(r->arena, "the arguments are not JSON: %s", why));
 	json_obj(&o);
 	json_kv_str(&o, "_raw", arguments);
 	json_obj_end(&o);
@@ -141,12 +137,10 @@ void group_prepare(struct run *r)
 			c->id = slice_str(
 				arena_printf(r->arena, "call_%d_%zu", r->step_no, i));
 		c->tool = tool_find(c->name);
-		if (r->calls_made >= permit_max_calls(r)) {
-			c->refusal = GROUP_EXCESS;
-			c->refused = ERR_TOOL_EXCESS;
-		} else {
+		if (r->calls_made >= permit_max_calls(r))
+			refuse(c, ERR_TOOL_EXCESS, GROUP_EXCESS);
+		else
 			r->calls_made++;
-		}
 		c->input = input_of(r, c, strbuf_slice(&m->arguments));
 		group_check(r, c);
 	}

@@ -86,19 +86,25 @@ static void take_taken(struct run *r, const struct pg_result *t)
 		emit_taken(r, pg_get_uuid(t, i, 0));
 }
 
-/* True: it will be asked again, after a pause if what stands in the way is the
- * database's condition. */
+/* Asked again: at once when the connection went, else after a pause, since what stands in
+ * the way is the database's condition. */
+static void ask_again(struct run *r, const struct pg_answer *a,
+		      void (*load)(struct run *r))
+{
+	if (a->fate != PG_ROLLED_BACK) {
+		load(r);
+		return;
+	}
+	log_warn("load-again", "sqlstate=%s message=\"%s\"", a->sqlstate, a->message);
+	loop_timer_start(r->pause, WEATHER_US);
+}
+
 static bool is_asked_again(struct run *r, const struct pg_answer *a)
 {
 	if (!a->err ||
 	    (a->fate == PG_ROLLED_BACK && pg_error_kind(a->sqlstate) == PG_ERROR_ROW))
 		return false;
-	if (a->fate != PG_ROLLED_BACK) { /* the connection went */
-		load_run(r);
-		return true;
-	}
-	log_warn("load-again", "sqlstate=%s message=\"%s\"", a->sqlstate, a->message);
-	loop_timer_start(r->pause, WEATHER_US);
+	ask_again(r, a, load_run);
 	return true;
 }
 
@@ -196,17 +202,13 @@ static void on_permit(void *arg, const struct pg_answer *a)
 	r->loading = false;
 	if (a->err == ERR_CANCELLED)
 		return;
-	if (!a->err) {
-		check_capability(r, a);
-		permit_take(r, a->results[1]);
-		run_wake(r);
-	} else if (a->fate == PG_ROLLED_BACK) {
-		log_warn("load-again", "sqlstate=%s message=\"%s\"", a->sqlstate,
-			 a->message);
-		loop_timer_start(r->pause, WEATHER_US);
-	} else { /* the connection went */
-		load_permit(r);
+	if (a->err) {
+		ask_again(r, a, load_permit);
+		return;
 	}
+	check_capability(r, a);
+	permit_take(r, a->results[1]);
+	run_wake(r);
 }
 
 void load_permit(struct run *r)

@@ -89,8 +89,7 @@ bool permit_is_there(struct run *r)
 enum policy_verdict permit_judge(const struct run *r, size_t tool,
 				 struct policy_reason *why)
 {
-	struct policy_reason first, now;
-	enum policy_verdict a, b;
+	enum policy_verdict first, now;
 	if (!r->permit || !r->agent || !(r->agent->tool_set >> tool & 1)) {
 		if (why)
 			*why = (struct policy_reason){
@@ -99,16 +98,13 @@ enum policy_verdict permit_judge(const struct run *r, size_t tool,
 				.rule = "the agent's revision does not list it"};
 		return POLICY_DENY;
 	}
-	b = policy_judge(r->permit->policy, tool, &now);
-	if (r->started_with == r->permit) {
-		first = now;
-		a = b;
-	} else {
-		a = policy_judge(r->started_with->policy, tool, &first);
-	}
-	if (why)
-		*why = b <= a ? now : first;
-	return b <= a ? b : a;
+	now = policy_judge(r->permit->policy, tool, why);
+	if (r->started_with == r->permit)
+		return now;
+	first = policy_judge(r->started_with->policy, tool, NULL);
+	if (why && first < now)
+		policy_judge(r->started_with->policy, tool, why);
+	return first < now ? first : now;
 }
 
 int permit_max_calls(const struct run *r)

@@ -45,7 +45,7 @@ enum run_step {
 struct run_call {
 	struct slice id, name;
 	struct slice input; /* JSON */
-	const struct tool *tool;
+	const struct tool_spec *tool;
 	struct json_doc *args;
 	const char *refusal;     /* not NULL: it is not executed; the model reads this */
 	enum err refused;        /* the class of the refusal */

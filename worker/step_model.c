@@ -11,6 +11,7 @@
 #include "worker/load.h"
 #include "worker/resume.h"
 #include "worker/run.h"
+#include "worker/tools/registry.h"
 
 /* Pauses inside the run keep its place on the worker; a longer one is the queue's. */
 static const struct backoff short_pause = {.first_us = 500000, .cap_us = 8000000};
@@ -47,17 +48,17 @@ static void fill_question(struct run *r, struct llm_question *q)
 	for (size_t i = 0; i < n; i++)
 		list[i] = &s->messages[start + i]->llm;
 	const struct llm_tool **tools =
-		arena_alloc(r->arena, (r->agent->tool_count + 1) * sizeof *tools);
-	size_t tool_count = 0;
-	for (size_t i = 0; i < catalog_count(); i++)
+		arena_alloc(r->arena, tool_count() * sizeof *tools);
+	size_t shown = 0;
+	for (size_t i = 0; i < tool_count(); i++)
 		if (permit_judge(r, i, NULL) != POLICY_DENY)
-			tools[tool_count++] = agent_tool(r->agent, i);
+			tools[shown++] = agent_tool(r->agent, i);
 	*q = (struct llm_question){.model = r->model,
 				   .system = slice_str(r->agent->system),
 				   .messages = list,
 				   .message_count = n,
 				   .tools = tools,
-				   .tool_count = tool_count};
+				   .tool_count = shown};
 }
 
 static void on_text(void *arg)

@@ -11,6 +11,7 @@
 #include "worker/group.h"
 #include "worker/load.h"
 #include "worker/run.h"
+#include "worker/tools/registry.h"
 
 #define ATTEMPTS_MOST 5
 
@@ -54,7 +55,7 @@ static void start_call(struct run *r, struct run_call *c)
 	r->work.op = &r->op;
 	r->work.arena = r->arena;
 	op_init(&r->op, r->worker->loop, run_op_done, r);
-	c->tool->start(&r->work);
+	tool_starter(c->tool)(&r->work);
 }
 
 /* Its launcher must know the workspace first; once a run. */

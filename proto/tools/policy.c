@@ -312,7 +312,6 @@ static void say_profile(const struct layer *l, struct policy_reason *why)
 static void say_denied(const struct layer *l, uint64_t tool, struct policy_reason *why)
 {
 	struct slice word = word_of(l, "denied", tool, true);
-	*why = (struct policy_reason){.verdict = POLICY_DENY, .layer = l->name};
 	if (l->denied & tool)
 		snprintf(why->rule, sizeof why->rule, "%s denies '%.*s'", owner(l),
 			 SLICE_ARG(word));
@@ -327,14 +326,12 @@ static void say_denied(const struct layer *l, uint64_t tool, struct policy_reaso
 
 static void say_ask(const struct layer *l, uint64_t tool, struct policy_reason *why)
 {
-	*why = (struct policy_reason){.verdict = POLICY_ASK, .layer = l->name};
 	snprintf(why->rule, sizeof why->rule, "%s wants a person asked for '%.*s'",
 		 owner(l), SLICE_ARG(word_of(l, "ask", tool, true)));
 }
 
 static void say_allowed(const struct layer *l, uint64_t tool, struct policy_reason *why)
 {
-	*why = (struct policy_reason){.verdict = POLICY_ALLOW, .layer = l->name};
 	if (json_len(json_get(l->at, "allowed")))
 		snprintf(why->rule, sizeof why->rule, "%s allows '%.*s'", owner(l),
 			 SLICE_ARG(word_of(l, "allowed", tool, false)));
@@ -343,34 +340,40 @@ static void say_allowed(const struct layer *l, uint64_t tool, struct policy_reas
 			 json_cstr(json_get(l->at, "profile"), "minimal"), owner(l));
 }
 
+static void say(const struct policy *p, enum policy_verdict v, const struct layer *l,
+		uint64_t tool, struct policy_reason *why)
+{
+	*why = (struct policy_reason){.verdict = v, .layer = l ? l->name : "none"};
+	if (!l)
+		snprintf(why->rule, sizeof why->rule, "%s", p->problem);
+	else if (v == POLICY_DENY)
+		say_denied(l, tool, why);
+	else if (v == POLICY_ASK)
+		say_ask(l, tool, why);
+	else
+		say_allowed(l, tool, why);
+}
+
 enum policy_verdict policy_judge(const struct policy *p, size_t tool,
 				 struct policy_reason *why)
 {
-	struct policy_reason unheard;
-	const struct layer *asking = NULL;
+	enum policy_verdict v = p->problem[0] ? POLICY_DENY : POLICY_ALLOW;
+	const struct layer *decides = p->problem[0] ? NULL : &p->layers[POLICY_AGENT];
 	check(tool < catalog_count());
 	uint64_t bit = 1ull << tool;
-	if (!why)
-		why = &unheard;
-	if (p->problem[0]) {
-		*why = (struct policy_reason){.verdict = POLICY_DENY, .layer = "none"};
-		snprintf(why->rule, sizeof why->rule, "%s", p->problem);
-		return POLICY_DENY;
-	}
-	for (size_t i = 0; i < p->count; i++) {
+	for (size_t i = 0; v != POLICY_DENY && i < p->count; i++) {
 		const struct layer *l = &p->layers[i];
 		if (!(l->base & ~l->denied & bit)) {
-			say_denied(l, bit, why);
-			return POLICY_DENY;
+			v = POLICY_DENY;
+			decides = l;
+		} else if (v == POLICY_ALLOW && (l->ask & bit)) {
+			v = POLICY_ASK;
+			decides = l;
 		}
-		if (!asking && (l->ask & bit))
-			asking = l;
 	}
-	if (asking)
-		say_ask(asking, bit, why);
-	else
-		say_allowed(&p->layers[POLICY_AGENT], bit, why);
-	return why->verdict;
+	if (why) /* words cost, and a model's list of tools needs none */
+		say(p, v, decides, bit, why);
+	return v;
 }
 
 /* ---- people's documents */

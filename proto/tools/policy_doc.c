@@ -116,11 +116,6 @@ struct policy *policy_of(const struct policy_layers *d)
 	return p;
 }
 
-bool policy_tools_of(struct slice word, uint64_t *tools)
-{
-	return policy_word(word, tools);
-}
-
 static void put_tool(struct json_out *o, const struct policy *p, size_t tool)
 {
 	struct policy_reason why;

@@ -22,8 +22,7 @@ struct policy_layers {
 };
 struct policy *policy_of(const struct policy_layers *d);
 
-/* The tools that a word of a person means, as a word of a policy; false: none. */
-bool policy_tools_of(struct slice word, uint64_t *tools);
+/* For policy_explain: all there are. */
 #define POLICY_EVERY_TOOL UINT64_MAX
 /* Members of an object: "problem" (null), "maxToolCallsPerTurn", "tools" with name,
  * category, verdict, layer and rule of each of a set. */

@@ -3,7 +3,6 @@
 #include "proto/tools/policy_words.h"
 
 #include <string.h>
-#include <strings.h>
 
 #include "common/attr.h"
 
@@ -23,11 +22,6 @@ static const struct {
 #undef PROFILE
 };
 
-static bool is_same(struct slice a, const char *b)
-{
-	return a.n == strlen(b) && !strncasecmp(a.p, b, a.n);
-}
-
 static uint64_t of_category(const char *category)
 {
 	uint64_t set = 0;
@@ -45,7 +39,7 @@ uint64_t policy_all(void)
 static bool group(struct slice name, uint64_t *tools)
 {
 	for (size_t i = 0; i < ARRAY_LEN(categories); i++)
-		if (is_same(name, categories[i])) {
+		if (slice_ieq(name, slice_str(categories[i]))) {
 			*tools = of_category(categories[i]);
 			return true;
 		}
@@ -54,16 +48,15 @@ static bool group(struct slice name, uint64_t *tools)
 
 bool policy_word(struct slice word, uint64_t *tools)
 {
-	static const char prefix[] = "group:";
-	const size_t n = sizeof prefix - 1;
+	const struct slice prefix = SLICE("group:");
 	if (slice_is(word, "*")) {
 		*tools = policy_all();
 		return true;
 	}
-	if (word.n > n && !strncasecmp(word.p, prefix, n))
-		return group(slice_of(word.p + n, word.n - n), tools);
+	if (word.n > prefix.n && slice_ieq(slice_of(word.p, prefix.n), prefix))
+		return group(slice_of(word.p + prefix.n, word.n - prefix.n), tools);
 	for (size_t i = 0; i < catalog_count(); i++)
-		if (is_same(word, catalog_at(i)->name)) {
+		if (slice_ieq(word, slice_str(catalog_at(i)->name))) {
 			*tools = 1ull << i;
 			return true;
 		}

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The directory of a node's groups. */
 #include <errno.h>
-#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -12,6 +11,7 @@
 #include <unistd.h>
 
 #include "common/attr.h"
+#include "common/dirs.h"
 #include "sandbox/cgroup/cgroup.h"
 
 #define BASE "terabits-"     /* and the node's id: its groups */
@@ -254,14 +254,11 @@ static void end_processes(int at, const char *name)
 static bool sweep(const char *path, bool (*is_kept)(void *, const char *), void *arg,
 		  bool *kept)
 {
-	int fd = open_directory(AT_FDCWD, path);
-	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	DIR *d = dir_open(AT_FDCWD, path);
 	bool clean = true;
-	if (!d) {
-		if (fd >= 0)
-			close(fd);
+	if (!d)
 		return errno == ENOENT;
-	}
+	int fd = dirfd(d);
 	for (const struct dirent *e; (e = readdir(d));) {
 		if (e->d_type != DT_DIR || e->d_name[0] == '.')
 			continue;

@@ -71,10 +71,10 @@ struct cgroup_group {
 	uint64_t memory_bytes, out_of_memory; /* how often when it was taken */
 	uint32_t processes;
 };
-/* How a process gets into a group. */
+/* How a process gets into a group: born into the directory (v2), or by writing "0" to
+ * files that are open for that (v1). -1: none. */
 struct cgroup_way {
-	int into;    /* v2: for clone3; -1 */
-	int join[2]; /* v1: who writes "0" is in it; -1 */
+	int into, join[2];
 };
 
 /* What the groups of one launcher's life are called. */

@@ -2,11 +2,11 @@
  * Pairs of bytes: how many of the text's are found, and Dice's coefficient. */
 #include "sandbox/files/files_near.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "common/dirs.h"
 #include "sandbox/files/files_protect.h"
 
 #define COMPARED_MOST 1000 /* bytes of a text that are looked at */
@@ -72,13 +72,9 @@ bool files_near_name(int dir, struct slice name, char *out)
 {
 	static struct files_near m; /* large for a stack; single-threaded */
 	unsigned best = NAME_SCORE - 1, seen = 0;
-	int own = fcntl(dir, F_DUPFD_CLOEXEC, 0);
-	DIR *d = own >= 0 ? fdopendir(own) : NULL;
-	if (!d) {
-		if (own >= 0)
-			close(own);
+	DIR *d = dir_of(fcntl(dir, F_DUPFD_CLOEXEC, 0));
+	if (!d)
 		return false;
-	}
 	files_near_init(&m, name);
 	for (struct dirent *e; seen++ < ENTRIES_MOST && (e = readdir(d));) {
 		struct slice other = slice_str(e->d_name);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What a directory holds, in an order that a page can go on from: by names, a directory
  * before what it holds. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -10,6 +9,8 @@
 #include "common/alloc.h"
 #include "common/attr.h"
 #include "common/clock.h"
+#include "common/dirs.h"
+#include "sandbox/files/files_names.h"
 #include "sandbox/files/files_protect.h"
 #include "sandbox/files/files_transfer_io.h"
 
@@ -85,27 +86,9 @@ static void put_entry(struct listing *l, const struct stat *st)
 		flush(l);
 }
 
-struct names {
-	char **list;
-	size_t n, room;
-};
-
-static void names_fini(struct names *s)
+static bool read_names(struct listing *l, int dir, struct files_names *out)
 {
-	for (size_t i = 0; i < s->n; i++)
-		free(s->list[i]);
-	free(s->list);
-}
-
-static int by_name(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-static bool read_names(struct listing *l, int dir, struct names *out)
-{
-	int own = fcntl(dir, F_DUPFD_CLOEXEC, 0);
-	DIR *d = own < 0 ? NULL : fdopendir(own);
+	DIR *d = dir_of(fcntl(dir, F_DUPFD_CLOEXEC, 0));
 	if (!d)
 		return false;
 	for (const struct dirent *e; (e = readdir(d));) {
@@ -119,15 +102,10 @@ static bool read_names(struct listing *l, int dir, struct names *out)
 			l->unnamed++;
 			continue;
 		}
-		if (out->n == out->room) {
-			out->room = out->room ? out->room * 2 : 64;
-			out->list = xrealloc(out->list, out->room * sizeof *out->list);
-		}
-		out->list[out->n++] = xstrdup(e->d_name);
+		files_names_add(out, e->d_name);
 	}
 	closedir(d);
-	if (out->n)
-		qsort(out->list, out->n, sizeof *out->list, by_name);
+	files_names_sort(out);
 	return true;
 }
 
@@ -159,7 +137,7 @@ static void visit(struct listing *l, int dir, const char *name, int64_t depth)
 
 static void list_directory(struct listing *l, int dir, int64_t depth)
 {
-	AUTO(names_fini) struct names names = {0};
+	AUTO(files_names_fini) struct files_names names = {0};
 	size_t before = l->path.n;
 	if (!read_names(l, dir, &names))
 		return;

@@ -3,15 +3,16 @@
  * workspace and through no link. */
 #include "sandbox/files/files_walk.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "common/alloc.h"
+#include "common/dirs.h"
 #include "common/strbuf.h"
 #include "sandbox/files/files_ignore.h"
+#include "sandbox/files/files_names.h"
 #include "sandbox/files/files_protect.h"
 
 struct folder {
@@ -28,18 +29,6 @@ struct state {
 	size_t start; /* bytes of the path where the walk began */
 };
 
-struct names {
-	char **list;
-	size_t n, room;
-};
-
-static void names_fini(struct names *s)
-{
-	for (size_t i = 0; i < s->n; i++)
-		free(s->list[i]);
-	free(s->list);
-}
-
 static void add_folder(struct state *s, struct slice path, unsigned depth)
 {
 	struct folder *f = xmalloc(sizeof *f + path.n + 1);
@@ -51,19 +40,12 @@ static void add_folder(struct state *s, struct slice path, unsigned depth)
 	s->last = &f->next;
 }
 
-static int by_name(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
 /* Takes `dir` over. */
-static bool read_names(struct files_walk *w, int dir, struct names *out)
+static bool read_names(struct files_walk *w, int dir, struct files_names *out)
 {
-	DIR *d = fdopendir(dir);
-	if (!d) {
-		close(dir);
+	DIR *d = dir_of(dir);
+	if (!d)
 		return false;
-	}
 	for (struct dirent *e; (e = readdir(d));) {
 		struct slice name = slice_str(e->d_name);
 		if (slice_is(name, ".") || slice_is(name, "..") || files_is_temp(name))
@@ -73,15 +55,10 @@ static bool read_names(struct files_walk *w, int dir, struct names *out)
 			break;
 		}
 		w->seen++;
-		if (out->n == out->room) {
-			out->room = out->room ? out->room * 2 : 64;
-			out->list = xrealloc(out->list, out->room * sizeof *out->list);
-		}
-		out->list[out->n++] = xstrdup(e->d_name);
+		files_names_add(out, e->d_name);
 	}
 	closedir(d);
-	if (out->n)
-		qsort(out->list, out->n, sizeof *out->list, by_name);
+	files_names_sort(out);
 	return true;
 }
 
@@ -129,7 +106,7 @@ static bool visit(struct state *s, const struct folder *f, int dir, const char *
 
 static bool enter(struct state *s, const struct folder *f)
 {
-	AUTO(names_fini) struct names names = {0};
+	AUTO(files_names_fini) struct files_names names = {0};
 	AUTO(auto_close) int dir = files_path_opendir(s->w->root, f->path);
 	int own = dir >= 0 ? fcntl(dir, F_DUPFD_CLOEXEC, 0) : -1;
 	if (own < 0 || !read_names(s->w, own, &names))

@@ -10,7 +10,7 @@
 struct birth {
 	const struct jail_host *host;
 	const struct jail_spec *spec;   /* of a spare one NULL until its orders come */
-	const struct jail_group *group; /* NULL: none */
+	const struct cgroup_way *group; /* NULL: none */
 	int status;                     /* write end of the report pipe */
 	int word; /* a byte when the launcher has done its part; of a spare one its orders
 		   */

@@ -21,7 +21,7 @@ static void nothing(void *arg)
 }
 
 /* A jail that does nothing, in an empty directory of the system. */
-static bool try_jail(const struct jail_host *h, const struct jail_group *g,
+static bool try_jail(const struct jail_host *h, const struct cgroup_way *g,
 		     struct jail_report *r, char *err, size_t err_size)
 {
 	struct stat st;
@@ -122,7 +122,7 @@ void jail_host_prepare(struct jail_host *h)
 			    r.kind == JAIL_SIGNALLED ? "signal" : "status", r.number);
 }
 
-bool jail_group_works(const struct jail_host *h, const struct jail_group *g, char *why,
+bool jail_group_works(const struct jail_host *h, const struct cgroup_way *g, char *why,
 		      size_t why_size)
 {
 	struct jail_report r;

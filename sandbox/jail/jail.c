@@ -251,7 +251,7 @@ static void keep_two(int a, int b)
 
 /* Clones it; s NULL: a spare one. The launcher's end of its word; -1: an error in err. */
 static int bear(const struct jail_host *h, const struct jail_spec *s,
-		const struct jail_group *g, struct jail *j, char *err, size_t err_size)
+		const struct cgroup_way *g, struct jail *j, char *err, size_t err_size)
 {
 	int pidfd = -1;
 	struct ends e;
@@ -313,7 +313,7 @@ int jail_start(const struct jail_host *h, const struct jail_spec *s, struct jail
 	return 0;
 }
 
-int jail_birth(const struct jail_host *h, const struct jail_group *g, struct jail *j,
+int jail_birth(const struct jail_host *h, const struct cgroup_way *g, struct jail *j,
 	       char *err, size_t err_size)
 {
 	int orders = bear(h, NULL, g, j, err, err_size);

@@ -20,6 +20,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "sandbox/cgroup/cgroup.h"
 #include "sandbox/seccomp_jail.h"
 
 enum jail_identity {
@@ -44,12 +45,6 @@ struct jail_limits {
 	uint32_t processes, files, cpu_s;
 };
 
-/* How it gets into its control group: born into the directory `into` (cgroup v2), or by
- * writing "0" to files that are open for that (v1). -1: none. */
-struct jail_group {
-	int into, join[2];
-};
-
 struct jail_spec {
 	const char *workspace; /* absolute path of a directory */
 	dev_t workspace_dev;   /* which it must be, however it got its name */
@@ -64,7 +59,7 @@ struct jail_spec {
 	struct jail_limits limits;
 	/* NULL: none. With one its processes are counted by group, else by user. Not of a
 	 * spare one, which was born into its group. */
-	const struct jail_group *group;
+	const struct cgroup_way *group;
 };
 
 /* How it ended, or why it did not start: fixed size, written at once to the status pipe.
@@ -96,7 +91,7 @@ struct jail {
 void jail_host_prepare(struct jail_host *h);
 /* Whether a jail can live in such a group: starts one that does nothing. If not, why gets
  * the step and the kernel's word. Blocks as above. */
-bool jail_group_works(const struct jail_host *h, const struct jail_group *g, char *why,
+bool jail_group_works(const struct jail_host *h, const struct cgroup_way *g, char *why,
 		      size_t why_size);
 /* Starts it; 0, or -1 and a sentence in err. Whether the steps inside were refused is in
  * the report. */
@@ -104,7 +99,7 @@ int jail_start(const struct jail_host *h, const struct jail_spec *s, struct jail
 	       char *err, size_t err_size);
 /* A spare one: born, and all done that needs no spec, so that jail_use is quick. It
  * waits; it ends when its orders' other end is closed. 0, or -1 and a sentence in err. */
-int jail_birth(const struct jail_host *h, const struct jail_group *g, struct jail *j,
+int jail_birth(const struct jail_host *h, const struct cgroup_way *g, struct jail *j,
 	       char *err, size_t err_size);
 /* Starts what the spec says in a spare one; the spec's `arg` is a value, not the address
  * of anything. -1: it is gone; jail_kill and jail_wait, and a jail_start, follow. */

@@ -23,7 +23,7 @@
 /* Before anything that takes memory or a process. */
 void birth_join(const struct birth *b)
 {
-	const struct jail_group *g = b->group;
+	const struct cgroup_way *g = b->group;
 	for (int i = 0; g && i < 2; i++)
 		if (g->join[i] >= 0 && write(g->join[i], "0", 1) != 1)
 			birth_fail(b, "join", "the control group");

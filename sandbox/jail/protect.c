@@ -11,7 +11,6 @@
  *
  * Never: follows a link, or does anything with more rights than the tenant has, but for
  * the mounts. Residue: docs/sandbox.md. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
@@ -27,6 +26,7 @@
 
 #include "common/alloc.h"
 #include "common/attr.h"
+#include "common/dirs.h"
 #include "sandbox/jail/guard.h"
 
 #define DEPTH_MOST 3          /* directories between the workspace and a .git */
@@ -72,11 +72,7 @@ static mode_t kind_at(const struct protect *p, const char *path)
 
 static DIR *list_at(const struct protect *p, const char *path)
 {
-	int fd = open_at(p, path, O_RDONLY | O_DIRECTORY);
-	DIR *d = fd < 0 ? NULL : fdopendir(fd);
-	if (!d && fd >= 0)
-		close(fd);
-	return d;
+	return dir_of(open_at(p, path, O_RDONLY | O_DIRECTORY));
 }
 
 /* false: too long to be looked at. */
@@ -268,8 +264,7 @@ static void look_into(struct protect *p, const struct place *at)
 	char path[PATH_MOST];
 	DIR *d = list_at(p, at->path);
 	for (const struct dirent *e; d && (e = readdir(d));) {
-		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..") ||
-		    !join(path, at->path, e->d_name))
+		if (dir_is_dots(e->d_name) || !join(path, at->path, e->d_name))
 			continue;
 		if (!strcasecmp(e->d_name, ".git")) {
 			hold_git(p, path);

@@ -55,19 +55,13 @@ struct owed {
 
 /* NULL and a way that leads nowhere: there are none. False: it is refused, errno. */
 static bool take_group(struct jails *j, uint64_t memory_bytes, uint32_t processes,
-		       struct cgroup_group **g, struct jail_group *way)
+		       struct cgroup_group **g, struct cgroup_way *way)
 {
-	struct cgroup_way w = {-1, {-1, -1}};
 	*g = NULL;
+	*way = (struct cgroup_way){-1, {-1, -1}};
 	if (j->groups.base.kind != CGROUP_NONE)
-		*g = cgroup_take(&j->groups, memory_bytes, processes, &w);
-	*way = (struct jail_group){w.into, {w.join[0], w.join[1]}};
+		*g = cgroup_take(&j->groups, memory_bytes, processes, way);
 	return *g || j->groups.base.kind == CGROUP_NONE;
-}
-
-static void close_way(const struct jail_group *way)
-{
-	cgroup_way_close(&(struct cgroup_way){way->into, {way->join[0], way->join[1]}});
 }
 
 /* Whether a jail can live in what the supervisor made; if not, there are no groups. */
@@ -76,14 +70,14 @@ static void try_groups(struct jails *j)
 	char *why = j->level.cgroup_why;
 	size_t size = sizeof j->level.cgroup_why;
 	struct cgroup_group *g;
-	struct jail_group way;
+	struct cgroup_way way;
 	if (!take_group(j, TRIAL_BYTES, 4, &g, &way)) {
 		snprintf(why, size, "no group can be made: %s", strerrordesc_np(errno));
 		cgroup_pool_close(&j->groups);
 		return;
 	}
 	bool works = g && jail_group_works(&j->host, &way, why, size);
-	close_way(&way);
+	cgroup_way_close(&way);
 	if (g)
 		cgroup_give_back(&j->groups, g);
 	if (!works)
@@ -191,12 +185,12 @@ bool jails_want_spare(const struct jails *j)
 void jails_make_spare(struct jails *j)
 {
 	char err[300];
-	struct jail_group way;
+	struct cgroup_way way;
 	if (!take_group(j, TRIAL_BYTES, 4, &j->spare_group, &way))
 		return;
-	const struct jail_group *g = j->spare_group ? &way : NULL;
+	const struct cgroup_way *g = j->spare_group ? &way : NULL;
 	j->has_spare = jail_birth(&j->host, g, &j->spare, err, sizeof err) == 0;
-	close_way(&way);
+	cgroup_way_close(&way);
 	if (!j->has_spare)
 		leave_group(j, j->spare_group);
 }
@@ -264,7 +258,7 @@ static enum err announce(struct jails *j, struct live *l, const int *fds)
 static int start_cold(struct jails *j, struct jail_spec *s, struct live *l, char *err,
 		      size_t err_size)
 {
-	struct jail_group way;
+	struct cgroup_way way;
 	if (!take_group(j, l->memory_bytes, s->limits.processes, &l->group, &way)) {
 		snprintf(err, err_size, "no control group for it: %s; try again",
 			 strerrordesc_np(errno));
@@ -272,7 +266,7 @@ static int start_cold(struct jails *j, struct jail_spec *s, struct live *l, char
 	}
 	s->group = l->group ? &way : NULL;
 	int rv = jail_start(&j->host, s, &l->jail, err, err_size);
-	close_way(&way);
+	cgroup_way_close(&way);
 	if (rv)
 		leave_group(j, l->group);
 	return rv;

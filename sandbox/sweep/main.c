@@ -4,7 +4,6 @@
  *
  * Owns: nothing. Never: works in a tenant's directory as anybody but its owner. Fails:
  * status 1 when something could not be deleted; what was, is. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -14,6 +13,7 @@
 
 #include "common/attr.h"
 #include "common/die.h"
+#include "common/dirs.h"
 #include "common/ident.h"
 #include "common/log.h"
 #include "proto/boot.h"
@@ -47,8 +47,7 @@ static int enter(int at, const char *name)
 	if (switches && st.st_uid != self.uid &&
 	    (setegid(st.st_gid) || seteuid(st.st_uid)))
 		fatal("the owner of a workspace cannot be become: %s", strerror(errno));
-	if ((st.st_mode & 0700) != 0700)
-		fchmodat(at, name, 0700, 0);
+	tree_unlock(at, name);
 	int fd = openat(way, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int e = errno;
 	close(way);
@@ -62,15 +61,6 @@ static void leave(int fd)
 		close(fd);
 	if (geteuid() != self.uid && (seteuid(self.uid) || setegid(self.gid)))
 		fatal("we cannot become who we were: %s", strerror(errno));
-}
-
-static DIR *list_of(int at, const char *name)
-{
-	int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	DIR *d = fd < 0 ? NULL : fdopendir(fd);
-	if (!d && fd >= 0)
-		close(fd);
-	return d;
 }
 
 /* ---- the trash */
@@ -97,7 +87,7 @@ static void empty_sessions(int trash, const char *name)
 	struct stat st;
 	DIR *d;
 	if (fstatat(trash, name, &st, AT_SYMLINK_NOFOLLOW) || st.st_uid != self.uid ||
-	    !(d = list_of(trash, name)))
+	    !(d = dir_open(trash, name)))
 		return;
 	for (const struct dirent *e; (e = readdir(d));) {
 		struct uuid session;
@@ -111,7 +101,7 @@ static int empty_trash(void)
 {
 	bool all = true, any = true;
 	while (all && any) {
-		DIR *d = list_of(DIRECTORY, ".");
+		DIR *d = dir_open(DIRECTORY, ".");
 		any = false;
 		if (!d)
 			return 1;
@@ -145,7 +135,7 @@ static void count_one(int at, const char *name, const char *tenant, const char *
 static void list_sessions(int tenant_fd, const char *name, const char *tenant,
 			  const char *agent)
 {
-	DIR *d = list_of(tenant_fd, name);
+	DIR *d = dir_open(tenant_fd, name);
 	for (const struct dirent *e; d && (e = readdir(d));) {
 		struct uuid session;
 		if (uuid_parse(slice_str(e->d_name), &session))
@@ -157,7 +147,7 @@ static void list_sessions(int tenant_fd, const char *name, const char *tenant,
 
 static void list_tenant(const char *tenant, const char *wanted)
 {
-	DIR *d = list_of(DIRECTORY, tenant);
+	DIR *d = dir_open(DIRECTORY, tenant);
 	for (const struct dirent *e; d && (e = readdir(d));) {
 		char agent[UUID_TEXT_LEN + 1];
 		struct uuid id;
@@ -180,7 +170,7 @@ static void list_tenant(const char *tenant, const char *wanted)
 static int list_all(char *wanted)
 {
 	char *agent = strchr(wanted, '/');
-	DIR *d = list_of(DIRECTORY, ".");
+	DIR *d = dir_open(DIRECTORY, ".");
 	if (agent)
 		*agent++ = 0;
 	for (const struct dirent *e; d && (e = readdir(d));) {

@@ -28,5 +28,7 @@ void tree_count(int dir, uint64_t files_most, struct tree_sum *out);
  * what it holds is. 0, or errno of what could not be removed; what was begun is gone on
  * with by the next call. removed (NULL allowed): names that went. */
 int tree_empty(int dir, uint64_t *removed);
+/* Makes a directory its owner's to use again, whatever he did to its mode. */
+void tree_unlock(int dir, const char *name);
 
 #endif

@@ -1,20 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The count. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/dirs.h"
 #include "sandbox/tree/tree.h"
 
 #define DIRECTORY (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
-
-static bool is_dots(const char *name)
-{
-	return !strcmp(name, ".") || !strcmp(name, "..");
-}
 
 static int enter(int dir, const char *name, mode_t mode)
 {
@@ -44,10 +39,7 @@ static DIR *take(int dir, const char *name, unsigned depth, struct tree_sum *s)
 		s->too_deep = true;
 		return NULL;
 	}
-	int fd = enter(dir, name, st.st_mode);
-	DIR *below = fd < 0 ? NULL : fdopendir(fd);
-	if (!below && fd >= 0)
-		close(fd);
+	DIR *below = dir_of(enter(dir, name, st.st_mode));
 	if (!below && errno != ENOENT && errno != ENOTDIR && errno != ELOOP)
 		s->closed = true;
 	return below;
@@ -57,12 +49,9 @@ void tree_count(int dir, uint64_t files_most, struct tree_sum *out)
 {
 	DIR *levels[TREE_DEPTH_MOST + 2];
 	unsigned depth = 1;
-	int own = openat(dir, ".", DIRECTORY);
 	*out = (struct tree_sum){0};
-	levels[1] = own < 0 ? NULL : fdopendir(own);
+	levels[1] = dir_open(dir, ".");
 	if (!levels[1]) {
-		if (own >= 0)
-			close(own);
 		out->closed = true;
 		return;
 	}
@@ -74,7 +63,7 @@ void tree_count(int dir, uint64_t files_most, struct tree_sum *out)
 			depth--;
 			continue;
 		}
-		if (is_dots(e->d_name))
+		if (dir_is_dots(e->d_name))
 			continue;
 		DIR *below = take(dirfd(d), e->d_name, depth, out);
 		out->stopped = out->files > files_most;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The removal. No recursion and two descriptors, however deep the tree is: what is below
  * comes up first. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -9,9 +8,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/dirs.h"
+#include "common/log.h"
 #include "sandbox/tree/tree.h"
-
-#define DIRECTORY (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 
 struct emptying {
 	int top;
@@ -20,27 +19,14 @@ struct emptying {
 	int error; /* the last one */
 };
 
-static bool is_dots(const char *name)
-{
-	return !strcmp(name, ".") || !strcmp(name, "..");
-}
-
-static DIR *open_in(int dir, const char *name)
-{
-	int fd = openat(dir, name, DIRECTORY);
-	DIR *d = fd < 0 ? NULL : fdopendir(fd);
-	if (!d && fd >= 0)
-		close(fd);
-	return d;
-}
-
-/* What its owner locked he may unlock. */
-static void unlock(int dir, const char *name)
+void tree_unlock(int dir, const char *name)
 {
 	struct stat st;
-	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode) &&
-	    (st.st_mode & 0700) != 0700)
-		fchmodat(dir, name, 0700, 0);
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) || !S_ISDIR(st.st_mode) ||
+	    (st.st_mode & 0700) == 0700)
+		return;
+	if (fchmodat(dir, name, 0700, 0)) /* whoever opens it next is refused */
+		log_debug("tree-locked", "message=\"%s\"", strerrordesc_np(errno));
 }
 
 /* 0: gone; ENOTEMPTY: a directory that holds something. */
@@ -64,7 +50,7 @@ static int take_away(struct emptying *e, int dir, const char *name)
 static int move_up(struct emptying *e, int dir, const char *name)
 {
 	char up[32];
-	unlock(dir, name); /* its ".." changes */
+	tree_unlock(dir, name); /* its ".." changes */
 	for (;;) {
 		snprintf(up, sizeof up, ".gone-%x", e->next++);
 		if (renameat2(dir, name, e->top, up, RENAME_NOREPLACE) == 0) {
@@ -80,12 +66,12 @@ static int move_up(struct emptying *e, int dir, const char *name)
 static int flatten(struct emptying *e, const char *name)
 {
 	int error = 0;
-	unlock(e->top, name);
-	DIR *d = open_in(e->top, name);
+	tree_unlock(e->top, name);
+	DIR *d = dir_open(e->top, name);
 	if (!d)
 		return errno;
 	for (const struct dirent *n; (n = readdir(d));) {
-		if (is_dots(n->d_name))
+		if (dir_is_dots(n->d_name))
 			continue;
 		int rv = take_away(e, dirfd(d), n->d_name);
 		if (rv == ENOTEMPTY)
@@ -104,13 +90,13 @@ static int flatten(struct emptying *e, const char *name)
 static bool pass(struct emptying *e)
 {
 	bool any = false;
-	DIR *d = open_in(e->top, ".");
+	DIR *d = dir_open(e->top, ".");
 	if (!d) {
 		e->error = errno;
 		return true;
 	}
 	for (const struct dirent *n; (n = readdir(d));) {
-		if (is_dots(n->d_name))
+		if (dir_is_dots(n->d_name))
 			continue;
 		any = true;
 		int rv = take_away(e, e->top, n->d_name);

@@ -66,7 +66,7 @@ int jail_start(const struct jail_host *h, const struct jail_spec *s, struct jail
 	return 0;
 }
 
-bool jail_group_works(const struct jail_host *h, const struct jail_group *g, char *why,
+bool jail_group_works(const struct jail_host *h, const struct cgroup_way *g, char *why,
 		      size_t why_size)
 {
 	(void)h;
@@ -76,7 +76,7 @@ bool jail_group_works(const struct jail_host *h, const struct jail_group *g, cha
 	return false;
 }
 
-int jail_birth(const struct jail_host *h, const struct jail_group *g, struct jail *j,
+int jail_birth(const struct jail_host *h, const struct cgroup_way *g, struct jail *j,
 	       char *err, size_t err_size)
 {
 	(void)h;

@@ -1,55 +1,46 @@
 /* SPDX-License-Identifier: Apache-2.0
- * tools.tbl as an array. A tool without a start function is a link error. */
+ * tools.tbl as start functions. A tool without one is a link error. */
 #include "worker/tools/registry.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "common/attr.h"
-#include "common/die.h"
-
 #define TOOL(name, category, effect, place, deadline_s, output_kib, description, schema) \
-	void tool_##name(struct tool_call *c);
+	tool_start_fn tool_##name;
 #include "proto/tools/tools.tbl"
 #undef TOOL
 
-static const struct tool tools[] = {
+static tool_start_fn *const starters[] = {
 #define TOOL(name, category, effect, place, deadline_s, output_kib, description, schema) \
-	{#name,                                                                          \
-	 category,                                                                       \
-	 description,                                                                    \
-	 schema,                                                                         \
-	 EFFECT_##effect,                                                                \
-	 PLACE_##place,                                                                  \
-	 deadline_s * 1000000ll,                                                         \
-	 output_kib * 1024u,                                                             \
-	 tool_##name},
+	tool_##name,
 #include "proto/tools/tools.tbl"
 #undef TOOL
 };
 
-const struct tool *tool_find(struct slice name)
+const struct tool_spec *tool_find(struct slice name)
 {
-	for (size_t i = 0; i < ARRAY_LEN(tools); i++)
-		if (slice_is(name, tools[i].name))
-			return &tools[i];
-	return NULL;
+	size_t i = catalog_find(name);
+	return i < catalog_count() ? catalog_at(i) : NULL;
 }
 
 size_t tool_count(void)
 {
-	return ARRAY_LEN(tools);
+	return catalog_count();
 }
 
-const struct tool *tool_at(size_t i)
+const struct tool_spec *tool_at(size_t i)
 {
-	check(i < ARRAY_LEN(tools));
-	return &tools[i];
+	return catalog_at(i);
 }
 
-size_t tool_index(const struct tool *t)
+size_t tool_index(const struct tool_spec *t)
 {
-	return (size_t)(t - tools);
+	return (size_t)(t - catalog_at(0));
+}
+
+tool_start_fn *tool_starter(const struct tool_spec *t)
+{
+	return starters[tool_index(t)];
 }
 
 void tool_error(struct tool_call *c, const char *fmt, ...)

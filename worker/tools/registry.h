@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The tools there are: the rows of tools.tbl. */
+ * The tools of the catalogue, and what starts them. */
 #ifndef TB_REGISTRY_H
 #define TB_REGISTRY_H
 
@@ -7,10 +7,12 @@
 #include "worker/tools/tool.h"
 
 /* NULL when there is none of that name. */
-const struct tool *tool_find(struct slice name);
+const struct tool_spec *tool_find(struct slice name);
 size_t tool_count(void);
-const struct tool *tool_at(size_t i);
+const struct tool_spec *tool_at(size_t i);
 /* Its position here, which is that in the catalogue. */
-size_t tool_index(const struct tool *t);
+size_t tool_index(const struct tool_spec *t);
+/* What begins its calls. */
+tool_start_fn *tool_starter(const struct tool_spec *t);
 
 #endif

@@ -51,9 +51,8 @@ struct tool_facts {
  * id. The execution's row has the text alone. */
 #define TOOL_FENCE "[untrusted content "
 
-struct tool;
 struct tool_call {
-	const struct tool *tool;
+	const struct tool_spec *tool;
 	const struct tool_env *env;
 	json_t args;          /* checked against the schema */
 	const char *idem_key; /* "run:step:call", of keyed tools */
@@ -67,17 +66,9 @@ struct tool_call {
 	bool (*show)(struct tool_call *c, int stream, struct slice text, uint64_t offset);
 };
 
-struct tool {
-	const char *name, *category, *description;
-	const char *schema;
-	enum tool_effect effect;
-	enum tool_place place;
-	int64_t deadline_us;
-	size_t output_most;
-	/* Begins the call; its op completes with ERR_OK and the output filled, or with an
-	 * error and output {"error": "a sentence the model can act on"}. */
-	void (*start)(struct tool_call *c);
-};
+/* Begins the call; its op completes with ERR_OK and the output filled, or with an error
+ * and output {"error": "a sentence the model can act on"}. */
+typedef void tool_start_fn(struct tool_call *c);
 
 /* Replaces the output by {"error": ...}. */
 PRINTF_LIKE(2, 3) void tool_error(struct tool_call *c, const char *fmt, ...);

@@ -30,6 +30,11 @@ static int teardown(void **state)
 	return 0;
 }
 
+static uint64_t set_of(const char *name)
+{
+	return 1ull << tool_index(tool_find(slice_str(name)));
+}
+
 static struct agent *read_config(const char *config)
 {
 	struct uuid id = {{1}};
@@ -45,9 +50,10 @@ static void test_all_of_it(void **state)
 	assert_null(a->problem);
 	assert_string_equal(a->model, "openai/x");
 	assert_string_equal(a->system, "be \"kind\"");
-	assert_int_equal(a->tool_count, 1);
-	assert_string_equal(a->tools[0]->name, "memory_get");
-	assert_ptr_equal(a->tools[0]->schema, tool_find(SLICE("memory_get"))->schema);
+	assert_int_equal(a->tool_set, set_of("memory_get"));
+	const struct tool_spec *t = tool_find(SLICE("memory_get"));
+	assert_string_equal(agent_tool(a, tool_index(t))->name, "memory_get");
+	assert_ptr_equal(agent_tool(a, tool_index(t))->schema, t->schema);
 	agent_give_back(a);
 }
 
@@ -61,12 +67,12 @@ static void test_defaults(void **state)
 		assert_null(a->problem);
 		assert_string_equal(a->model, "");
 		assert_string_equal(a->system, "");
-		assert_int_equal(a->tool_count, tool_count());
+		assert_int_equal(a->tool_set, (1ull << tool_count()) - 1);
 		agent_give_back(a);
 	}
 	struct agent *none = read_config("{\"tools\":[]}");
 	assert_null(none->problem);
-	assert_int_equal(none->tool_count, 0);
+	assert_int_equal(none->tool_set, 0);
 	agent_give_back(none);
 }
 
@@ -106,9 +112,7 @@ static void test_doubles(void **state)
 	struct agent *a = read_config("{\"tools\":[\"memory_get\",\"memory_get\","
 				      "\"memory_store\",\"memory_get\"]}");
 	assert_null(a->problem);
-	assert_int_equal(a->tool_count, 2);
-	assert_string_equal(a->tools[0]->name, "memory_get");
-	assert_string_equal(a->tools[1]->name, "memory_store");
+	assert_int_equal(a->tool_set, set_of("memory_get") | set_of("memory_store"));
 	agent_give_back(a);
 }
 

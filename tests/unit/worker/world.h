@@ -502,16 +502,16 @@ static void start_tool(struct tool_call *c)
 	op_start(c->op, pure ? cancel_tool : NULL, l, 0);
 }
 
-static const struct tool world_tools[] = {
+static const struct tool_spec world_tools[] = {
 #define ROW(n, e)                                                                        \
 	{                                                                                \
 		.name = n, .category = "test", .description = n,                         \
 		.schema = "{\"type\":\"object\",\"properties\":{}}", .effect = e,        \
-		.place = PLACE_WORKER, .output_most = 1000, .start = start_tool          \
+		.place = PLACE_WORKER, .output_most = 1000                               \
 	}
 	ROW("look", EFFECT_PURE), ROW("store", EFFECT_KEYED), ROW("shout", EFFECT_ONCE)};
 
-const struct tool *tool_find(struct slice name)
+const struct tool_spec *tool_find(struct slice name)
 {
 	for (size_t i = 0; i < ARRAY_LEN(world_tools); i++)
 		if (slice_is(name, world_tools[i].name))
@@ -524,14 +524,20 @@ size_t tool_count(void)
 	return ARRAY_LEN(world_tools);
 }
 
-const struct tool *tool_at(size_t i)
+const struct tool_spec *tool_at(size_t i)
 {
 	return &world_tools[i];
 }
 
-size_t tool_index(const struct tool *t)
+size_t tool_index(const struct tool_spec *t)
 {
 	return (size_t)(t - world_tools);
+}
+
+tool_start_fn *tool_starter(const struct tool_spec *t)
+{
+	(void)t;
+	return start_tool;
 }
 
 void tool_error(struct tool_call *c, const char *fmt, ...)

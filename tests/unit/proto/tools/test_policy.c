@@ -10,6 +10,7 @@
 
 #include "common/attr.h"
 #include "proto/tools/policy_doc.h"
+#include "proto/tools/policy_words.h"
 
 static struct policy *p;
 
@@ -394,9 +395,9 @@ static void test_a_catalogue(void **state)
 		char group[80];
 		assert_int_equal(catalog_find(slice_str(t->name)), i);
 		snprintf(group, sizeof group, "group:%s", t->category);
-		assert_true(policy_tools_of(slice_str(group), &set)); /* categories.tbl */
+		assert_true(policy_word(slice_str(group), &set)); /* categories.tbl */
 		assert_true(set >> i & 1);
-		assert_true(policy_tools_of(slice_str(t->name), &set));
+		assert_true(policy_word(slice_str(t->name), &set));
 		assert_true(set == 1ull << i);
 	}
 	assert_int_equal(catalog_find(SLICE("Bash")), catalog_count());

@@ -129,7 +129,7 @@ static void test_into_a_group(void **state)
 	struct jail j;
 	struct jail_report r;
 	jail_host_prepare(&host);
-	struct jail_group g = {.into = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC),
+	struct cgroup_way g = {.into = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC),
 			       .join = {-1, -1}};
 	assert_true(jail_group_works(&host, &g, err, sizeof err));
 	assert_int_equal(jail_birth(&host, &g, &j, err, sizeof err), 0);

@@ -29,7 +29,7 @@
 #include "proto/boot.h"
 #include "proto/packet.h"
 
-#define TENANT 200001
+#define TENANT 200002
 #define ORDINARY 65534
 #define PATIENCE_MS 30000
 

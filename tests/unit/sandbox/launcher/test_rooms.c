@@ -14,7 +14,7 @@
 
 #include "sandbox/launcher/rooms.h"
 
-#define TENANT 200001
+#define TENANT 200003
 
 static char home[32];
 static int top;

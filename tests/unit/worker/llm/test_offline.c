@@ -159,7 +159,7 @@ static void test_each_row_meets_its_example(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct strbuf want = STRBUF_INIT;
-		const struct tool *tool = tool_find(slice_str(rows[i].tool));
+		const struct tool_spec *tool = tool_find(slice_str(rows[i].tool));
 		char why[200];
 		expand(&want, &rows[i]);
 		restart();

@@ -60,7 +60,7 @@ static void test_paths(void **state)
 				      .op = &op};
 		done = 0;
 		op_init(&op, loop, on_done, NULL);
-		c.tool->start(&c);
+		tool_starter(c.tool)(&c);
 		if (done != 1 || got != ERR_TOOL_ARGUMENTS ||
 		    !strstr(c.output.p, cases[i].says) || !strstr(c.output.p, "'path'"))
 			fail_msg("%s: %s", cases[i].path, c.output.p);

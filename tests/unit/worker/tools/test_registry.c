@@ -12,7 +12,7 @@
 #include "worker/tools/args.h"
 #include "worker/tools/registry.h"
 
-static struct json_doc *schema_of(const struct tool *t)
+static struct json_doc *schema_of(const struct tool_spec *t)
 {
 	char why[160] = "";
 	struct json_doc *d =
@@ -27,9 +27,9 @@ static void test_rows_are_whole(void **state)
 	(void)state;
 	assert_true(tool_count() > 0);
 	for (size_t i = 0; i < tool_count(); i++) {
-		const struct tool *t = tool_at(i);
-		if (!t->name[0] || !t->category[0] || !t->description[0] || !t->start ||
-		    t->deadline_us < 1000000 || t->output_most < 1024)
+		const struct tool_spec *t = tool_at(i);
+		if (!t->name[0] || !t->category[0] || !t->description[0] ||
+		    !tool_starter(t) || t->deadline_us < 1000000 || t->output_most < 1024)
 			fail_msg("row %zu, %s", i, t->name);
 		/* providers take 64 of [a-zA-Z0-9_-] */
 		assert_true(strlen(t->name) <= 64);
@@ -54,7 +54,7 @@ static void test_schemas_are_closed_objects(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < tool_count(); i++) {
-		const struct tool *t = tool_at(i);
+		const struct tool_spec *t = tool_at(i);
 		AUTO(auto_json_free) struct json_doc *d = schema_of(t);
 		json_t root = json_root(d);
 		if (!slice_is(json_str(json_get(root, "type")), "object") ||
