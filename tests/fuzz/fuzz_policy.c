@@ -10,6 +10,7 @@
 #include "common/attr.h"
 #include "common/die.h"
 #include "proto/tools/policy_doc.h"
+#include "proto/tools/policy_words.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -81,7 +82,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check_kept(POLICY_CEILING, d.ceiling);
 	check_kept(POLICY_AGENT, d.agent);
 	check_kept(POLICY_SESSION, d.session);
-	if (policy_tools_of(slice_of(data, size), &tools))
+	if (policy_word(slice_of(data, size), &tools))
 		check(size < 40 && (size == 1 || !memchr(data, ' ', size)));
 	return 0;
 }
