@@ -12,10 +12,13 @@
 #include "common/attr.h"
 
 /* clang-format off */
-#define WORDLESS {0, 0, {0, 0}}
-#define NEED1(a) {1, 1, {PARAM_##a, 0}}
-#define MAY1(a) {1, 0, {PARAM_##a, 0}}
-#define MAY2(a, b) {2, 0, {PARAM_##a, PARAM_##b}}
+#define WORDLESS {0, 0, {0, 0, 0}}
+#define NEED1(a) {1, 1, {PARAM_##a, 0, 0}}
+#define NEED1_MAY1(a, b) {2, 1, {PARAM_##a, PARAM_##b, 0}}
+#define NEED2(a, b) {2, 2, {PARAM_##a, PARAM_##b, 0}}
+#define NEED2_MAY1(a, b, c) {3, 2, {PARAM_##a, PARAM_##b, PARAM_##c}}
+#define MAY1(a) {1, 0, {PARAM_##a, 0, 0}}
+#define MAY2(a, b) {2, 0, {PARAM_##a, PARAM_##b, 0}}
 /* clang-format on */
 
 static const struct command commands[] = {

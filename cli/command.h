@@ -25,7 +25,7 @@ enum command_id {
 
 struct command_words {
 	uint8_t count, least;
-	uint8_t id[2];
+	uint8_t id[3];
 };
 
 struct command {

@@ -36,6 +36,7 @@ void doctor_sandbox(struct doctor *d);
 void doctor_memory(struct doctor *d);
 void doctor_open_files(struct doctor *d);
 void doctor_disk(struct doctor *d);
+void doctor_quota(struct doctor *d);
 void doctor_clock(struct doctor *d);
 
 /* ---- the database, as its owner: health, schema, invariants. Says what it finds;

@@ -3,6 +3,7 @@
 #include "cli/doctor.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/landlock.h>
 #include <linux/seccomp.h>
 #include <sched.h>
@@ -14,7 +15,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/alloc.h"
+#include "common/attr.h"
 #include "common/clock.h"
+#include "common/disk_quota.h"
 
 #define MB (1024.0 * 1024.0)
 #define MEMORY_LOW_MB 256
@@ -141,6 +145,24 @@ void doctor_disk(struct doctor *d)
 			   "%.0f MB are free at %s: make room", mb, state);
 	else
 		doctor_say(d, VERDICT_OK, "%.0f MB are free at %s", mb, state);
+}
+
+/* The supervisor sets limits only as root; it says so in its log when it cannot. */
+void doctor_quota(struct doctor *d)
+{
+	AUTO(auto_close)
+	int fd = open(d->config.state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	const char *how = "workspaces are counted by walks, every half second while "
+			  "something writes";
+	long bytes = d->config.workspace_bytes, files = d->config.workspace_files;
+	if (fd >= 0 && disk_quota_kind(fd) == DISK_QUOTA_PROJECT)
+		how = geteuid() == 0
+			      ? "the file system counts (project quotas)"
+			      : "the file system could count (project quotas), but "
+				"only a node started as root can tell it; "
+				"workspaces are counted by walks";
+	doctor_say(d, VERDICT_OK, "%ld bytes and %ld files a workspace; %s", bytes, files,
+		   how);
 }
 
 void doctor_clock(struct doctor *d)

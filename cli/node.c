@@ -99,6 +99,12 @@ static bool on_body(void *arg, struct slice piece)
 	return true;
 }
 
+static long on_read(void *arg, char *to, size_t room)
+{
+	const struct exchange *x = arg;
+	return x->request->on_read(x->request->arg, to, room);
+}
+
 static void on_done(struct op *op, enum err result, void *arg)
 {
 	struct exchange *x = arg;
@@ -146,6 +152,8 @@ void node_call(struct node *n, const struct node_request *r, struct node_answer 
 						  .url = url.p,
 						  .headers = (const char *const *)headers,
 						  .body = r->body,
+						  .on_read = r->on_read ? on_read : NULL,
+						  .body_bytes = r->body_bytes,
 						  .total_us = r->total_us},
 			   &events, &x, &x.op);
 	loop_run(n->loop);

@@ -29,6 +29,9 @@ struct node_request {
 	const char *last_event_id; /* NULL or "": none */
 	const char *idempotency_key;
 	int64_t total_us; /* 0: none */
+	/* Instead of a body, see common/http/client.h. */
+	long (*on_read)(void *arg, char *to, size_t room);
+	int64_t body_bytes;
 	/* Gets the body of a 200; false stops the call. NULL: the body is collected. */
 	bool (*on_piece)(void *arg, struct slice piece);
 	void *arg;

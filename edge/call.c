@@ -90,6 +90,14 @@ static void no_route(struct request *r, const struct route_match *m)
 	reply_error(r, &e, "this path takes only %s", m->allow);
 }
 
+bool call_in_pieces(void *arg, struct request *r)
+{
+	struct route_match m;
+	(void)arg;
+	route_find(r->head.method, r->head.path, r->arena, &m);
+	return m.route == ROUTE_FILE_PUT;
+}
+
 void call_begin(void *arg, struct request *r)
 {
 	struct call *c = arena_zalloc(r->arena, sizeof *c);

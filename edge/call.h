@@ -54,6 +54,8 @@ struct call {
 
 /* server_config.on_request: finds the route, then runs the call. arg: struct edge. */
 void call_begin(void *arg, struct request *r);
+/* server_config.in_pieces. */
+bool call_in_pieces(void *arg, struct request *r);
 /* The handler shall run again. */
 void call_wake(struct call *c);
 /* Counts a long answer of the tenant; false (and answered) when it has too many. */

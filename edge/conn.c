@@ -151,8 +151,14 @@ static bool parse_head(struct conn *c)
 		return false;
 	}
 	adopt_id(r);
-	if (r->head.content_length > SERVER_BODY_MAX) {
+	r->in_pieces = server_in_pieces(c->server, r);
+	if (r->head.content_length > SERVER_BODY_MAX && !r->in_pieces) {
 		conn_refuse(c, &(struct http_fault){413, "the body is larger than 1 MB"});
+		return false;
+	}
+	if (r->head.content_length > SERVER_PIECES_MAX) {
+		conn_refuse(c,
+			    &(struct http_fault){413, "the file is larger than 256 MiB"});
 		return false;
 	}
 	return true;
@@ -172,7 +178,15 @@ static bool take_head(struct conn *c)
 		return false;
 	if (!parse_head(c))
 		return true;
+	c->uploading = c->wanted = false;
 	if (!c->request->head.chunked && c->request->head.content_length == 0) {
+		c->request->body_whole = true;
+		dispatch(c);
+		return true;
+	}
+	if (c->request->in_pieces) {
+		c->uploading = true;
+		c->taken = 0;
 		dispatch(c);
 		return true;
 	}
@@ -215,8 +229,98 @@ static bool take_chunked_body(struct conn *c)
 	return status != 0;
 }
 
+/* ---- a body in pieces */
+
+static void start_window(struct conn *c)
+{
+	c->received = 0;
+	set_deadline(c, SERVER_BODY_US);
+}
+
+/* In the time of a window so much has to come, unless it is us who do not read. */
+static bool upload_is_late(struct conn *c)
+{
+	if (c->wanted && c->request->body.n < REQUEST_WINDOW &&
+	    c->received < SERVER_BODY_RATE * (SERVER_BODY_US / 1000000))
+		return true;
+	start_window(c);
+	return false;
+}
+
+/* The bytes of `in` that it used; *status as http_parse_chunked. */
+static size_t decode_piece(struct conn *c, int *status, struct http_fault *fault)
+{
+	struct request *r = c->request;
+	size_t room = REQUEST_WINDOW - r->body.n, n = c->in.n < room ? c->in.n : room;
+	size_t had = r->body.n, used = n;
+	if (r->head.chunked) {
+		*status = http_parse_chunked(c->parser, slice_of(c->in.p, n), &used,
+					     &r->body, SERVER_PIECES_MAX, fault);
+		c->taken += r->body.n - had;
+		if (*status <= 1 && c->taken > SERVER_PIECES_MAX) {
+			*fault = (struct http_fault){413,
+						     "the file is larger than 256 MiB"};
+			*status = 413;
+		}
+		return used;
+	}
+	if (n > r->head.content_length - c->taken)
+		n = (size_t)(r->head.content_length - c->taken);
+	strbuf_add(&r->body, c->in.p, n);
+	c->taken += n;
+	*status = c->taken == r->head.content_length;
+	return n;
+}
+
+static bool take_piece(struct conn *c)
+{
+	struct http_fault fault;
+	struct request *r = c->request;
+	int status;
+	if (!c->uploading || !c->wanted || r->body.n >= REQUEST_WINDOW)
+		return false;
+	size_t used = decode_piece(c, &status, &fault);
+	strbuf_eat(&c->in, used);
+	c->received += used;
+	if (status > 1) {
+		conn_refuse(c, &fault);
+		return true;
+	}
+	if (status == 1) {
+		c->uploading = false;
+		r->body_whole = true;
+		set_deadline(c, 0);
+	}
+	r->on_body(r);
+	return true;
+}
+
+void body_start(struct request *r)
+{
+	struct conn *c = r->conn;
+	if (r->body_whole) {
+		r->on_body(r);
+		return;
+	}
+	c->wanted = true;
+	start_window(c);
+	if (r->head.expects_continue && c->in.n == 0) {
+		strbuf_add_str(&c->out, "HTTP/1.1 100 Continue\r\n\r\n");
+		conn_mark(c);
+	}
+	loop_wake(server_loop(c->server), &c->task);
+}
+
+void body_eat(struct request *r, size_t n)
+{
+	strbuf_eat(&r->body, n);
+	loop_wake(server_loop(r->conn->server), &r->conn->task);
+}
+
 static bool take_more(struct conn *c)
 {
+	if (c->state == CONN_BUSY)
+		return c->in.n > 0 && take_piece(c);
 	if (c->state == CONN_HEAD)
 		return c->in.n > c->scan.at && take_head(c);
 	if (c->state == CONN_BODY && c->in.n > 0)
@@ -229,7 +333,7 @@ static bool take_more(struct conn *c)
 static void at_eof(struct conn *c)
 {
 	bool waits = c->streaming || (c->request && c->request->waits);
-	if (c->state == CONN_BUSY && !waits)
+	if (c->state == CONN_BUSY && !waits && !c->uploading)
 		return;
 	if (c->state == CONN_HEAD && c->out.n > 0) {
 		c->state = CONN_LAST;
@@ -245,7 +349,7 @@ static void at_deadline(struct conn *c)
 	if (c->state == CONN_HEAD && c->in.n > 0)
 		conn_refuse(c,
 			    &(struct http_fault){408, "the head took longer than 10 s"});
-	else if (c->state == CONN_BODY)
+	else if (c->state == CONN_BODY || c->uploading)
 		conn_refuse(c, &(struct http_fault){408, "the body came too slowly"});
 	else
 		conn_kill(c);
@@ -271,7 +375,7 @@ static void run(void *arg)
 		at_eof(c);
 	if (c->state == CONN_DEAD)
 		return;
-	if (c->in.n == 0)
+	if (c->in.n == 0 && !c->uploading)
 		strbuf_shrink(&c->in, KEEP_BYTES);
 	update_watch(c);
 }
@@ -288,7 +392,7 @@ static void end_request(struct conn *c)
 {
 	struct request *r = c->request;
 	c->request = NULL;
-	c->streaming = false;
+	c->streaming = c->uploading = false;
 	if (r->on_end)
 		r->on_end(r);
 	loop_reap(server_loop(c->server), free_request, r);
@@ -297,6 +401,7 @@ static void end_request(struct conn *c)
 
 void conn_answered(struct conn *c)
 {
+	c->close_after |= c->uploading; /* what is left of the body is no request */
 	end_request(c);
 	conn_mark(c);
 	if (c->close_after || c->framing == FRAMING_CLOSE) {
@@ -375,6 +480,8 @@ void conn_sweep(struct conn *c, int64_t now)
 	bool late = c->deadline_us && now > c->deadline_us;
 	if (late && c->state == CONN_BODY)
 		late = body_is_late(c, now);
+	if (late && c->uploading)
+		late = upload_is_late(c);
 	if (c->blocked && now > c->moved_us + server_scaled(c->server, SERVER_STALL_US))
 		c->broken = true;
 	if (c->streaming && c->heartbeat.n && c->out.n == 0 &&

@@ -52,6 +52,9 @@ struct conn {
 	int64_t deadline_us;
 	int64_t begun_us; /* of the state */
 	int64_t moved_us; /* last progress of the output, or when it began */
+	bool uploading;   /* the handler has the request, its body is still coming ... */
+	bool wanted;      /* ... and may be read */
+	uint64_t taken;   /* bytes of it that came */
 	size_t received;  /* bytes of the body, or dropped while lingering */
 	struct slice heartbeat;
 	uint8_t address[16];
@@ -78,6 +81,7 @@ void conn_answered(struct conn *c);
 struct loop *server_loop(const struct server *s);
 int64_t server_scaled(const struct server *s, int64_t us);
 void server_forget(struct server *s, struct conn *c);
+bool server_in_pieces(const struct server *s, struct request *r);
 void server_dispatch(struct server *s, struct request *r);
 void server_count_exchange(struct server *s, int delta);
 struct list *server_dirty(struct server *s);

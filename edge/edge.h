@@ -12,6 +12,7 @@
 struct cache;
 struct chan;
 struct handles;
+struct jails;
 struct map;
 struct opener;
 struct pg_pool;
@@ -27,6 +28,8 @@ struct edge {
 	struct handles
 		*calls; /* struct call: answers to ENQUEUE, CANCEL and of Postgres */
 	struct handles *subs;  /* struct sub */
+	struct jails *jails;   /* where files go in and out */
+	struct map *transfers; /* tenant, 8 bytes -> count of its jails */
 	struct map *waiting;   /* tenant, 8 bytes -> count of its long answers */
 	struct strbuf scratch; /* the event composed last, see stream.c */
 	struct loop_timer *ping, *grace, *patience;

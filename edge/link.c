@@ -13,11 +13,13 @@
 #include "edge/auth.h"
 #include "edge/call.h"
 #include "edge/cancel.h"
+#include "edge/files.h"
 #include "edge/handles.h"
 #include "edge/lookup.h"
 #include "edge/post.h"
 #include "edge/server.h"
 #include "proto/chan.h"
+#include "sandbox/client/jails.h"
 
 #define DISPATCH_SELF struct edge
 #define DISPATCH_PREFIX edge
@@ -52,6 +54,17 @@ bool link_enqueue(struct edge *e, const struct wire_enqueue *m)
 bool link_cancel(struct edge *e, const struct wire_cancel *m)
 {
 	return send_message(e, WIRE_CANCEL, m);
+}
+
+bool link_files(struct edge *e, const struct wire_files_ask *m)
+{
+	return send_message(e, WIRE_FILES_ASK, m);
+}
+
+void link_files_done(struct edge *e, uint64_t handle)
+{
+	struct wire_files_done m = {.handle = handle};
+	send_message(e, WIRE_FILES_DONE, &m);
 }
 
 void sub_number(struct sub *s, struct call *c)
@@ -159,6 +172,20 @@ void edge_on_cancelled(struct edge *e, const struct wire_cancelled *m)
 	struct call *c = handle_get(e->calls, m->req);
 	if (c && c->match.route == ROUTE_RUN_CANCEL)
 		cancel_answered(c, m);
+}
+
+/* A grant that nobody waits for any more goes back. */
+void edge_on_files(struct edge *e, const struct wire_files *m)
+{
+	struct call *c = handle_get(e->calls, m->req);
+	if (!c || !files_answered(c, m))
+		link_files_done(e, m->handle);
+}
+
+void edge_on_files_lost(struct edge *e, const struct wire_files_lost *m)
+{
+	log_warn("launcher-lost", "launchers=%u", m->launchers);
+	jails_lost(e->jails);
 }
 
 void edge_on_node_state(struct edge *e, const struct wire_node_state *m)

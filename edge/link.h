@@ -37,6 +37,9 @@ void link_ready(struct edge *e, const char *detail);
 bool link_enqueue(struct edge *e, const struct wire_enqueue *m);
 /* Likewise. req 0: nobody waits for the answer. */
 bool link_cancel(struct edge *e, const struct wire_cancel *m);
+/* A workspace for c's files; files_answered gets the answer. false: as link_enqueue. */
+bool link_files(struct edge *e, const struct wire_files_ask *m);
+void link_files_done(struct edge *e, uint64_t handle);
 /* Gives the subscription a number without asking: for ENQUEUE's `sub`. */
 void sub_number(struct sub *s, struct call *c);
 enum sub_want { SUB_EVERYTHING, SUB_ONLY_END };

@@ -73,6 +73,7 @@ int main(void)
 	crypto_init();
 	check_listener();
 	show_sockets(b);
+	fcntl(BOOT_PEER_FD, F_SETFD, FD_CLOEXEC);
 	sandbox_prepare(SANDBOX_EDGE);
 	boot_die_with_parent(b->parent_pid); /* who we are in the kernel's eyes changed */
 	struct loop *loop = loop_new();

@@ -53,6 +53,7 @@ void reply_head(struct request *r, int status)
 	struct conn *c = r->conn;
 	struct strbuf *out = &c->out;
 	check(c->request == r && c->state == CONN_BUSY && !c->streaming);
+	c->close_after |= c->uploading;
 	strbuf_add_str(out, "HTTP/1.1 ");
 	number_add(out, (uint64_t)status);
 	strbuf_add_char(out, ' ');
@@ -104,6 +105,28 @@ void reply_stream(struct request *r, const char *type, struct slice heartbeat)
 	c->streaming = true;
 	c->heartbeat = heartbeat;
 	conn_mark(c);
+}
+
+void reply_sized(struct request *r, const char *type, uint64_t bytes)
+{
+	struct conn *c = r->conn;
+	c->framing = FRAMING_LENGTH;
+	connection_field(c, r);
+	field(&c->out, "cache-control", SLICE("no-store"));
+	field(&c->out, "content-type", slice_str(type));
+	strbuf_add_str(&c->out, "content-length: ");
+	number_add(&c->out, bytes);
+	strbuf_add(&c->out, "\r\n\r\n", 4);
+	c->streaming = true;
+	c->heartbeat = SLICE_NONE;
+	conn_mark(c);
+}
+
+void reply_abort(struct request *r)
+{
+	struct conn *c = r->conn;
+	c->broken = true;
+	loop_wake(server_loop(c->server), &c->task);
 }
 
 void reply_piece(struct request *r, struct slice piece)

@@ -5,6 +5,8 @@
 #ifndef TB_EDGE_REPLY_H
 #define TB_EDGE_REPLY_H
 
+#include <stdint.h>
+
 #include "common/attr.h"
 #include "common/err.h"
 #include "common/slice.h"
@@ -18,6 +20,10 @@ void reply_body(struct request *r, const char *type, struct slice body);
 /* Ends the head of a stream; `heartbeat` (static text) is sent when nothing else was for
  * 15 s. */
 void reply_stream(struct request *r, const char *type, struct slice heartbeat);
+/* The same of so many bytes as it says; reply_stream_end only after all of them. */
+void reply_sized(struct request *r, const char *type, uint64_t bytes);
+/* The stream cannot go on: the connection breaks, so that nobody takes it for whole. */
+void reply_abort(struct request *r);
 /* One piece of the stream. A reader over its limit is cut off in the flush. */
 void reply_piece(struct request *r, struct slice piece);
 void reply_stream_end(struct request *r);

@@ -15,6 +15,11 @@ struct conn;
 
 #define REQUEST_ID_MAX 64
 
+/* A handler gets a request whole, or, where server_config.in_pieces says so, before its
+ * body: then body_start begins to read that, on_body tells of each piece, and no more is
+ * read from the client than REQUEST_WINDOW ahead of body_eat. */
+#define REQUEST_WINDOW (128u << 10)
+
 struct request {
 	struct conn *conn;
 	struct arena *arena;
@@ -25,10 +30,18 @@ struct request {
 	 * client; nothing more may be answered. on_room, set for one call: a stream's
 	 * output has drained. Both may be NULL. */
 	void *owner;
+	/* A body that comes in pieces: `body` holds what is not eaten yet. */
+	bool in_pieces;
+	bool body_whole;                    /* nothing follows what is in `body` */
+	void (*on_body)(struct request *r); /* there is more, or it is whole */
 	bool gone;  /* in on_end: the client left before the answer was complete */
 	bool waits; /* the answer may take long: a client that shuts its side is gone */
 	void (*on_end)(struct request *r);
 	void (*on_room)(struct request *r);
 };
+
+/* A client that waits for "100 Continue" is told to send. on_body is set before. */
+void body_start(struct request *r);
+void body_eat(struct request *r, size_t n);
 
 #endif

@@ -71,6 +71,11 @@ void server_request_id(struct server *s, char out[REQUEST_ID_MAX + 1])
 		 (unsigned long long)s->id_next++);
 }
 
+bool server_in_pieces(const struct server *s, struct request *r)
+{
+	return s->config.in_pieces && s->config.in_pieces(s->config.arg, r);
+}
+
 void server_dispatch(struct server *s, struct request *r)
 {
 	s->config.on_request(s->config.arg, r);

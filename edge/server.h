@@ -28,7 +28,8 @@ struct conn;
 #define SERVER_SWEEP_US 500000
 /* Bytes. */
 #define SERVER_BODY_MAX (1u << 20)
-#define SERVER_LINGER_MAX (4u << 20) /* read and dropped while lingering */
+#define SERVER_PIECES_MAX (256ull << 20) /* of a body that is read in pieces */
+#define SERVER_LINGER_MAX (4u << 20)     /* read and dropped while lingering */
 #define SERVER_STREAM_MAX                                                                \
 	(1u << 20) /* unsent output of a stream: its reader is cut off */
 #define SERVER_STREAM_LOW (32u << 10)
@@ -39,6 +40,9 @@ struct server_config {
 	int listen_fd; /* -1: none, connections come by server_adopt */
 	unsigned max_connections, max_per_address;
 	int64_t time_scale; /* deadlines are divided by it; 0: 1. For tests. */
+	/* Whether a request's body goes to its handler in pieces; NULL: none does. Asked
+	 * when its head is there. */
+	bool (*in_pieces)(void *arg, struct request *r);
 	/* A whole request: answer it now or later. */
 	void (*on_request)(void *arg, struct request *r);
 	/* After server_drain: the last exchange has ended. */

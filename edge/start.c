@@ -22,6 +22,7 @@
 #include "edge/server.h"
 #include "edge/store.h"
 #include "proto/boot.h"
+#include "sandbox/client/jails.h"
 #include "sandbox/sandbox.h"
 
 #define MAX_CONNECTIONS 10000
@@ -97,6 +98,7 @@ static void open_door(struct edge *e)
 						       .listen_fd = BOOT_LISTEN_FD,
 						       .max_connections = MAX_CONNECTIONS,
 						       .max_per_address = MAX_PER_ADDRESS,
+						       .in_pieces = call_in_pieces,
 						       .on_request = call_begin,
 						       .on_drained = on_drained,
 						       .arg = e});
@@ -128,6 +130,8 @@ void edge_start(struct edge *e, struct loop *l, const struct wire_boot *b)
 	e->agents = lookup_agents_new(e);
 	e->sessions = lookup_sessions_new(e);
 	e->opener = opener_new(e);
+	e->jails = jails_new(l, BOOT_PEER_FD);
+	e->transfers = map_new();
 	loop_task_init(&e->starting, try_start, e);
 	e->patience = loop_timer_new(l, on_patience, e);
 	loop_timer_start(e->patience, PATIENCE_US);

@@ -105,6 +105,16 @@ static void take_lane_settings(const struct pg_result *r, struct agent_row *row)
 				   AGENT_DEBOUNCE_MS);
 }
 
+static void take_workspace(const struct pg_result *r, struct agent_row *row)
+{
+	long long bytes, files;
+	row->by_session = slice_is(pg_get_text(r, 0, 7), "session");
+	if (slice_to_i64(pg_get_text(r, 0, 8), &bytes) && bytes > 0)
+		row->workspace_bytes = (uint64_t)bytes;
+	if (slice_to_i64(pg_get_text(r, 0, 9), &files) && files > 0)
+		row->workspace_files = (uint64_t)files;
+}
+
 static void on_agent(void *arg, const struct pg_answer *a)
 {
 	struct cache_entry *e = arg;
@@ -123,6 +133,7 @@ static void on_agent(void *arg, const struct pg_answer *a)
 	snprintf(row.name, sizeof row.name, "%.*s", SLICE_ARG(pg_get_text(r, 0, 1)));
 	row.max_running = (uint32_t)pg_get_i64(r, 0, 2);
 	take_lane_settings(r, &row);
+	take_workspace(r, &row);
 	cache_loaded(e, &row);
 }
 
@@ -307,6 +318,26 @@ void store_get_run(struct call *c, struct uuid run, struct run_row *out)
 	struct pg_request *r = begin(c->edge, c->caller.tenant);
 	add_run_reads(r, c->caller.tenant, run);
 	submit(c, r, on_run, out);
+}
+
+/* ---- a session that is there */
+
+static void on_session(void *arg, const struct pg_answer *a)
+{
+	void *out;
+	if (answered(arg, a, &out) && pg_rows(a->results[1]))
+		*(struct uuid *)out = pg_get_uuid(a->results[1], 0, 0);
+}
+
+void store_find_session(struct call *c, struct uuid agent, struct slice key,
+			struct uuid *out)
+{
+	struct pg_request *r = begin(c->edge, c->caller.tenant);
+	struct pg_params *p = pg_add(r, SQL_SESSION);
+	pg_i64(p, c->caller.tenant);
+	pg_uuid(p, agent);
+	pg_text(p, key);
+	submit(c, r, on_session, out);
 }
 
 /* ---- a page of runs */

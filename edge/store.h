@@ -38,7 +38,9 @@ struct agent_row {
 	 * counts as absent. A wrong value must not refuse every message of the agent. */
 	unsigned mode; /* enum run_mode, 0: none */
 	uint32_t lane_cap, debounce_ms;
-	unsigned drop; /* enum drop_policy */
+	unsigned drop;                             /* enum drop_policy */
+	bool by_session;                           /* it has a workspace a session */
+	uint64_t workspace_bytes, workspace_files; /* at most; 0: as the node says */
 };
 #define AGENT_LANE_CAP_MAX 1000
 #define AGENT_DEBOUNCE_MS 500
@@ -84,6 +86,10 @@ struct run_row {
 	int64_t output_seq, steps, tool_calls, tokens_in, tokens_out;
 };
 void store_get_run(struct call *c, struct uuid run, struct run_row *out);
+
+/* A session that is there, by its key; *out stays nil when there is none. */
+void store_find_session(struct call *c, struct uuid agent, struct slice key,
+			struct uuid *out);
 
 /* A page of a tenant's runs, the newest first. */
 #define RUN_PAGE_MAX 200

@@ -25,6 +25,8 @@
 #define LIMIT_ENV_BYTES (16u << 10)
 /* Jails of one launcher at a time. */
 #define LIMIT_JAILS 128u
+/* One file of a workspace. */
+#define LIMIT_FILE_BYTES (256ull << 20)
 #define LIMIT_CAP_TEXT 64u
 /* A link's outbox: over SOFT what can wait waits (streams of events, models), over HARD
  * the edge takes no further message. */

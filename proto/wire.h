@@ -124,7 +124,7 @@ enum err wire_frame_next(struct wire_frame *f, enum wire_id *id, union wire_any 
 			 const char **why);
 
 /* What the fields "role", "mode", "state" hold. */
-enum boot_role { ROLE_EDGE = 1, ROLE_WORKER = 2, ROLE_LAUNCHER = 3 };
+enum boot_role { ROLE_EDGE = 1, ROLE_WORKER = 2, ROLE_LAUNCHER = 3, ROLE_SWEEP = 4 };
 enum run_mode {
 	MODE_STEER = 1,
 	MODE_FOLLOWUP,
@@ -154,7 +154,9 @@ enum jail_kind {
 	JAIL_KIND_READ,
 	JAIL_KIND_WRITE,
 	JAIL_KIND_EDIT,
-	JAIL_KIND_LIST
+	JAIL_KIND_LIST,
+	JAIL_KIND_OUT, /* the two ways of sandbox/files/files_transfer.h */
+	JAIL_KIND_IN
 };
 enum jail_end {
 	JAIL_END_EXITED = 1,
@@ -164,7 +166,8 @@ enum jail_end {
 	JAIL_END_TIMED_OUT,
 	JAIL_END_OUT_OF_MEMORY,
 	JAIL_END_KILLED,
-	JAIL_END_NO_DIRECTORY /* where it was to work; number: errno */
+	JAIL_END_NO_DIRECTORY, /* where it was to work; number: errno */
+	JAIL_END_QUOTA         /* the message says how full the workspace is */
 };
 enum event_type {
 #define EVENT(NAME, word, number) EVENT_##NAME = number,

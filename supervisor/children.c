@@ -23,6 +23,7 @@
 #include "supervisor/live.h"
 #include "supervisor/spawn.h"
 #include "supervisor/sup.h"
+#include "supervisor/trash.h"
 #include "supervisor/workers.h"
 
 #define BACKOFF_FIRST_US 100000
@@ -68,9 +69,11 @@ static struct child *child_new(struct sup *s, enum boot_role role, int ordinal)
 			    .pid = -1,
 			    .launcher_pid = -1,
 			    .launcher_control = -1,
+			    .launcher_peer = -1,
 			    .backoff_us = BACKOFF_FIRST_US};
 	c->rebirth = loop_timer_new(s->loop, on_rebirth, c);
 	c->silence = loop_timer_new(s->loop, on_silence, c);
+	c->relaunch = loop_timer_new(s->loop, launcher_again, c);
 	list_init(&c->subs);
 	list_init(&c->lag);
 	c->subs_by_id = map_new();
@@ -155,9 +158,9 @@ static void birth_process(struct child *c, const uint8_t *secret)
 		sup_conninfo(c->sup, c->role == ROLE_EDGE ? "tb_edge" : "tb_worker");
 	struct wire_boot b;
 	int peer = -1;
-	if (c->role == ROLE_WORKER && launcher_birth(c, &peer)) {
-		log_error("launcher-refused", "worker=%d message=\"%s\"", c->ordinal,
-			  strerror(errno));
+	if (launcher_birth(c, &peer)) {
+		log_error("launcher-refused", "child=%s.%d message=\"%s\"", name_of(c),
+			  c->ordinal, strerror(errno));
 		crypto_wipe(conninfo, strlen(conninfo));
 		if (peer >= 0)
 			close(peer);
@@ -344,6 +347,7 @@ void child_left(struct child *c)
 	list_remove(&c->node);
 	loop_timer_free(c->rebirth);
 	loop_timer_free(c->silence);
+	loop_timer_free(c->relaunch);
 	loop_reap(c->sup->loop, free_child, c);
 }
 
@@ -407,6 +411,10 @@ static void launcher_died(struct child *c, int status)
 		give_up_on_usage(c, "launcher", status);
 	if (c->pid <= 0 || !c->chan || c->sup->state == SUP_STOPPING)
 		return;
+	if (c->role == ROLE_EDGE) {
+		launcher_lost(c);
+		return;
+	}
 	c->lost_launcher = true;
 	child_punish(c, "its launcher died");
 }
@@ -415,6 +423,8 @@ void children_reap(struct sup *s)
 {
 	int status;
 	for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
+		if (trash_reap(s, pid, status))
+			continue;
 		list_each (n, &s->children) { /* which allows the removal of n */
 			struct child *c = list_entry(n, struct child, node);
 			if (c->pid == pid)

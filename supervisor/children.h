@@ -5,9 +5,10 @@
  *	  ^                 |                          |                |
  *	  `--backoff timer--+------- died, or link down (then killed) --'
  *
- * A worker's launcher is born before it and dies with it. A worker whose launcher died is
- * ended, which is not charged to its runs. A child that ends within a second of its READY
- * doubles its pause before the next birth (0.1 s to 5 s). */
+ * A child's launcher is born before it and dies with it. A worker whose launcher died is
+ * ended, which is not charged to its runs; an edge goes on, and gets another one. A child
+ *that ends within a second of its READY doubles its pause before the next birth (0.1 s to
+ *5 s). */
 #ifndef TB_CHILDREN_H
 #define TB_CHILDREN_H
 
@@ -37,11 +38,15 @@ struct child {
 	struct uuid incarnation;
 	pid_t pid, launcher_pid;
 	int launcher_control; /* our end of the launcher's control pair */
+	int launcher_peer;    /* edge: the launcher's end of the pair between the two */
+	uint32_t launchers_lost;
+	int64_t launched_us;
+	struct uuid launcher_life;
 	struct loop_fd *launcher_watch;
 	bool launcher_ready, said_ready; /* a worker is READY when both are */
 	char detail[128];                /* of its READY, for the log */
 	struct chan *chan;
-	struct loop_timer *rebirth, *silence;
+	struct loop_timer *rebirth, *silence, *relaunch;
 	int64_t born_us, ready_us, backoff_us;
 	char url[128];
 

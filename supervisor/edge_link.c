@@ -8,6 +8,7 @@
 #include "supervisor/control.h"
 #include "supervisor/live.h"
 #include "supervisor/sup.h"
+#include "supervisor/workspaces.h"
 
 #define DISPATCH_SELF struct child
 #define DISPATCH_PREFIX edge
@@ -80,4 +81,18 @@ void edge_on_cancel(struct child *self, const struct wire_cancel *m)
 	struct asked *asked = xmalloc(sizeof *asked);
 	*asked = (struct asked){self, self->incarnation, m->req};
 	control_cancel(self->sup, m->tenant, m->run, "the API", on_cancel_answer, asked);
+}
+
+void edge_on_files_ask(struct child *self, const struct wire_files_ask *m)
+{
+	if (m->tenant <= 0 || uuid_is_nil(m->agent)) {
+		child_punish(self, "a question for files of nobody");
+		return;
+	}
+	workspaces_lend(self, m);
+}
+
+void edge_on_files_done(struct child *self, const struct wire_files_done *m)
+{
+	workspaces_return(self, m->handle);
 }

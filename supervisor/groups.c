@@ -208,7 +208,7 @@ static bool is_of_living(void *arg, const char *name)
 		const struct child *c = list_entry(n, struct child, node);
 		if (c->launcher_pid <= 0)
 			continue;
-		cgroup_prefix((unsigned)c->ordinal, c->incarnation, prefix);
+		cgroup_prefix((unsigned)c->ordinal, c->launcher_life, prefix);
 		if (!strncmp(name, prefix, strlen(prefix)))
 			return true;
 	}

@@ -17,6 +17,11 @@
 #include "supervisor/groups.h"
 #include "supervisor/spawn.h"
 #include "supervisor/sup.h"
+#include "supervisor/workspaces.h"
+
+/* Before the next one, of one that died at once. */
+#define EARLY_US 1000000
+#define PAUSE_US 5000000
 
 /* ---- the level */
 
@@ -115,13 +120,23 @@ static void on_control(void *arg, int what)
 
 /* ---- birth and end */
 
-void launcher_close(struct child *c)
+static void close_control(struct child *c)
 {
 	loop_fd_free(c->launcher_watch);
 	c->launcher_watch = NULL;
 	if (c->launcher_control >= 0)
 		close(c->launcher_control);
 	c->launcher_control = -1;
+	workspaces_forget(c);
+}
+
+void launcher_close(struct child *c)
+{
+	close_control(c);
+	if (c->launcher_peer >= 0)
+		close(c->launcher_peer);
+	c->launcher_peer = -1;
+	loop_timer_stop(c->relaunch);
 }
 
 void launcher_drop(struct child *c)
@@ -132,38 +147,69 @@ void launcher_drop(struct child *c)
 	c->launcher_pid = -1;
 }
 
-int launcher_birth(struct child *c, int *peer)
+/* At its end of the pair. */
+static int start(struct child *c, int peer)
 {
-	int pair[2], control[2];
-	launcher_drop(c); /* one that has not ended yet, or never would */
+	int control[2];
 	c->launcher_ready = false;
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control))
 		return -1;
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control)) {
-		close(pair[0]);
-		close(pair[1]);
-		return -1;
-	}
+	c->launcher_life = uuid7_new();
 	struct wire_boot b = {
 		.role = ROLE_LAUNCHER,
 		.ordinal = (uint32_t)c->ordinal,
-		.incarnation = c->incarnation,
+		.incarnation = c->launcher_life,
 		.node = c->sup->node,
 		.parent_pid = (uint32_t)getpid(),
 		.log_level = (uint32_t)log_level_parse(c->sup->config.log_level)};
 	groups_fill(c->sup->groups, &b);
 	struct spawn_fds fds = {.boot = boot_write(&b),
-				.peer = pair[1],
+				.peer = peer,
 				.control = control[1],
 				.listen = -1};
+	c->launched_us = loop_now_us(c->sup->loop);
 	c->launcher_pid = spawn_child(c->sup->binaries, "terabits-launcher", &fds);
 	close(fds.boot);
-	close(pair[1]);
 	close(control[1]);
 	c->launcher_control = control[0];
 	c->launcher_watch =
 		loop_fd_new(c->sup->loop, control[0], LOOP_READ, on_control, c);
 	groups_sweep(c->sup->groups); /* of the one before, should its end be unseen */
-	*peer = pair[0];
 	return c->launcher_pid < 0 ? -1 : 0;
+}
+
+/* An edge's launcher's end of the pair stays with us: the next launcher can take it. */
+int launcher_birth(struct child *c, int *peer)
+{
+	int pair[2];
+	launcher_drop(c); /* one that has not ended yet, or never would */
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
+		return -1;
+	int rv = start(c, pair[1]);
+	*peer = pair[0];
+	if (c->role == ROLE_EDGE)
+		c->launcher_peer = pair[1];
+	else
+		close(pair[1]);
+	return rv;
+}
+
+/* ---- an edge's, once more */
+
+void launcher_again(void *child)
+{
+	struct child *c = child;
+	if (c->pid > 0 && c->launcher_peer >= 0 && c->sup->state != SUP_STOPPING &&
+	    start(c, c->launcher_peer))
+		loop_timer_start(c->relaunch, PAUSE_US);
+}
+
+void launcher_lost(struct child *c)
+{
+	bool early = loop_now_us(c->sup->loop) - c->launched_us < EARLY_US;
+	struct wire_files_lost m = {.launchers = ++c->launchers_lost};
+	log_warn("launcher-died", "child=edge.%d", c->ordinal);
+	close_control(c);
+	child_send(c, WIRE_FILES_LOST, &m);
+	loop_timer_start(c->relaunch, early ? PAUSE_US : 0);
 }

@@ -28,6 +28,7 @@
 #include "supervisor/live.h"
 #include "supervisor/runs.h"
 #include "supervisor/sup.h"
+#include "supervisor/trash.h"
 #include "supervisor/workers.h"
 
 #define NODE_RUNNING 10000
@@ -114,7 +115,7 @@ static void choose_directories(struct sup *s)
 static void check_programs(const struct sup *s)
 {
 	static const char *const programs[] = {"terabits-edge", "terabits-worker",
-					       "terabits-launcher"};
+					       "terabits-launcher", "terabits-sweep"};
 	char path[4200];
 	for (size_t i = 0; i < ARRAY_LEN(programs); i++) {
 		snprintf(path, sizeof path, "%s/%s", s->binaries, programs[i]);
@@ -199,6 +200,7 @@ int main(int argc, char **argv)
 	s.admin = admin_open(&s);
 	s.groups = groups_new(&s);
 	children_new(&s);
+	trash_empty(&s); /* what an earlier life left of it */
 	lease_start(&s);
 	s.journal = journal_new(&s, conninfo);
 	s.expiry = expiry_new(&s);

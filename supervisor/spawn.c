@@ -32,6 +32,7 @@ static const struct {
 	const char *program;
 	enum privileges_holder holds;
 } privileged[] = {{"terabits-launcher", PRIVILEGES_LAUNCHER},
+		  {"terabits-sweep", PRIVILEGES_LAUNCHER},
 		  {"terabits-edge", PRIVILEGES_VIEW},
 		  {"terabits-worker", PRIVILEGES_VIEW}};
 

@@ -138,5 +138,5 @@ void worker_on_workspace_ask(struct child *self, const struct wire_workspace_ask
 {
 	struct lq_run *r = own_run(self, m->run, m->fence);
 	if (r)
-		workspaces_grant(self, r, m->fence);
+		workspaces_grant(self, r, m);
 }

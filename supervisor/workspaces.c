@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Workspaces. The handle is the run's own, so that the end of one run never ends
- * another's jails. */
+ * Workspaces. The handle is the run's (or the transfer's) own, so that the end of one
+ * never ends another's jails. */
 #include "supervisor/workspaces.h"
 
 #include <errno.h>
@@ -12,97 +12,233 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/alloc.h"
+#include "common/disk_quota.h"
+#include "common/list.h"
 #include "common/log.h"
 #include "proto/packet.h"
 #include "supervisor/children.h"
 #include "supervisor/identity.h"
 #include "supervisor/live.h"
+#include "supervisor/project_quota.h"
 #include "supervisor/sup.h"
+#include "supervisor/trash.h"
 
 #define MEMORY_BYTES (1ull << 30)
-#define FILE_BYTES (256ull << 20)
 #define PROCESSES 64
 #define TIMEOUT_MS 600000
+/* Of what brings files in and out: slow clients are served too. */
+#define TRANSFER_MEMORY_BYTES (256ull << 20)
+#define TRANSFER_PROCESSES 4
+#define TRANSFER_TIMEOUT_MS 3600000
+
+/* Who uses which. */
+struct use {
+	struct list node;
+	struct child *child;
+	uint64_t handle;
+	struct workspace_place place;
+	bool is_project; /* the file system counts it */
+};
+
+static struct list uses = {&uses, &uses};
+static uint64_t last_handle;
+
+/* ---- directories */
 
 /* One level, of ours or its tenant's, who alone may read it; -1 and errno. What is there
  * and no directory is refused: it would be somebody's trick. */
 static int enter(int at, const char *name, mode_t mode)
 {
-	if (mkdirat(at, name, mode) && errno != EEXIST)
+	if (at < 0 || (mkdirat(at, name, mode) && errno != EEXIST))
 		return -1;
-	return openat(at, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd >= 0 || errno != EACCES
+		       ? fd
+		       : openat(at, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+int workspaces_open_all(const struct sup *s)
+{
+	AUTO(auto_close)
+	int state = open(s->config.state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return enter(state, "workspaces", 0711);
+}
+
+struct names {
+	char tenant[24], agent[UUID_TEXT_LEN + 4], session[UUID_TEXT_LEN + 1];
+	bool is_session;
+};
+
+static struct names names_of(const struct workspace_place *p)
+{
+	struct names n = {.is_session = !uuid_is_nil(p->session)};
+	snprintf(n.tenant, sizeof n.tenant, "%lld", (long long)p->tenant);
+	uuid_format(p->agent, n.agent);
+	if (n.is_session) {
+		strcat(n.agent, ".s");
+		uuid_format(p->session, n.session);
+	}
+	return n;
 }
 
 /* The directory, open; -1 and errno. path gets its absolute name. */
-static int open_workspace(const struct sup *s, int64_t tenant, struct uuid agent,
+static int open_workspace(const struct sup *s, const struct workspace_place *p,
 			  char *path, size_t size)
 {
-	char name[UUID_TEXT_LEN + 1], number[24], base[PATH_MAX];
-	uuid_format(agent, name);
-	snprintf(number, sizeof number, "%lld", (long long)tenant);
+	struct names n = names_of(p);
+	char base[PATH_MAX];
 	if (!realpath(s->config.state_dir, base))
 		return -1;
-	if ((size_t)snprintf(path, size, "%s/workspaces/%s/%s", base, number, name) >=
-	    size) {
+	if ((size_t)snprintf(path, size, "%s/workspaces/%s/%s%s%s", base, n.tenant,
+			     n.agent, n.is_session ? "/" : "", n.session) >= size) {
 		errno = ENAMETOOLONG;
 		return -1;
 	}
-	int state = open(base, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	int all = state < 0 ? -1 : enter(state, "workspaces", 0711);
-	int of_tenant = all < 0 ? -1 : enter(all, number, 0711);
-	int fd = of_tenant < 0 ? -1 : enter(of_tenant, name, 0700);
-	int e = errno;
-	for (const int *p = (const int[]){state, all, of_tenant, -1}; p[0] >= 0; p++)
-		close(*p);
-	errno = e;
-	return fd;
+	AUTO(auto_close) int all = workspaces_open_all(s);
+	AUTO(auto_close) int tenant = enter(all, n.tenant, 0711);
+	if (!n.is_session)
+		return enter(tenant, n.agent, 0700);
+	AUTO(auto_close) int agent = enter(tenant, n.agent, 0711);
+	return enter(agent, n.session, 0700);
 }
 
-static int make(const struct child *w, const struct lq_run *r, struct wire_grant *m,
-		char *path, size_t size)
+static uint64_t least(uint64_t asked, long most)
+{
+	return asked && asked < (uint64_t)most ? asked : (uint64_t)most;
+}
+
+static bool is_same(const struct workspace_place *a, const struct workspace_place *b)
+{
+	return a->tenant == b->tenant && uuid_eq(a->agent, b->agent) &&
+	       uuid_eq(a->session, b->session);
+}
+
+/* Whether the file system counts it. Only an owner may make a directory a project, so
+ * that it is ours for a moment; not while jails are in it, for which it stays as it was.
+ */
+static bool set_project(const struct sup *s, const struct workspace_place *p, int fd,
+			const struct wire_grant *m)
+{
+	if (disk_quota_kind(fd) == DISK_QUOTA_NONE)
+		return false;
+	list_each (n, &uses) {
+		const struct use *u = list_entry(n, struct use, node);
+		if (is_same(&u->place, p))
+			return u->is_project;
+	}
+	if (s->tenant_uids && fchownat(fd, "", s->uid, s->gid, AT_EMPTY_PATH))
+		return false;
+	AUTO(auto_close)
+	int own = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return own >= 0 && project_quota_set(own, m->quota_bytes, m->quota_files) ==
+				   PROJECT_QUOTA_SET;
+}
+
+/* What may be used of it, but the limits of its jails. */
+static int make(const struct sup *s, const struct workspace_place *p, uint64_t most_bytes,
+		uint64_t most_files, struct wire_grant *m, char *path, size_t size)
 {
 	struct stat st;
-	int fd = open_workspace(w->sup, lq_run_tenant(r), lq_run_agent(r), path, size);
-	uint32_t uid = identity_of_tenant(lq_run_tenant(r));
+	AUTO(auto_close) int fd = open_workspace(s, p, path, size);
+	uint32_t uid = identity_of_tenant(p->tenant);
 	if (fd < 0)
 		return -1;
-	int rv = fstat(fd, &st);
-	if (rv == 0 && w->sup->tenant_uids && st.st_uid != uid)
-		rv = fchownat(fd, "", uid, uid, AT_EMPTY_PATH);
-	close(fd);
-	if (rv)
+	m->quota_bytes = least(most_bytes, s->config.workspace_bytes);
+	m->quota_files = least(most_files, s->config.workspace_files);
+	if (set_project(s, p, fd, m))
+		m->quota_bytes = m->quota_files = 0;
+	if (fstat(fd, &st) || (s->tenant_uids && st.st_uid != uid &&
+			       fchownat(fd, "", uid, uid, AT_EMPTY_PATH)))
 		return -1;
-	*m = (struct wire_grant){.workspace = slice_str(path),
-				 .dev = st.st_dev,
-				 .ino = st.st_ino,
-				 .uid = uid,
-				 .memory_bytes = MEMORY_BYTES,
-				 .file_bytes = FILE_BYTES,
-				 .processes = PROCESSES,
-				 .timeout_ms = TIMEOUT_MS};
+	m->workspace = slice_str(path);
+	m->dev = st.st_dev;
+	m->ino = st.st_ino;
+	m->uid = uid;
+	m->file_bytes = LIMIT_FILE_BYTES;
 	return 0;
 }
 
-void workspaces_grant(struct child *w, const struct lq_run *r, int64_t fence)
+/* ---- grants */
+
+static struct use *use_of(const struct child *c, uint64_t handle)
 {
-	static uint64_t last_handle;
-	char path[LIMIT_PATH + 1];
-	struct wire_grant grant;
+	list_each (n, &uses) {
+		struct use *u = list_entry(n, struct use, node);
+		if (u->child == c && u->handle == handle)
+			return u;
+	}
+	return NULL;
+}
+
+/* ERR_OK and its handle. The launcher reads of it before whoever asked does. */
+static enum err grant(struct child *c, const struct workspace_place *p,
+		      struct wire_grant *m)
+{
+	m->handle = ++last_handle;
+	if (c->launcher_control < 0 ||
+	    packet_send(c->launcher_control, WIRE_GRANT, m, NULL, 0))
+		return ERR_UNAVAILABLE;
+	struct use *u = xcalloc(1, sizeof *u);
+	*u = (struct use){.child = c,
+			  .handle = m->handle,
+			  .place = *p,
+			  .is_project = !m->quota_bytes && !m->quota_files};
+	list_push(&uses, &u->node);
+	return ERR_OK;
+}
+
+static void take_back(struct child *c, uint64_t handle)
+{
+	struct wire_revoke m = {.handle = handle};
+	struct use *u = use_of(c, handle);
+	if (!u)
+		return;
+	if (c->launcher_control >= 0)
+		packet_send(c->launcher_control, WIRE_REVOKE, &m, NULL, 0);
+	list_remove(&u->node);
+	free(u);
+}
+
+void workspaces_forget(struct child *c)
+{
+	list_each (n, &uses) {
+		struct use *u = list_entry(n, struct use, node);
+		if (u->child != c)
+			continue;
+		list_remove(&u->node);
+		free(u);
+	}
+}
+
+static void log_refused(const struct workspace_place *p, const char *path)
+{
+	log_error("workspace-refused", "tenant=%lld path=\"%s\" message=\"%s\"",
+		  (long long)p->tenant, path, strerror(errno));
+}
+
+void workspaces_grant(struct child *w, const struct lq_run *r,
+		      const struct wire_workspace_ask *ask)
+{
+	char path[LIMIT_PATH + 1] = "";
+	struct wire_grant g = {.memory_bytes = MEMORY_BYTES,
+			       .processes = PROCESSES,
+			       .timeout_ms = TIMEOUT_MS};
 	struct live *l = live_find(w->sup, lq_run_id(r));
-	struct wire_workspace m = {.run = lq_run_id(r), .fence = fence};
+	struct wire_workspace m = {.run = lq_run_id(r), .fence = ask->fence};
+	struct workspace_place p = {.tenant = lq_run_tenant(r), .agent = lq_run_agent(r)};
+	if (ask->by_session)
+		p.session = lq_run_session(r);
 	if (l->workspace) {
 		m.handle = l->workspace;
-	} else if (make(w, r, &grant, path, sizeof path)) {
-		log_error("workspace-refused", "tenant=%lld path=\"%s\" message=\"%s\"",
-			  (long long)lq_run_tenant(r), path, strerror(errno));
+	} else if (make(w->sup, &p, ask->most_bytes, ask->most_files, &g, path,
+			sizeof path)) {
+		log_refused(&p, path);
 		m.error = SLICE("the agent's workspace could not be made on this node");
+	} else if (grant(w, &p, &g)) {
+		m.error = SLICE("the launcher of tools does not answer");
 	} else {
-		grant.handle = ++last_handle;
-		/* Before the word to the worker: the launcher reads this first. */
-		if (packet_send(w->launcher_control, WIRE_GRANT, &grant, NULL, 0))
-			m.error = SLICE("the launcher of tools does not answer");
-		else
-			m.handle = l->workspace = grant.handle;
+		m.handle = l->workspace = g.handle;
 	}
 	child_send(w, WIRE_WORKSPACE, &m);
 }
@@ -112,8 +248,87 @@ void workspaces_take_back(struct child *w, const struct lq_run *r)
 	struct live *l = live_find(w->sup, lq_run_id(r));
 	if (!l || !l->workspace)
 		return;
-	struct wire_revoke m = {.handle = l->workspace};
-	if (w->launcher_control >= 0)
-		packet_send(w->launcher_control, WIRE_REVOKE, &m, NULL, 0);
+	take_back(w, l->workspace);
 	l->workspace = 0;
+}
+
+void workspaces_lend(struct child *edge, const struct wire_files_ask *ask)
+{
+	char path[LIMIT_PATH + 1] = "";
+	struct wire_grant g = {.memory_bytes = TRANSFER_MEMORY_BYTES,
+			       .processes = TRANSFER_PROCESSES,
+			       .timeout_ms = TRANSFER_TIMEOUT_MS};
+	struct wire_files m = {.req = ask->req};
+	struct workspace_place p = {ask->tenant, ask->agent, ask->session};
+	enum err e = ERR_OK;
+	if (make(edge->sup, &p, ask->most_bytes, ask->most_files, &g, path,
+		 sizeof path)) {
+		log_refused(&p, path);
+		e = ERR_UNAVAILABLE;
+		m.message = SLICE("the workspace could not be made on this node");
+	} else if (grant(edge, &p, &g)) {
+		e = ERR_UNAVAILABLE;
+		m.message = SLICE("files cannot be reached at the moment; try again");
+	}
+	m.error = e ? slice_str(err_code(e)) : SLICE("");
+	m.handle = e ? 0 : g.handle;
+	child_send(edge, WIRE_FILES, &m);
+}
+
+void workspaces_return(struct child *edge, uint64_t handle)
+{
+	take_back(edge, handle);
+}
+
+/* ---- removal */
+
+bool workspaces_is_used(const struct workspace_place *p)
+{
+	list_each (n, &uses) {
+		const struct workspace_place *u = &list_entry(n, struct use, node)->place;
+		bool beneath = uuid_is_nil(p->session) && u->tenant == p->tenant &&
+			       uuid_eq(u->agent, p->agent);
+		if (beneath || is_same(u, p))
+			return true;
+	}
+	return false;
+}
+
+/* ERR_NOT_FOUND when there is none. */
+static enum err to_trash(int all, int from, const char *name)
+{
+	if (from < 0)
+		return errno == ENOENT ? ERR_NOT_FOUND : ERR_UNAVAILABLE;
+	if (trash_take(all, from, name) == 0)
+		return ERR_OK;
+	return errno == ENOENT ? ERR_NOT_FOUND : ERR_UNAVAILABLE;
+}
+
+static int look_in(int at, const char *name)
+{
+	return at < 0 ? -1
+		      : openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+enum err workspaces_remove(struct sup *s, const struct workspace_place *p)
+{
+	struct names n = names_of(p);
+	if (workspaces_is_used(p))
+		return ERR_CONFLICT;
+	AUTO(auto_close) int all = workspaces_open_all(s);
+	AUTO(auto_close) int tenant = look_in(all, n.tenant);
+	enum err e;
+	if (n.is_session) {
+		AUTO(auto_close) int agent = look_in(tenant, n.agent);
+		e = to_trash(all, agent, n.session);
+	} else {
+		char sessions[sizeof n.agent];
+		snprintf(sessions, sizeof sessions, "%.36s.s", n.agent);
+		e = to_trash(all, tenant, n.agent);
+		enum err also = to_trash(all, tenant, sessions);
+		e = e == ERR_NOT_FOUND || also == ERR_UNAVAILABLE ? also : e;
+	}
+	if (!e)
+		trash_empty(s);
+	return e;
 }

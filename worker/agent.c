@@ -150,6 +150,27 @@ static char *text_of(struct agent *a, json_t config, const char *key)
 	return xstrdup(json_cstr(v, ""));
 }
 
+static uint64_t number_of(struct agent *a, json_t config, const char *key)
+{
+	json_t v = json_get(config, key);
+	int64_t n = 0;
+	if (json_kind(v) > JSON_NULL && (!json_i64(v, &n) || n < 1))
+		complain(a, "has no positive number at: ", slice_str(key));
+	return n > 0 ? (uint64_t)n : 0;
+}
+
+static void read_workspace(struct agent *a, json_t root)
+{
+	json_t kind = json_get(root, "workspace");
+	a->by_session = slice_is(json_str(kind), "session");
+	if (json_kind(kind) > JSON_NULL && !a->by_session &&
+	    !slice_is(json_str(kind), "agent"))
+		complain(a, "says of 'workspace' neither \"agent\" nor \"session\"",
+			 SLICE_NONE);
+	a->workspace_bytes = number_of(a, root, "workspaceBytes");
+	a->workspace_files = number_of(a, root, "workspaceFiles");
+}
+
 static void make_room(struct agents *s)
 {
 	list_each (n, &s->lru) {
@@ -186,6 +207,7 @@ struct agent *agent_put(struct agents *s, int64_t tenant, struct uuid id, int re
 	a->model = text_of(a, root, "model");
 	a->system = text_of(a, root, "systemPrompt");
 	read_tools(a, json_get(root, "tools"));
+	read_workspace(a, root);
 	map_put(s->by_key, key_of(&k, tenant, id, revision), a);
 	return used(a);
 }

@@ -3,6 +3,7 @@
 #ifndef TB_AGENT_H
 #define TB_AGENT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/ident.h"
@@ -21,6 +22,8 @@ struct agent {
 	char *system; /* the system prompt */
 	const struct llm_tool **tools;
 	size_t tool_count;
+	bool by_session;                           /* it has a workspace a session */
+	uint64_t workspace_bytes, workspace_files; /* at most; 0: as the node says */
 	uint64_t tool_set; /* the same, by their positions in the catalogue */
 	/* Not NULL: what is wrong with its configuration; its runs fail with that. */
 	char *problem;

@@ -40,6 +40,7 @@ struct http_call {
 	CURL *easy;
 	struct curl_slist *headers;
 	struct http_events ev;
+	long (*on_read)(void *arg, char *to, size_t room);
 	void *arg;
 	struct op *op;
 	struct loop_timer *silence;
@@ -285,6 +286,18 @@ static size_t on_body(char *p, size_t size, size_t n, void *arg)
 	return size * n;
 }
 
+static size_t on_curl_read(char *to, size_t size, size_t n, void *arg)
+{
+	struct http_call *call = arg;
+	long got = call->why ? -1 : call->on_read(call->arg, to, size * n);
+	call->last_us = loop_now_us(call->client->loop);
+	if (got >= 0)
+		return (size_t)got;
+	if (!call->why)
+		call->why = ERR_CANCELLED;
+	return CURL_READFUNC_ABORT;
+}
+
 /* ---- starting */
 
 /* What no call changes. */
@@ -331,8 +344,14 @@ static void set_request(struct http_call *call, const struct http_request *r)
 {
 	CURL *e = call->easy;
 	int has_body = r->body.p != NULL;
+	const char *usual = r->on_read ? "PUT" : has_body ? "POST" : "GET";
 	curl_easy_setopt(e, CURLOPT_URL, r->url);
-	if (has_body) {
+	if (r->on_read) {
+		curl_easy_setopt(e, CURLOPT_UPLOAD, 1L);
+		curl_easy_setopt(e, CURLOPT_READFUNCTION, on_curl_read);
+		curl_easy_setopt(e, CURLOPT_READDATA, call);
+		curl_easy_setopt(e, CURLOPT_INFILESIZE_LARGE, (curl_off_t)r->body_bytes);
+	} else if (has_body) {
 		curl_easy_setopt(e, CURLOPT_POST, 1L);
 		curl_easy_setopt(e, CURLOPT_POSTFIELDS, r->body.p);
 		curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->body.n);
@@ -340,10 +359,12 @@ static void set_request(struct http_call *call, const struct http_request *r)
 		curl_easy_setopt(e, CURLOPT_HTTPGET, 1L);
 	}
 	curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST,
-			 strcmp(r->method, has_body ? "POST" : "GET") ? r->method : NULL);
+			 strcmp(r->method, usual) ? r->method : NULL);
 	for (const char *const *h = r->headers; h && *h; h++)
 		call->headers = curl_slist_append(call->headers, *h);
-	call->headers = curl_slist_append(call->headers, "Expect:");
+	/* A file waits for the word that it is wanted. */
+	call->headers = curl_slist_append(
+		call->headers, r->on_read ? "Expect: 100-continue" : "Expect:");
 	curl_easy_setopt(e, CURLOPT_HTTPHEADER, call->headers);
 	curl_easy_setopt(e, CURLOPT_UNIX_SOCKET_PATH, r->unix_socket);
 	curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS,
@@ -355,6 +376,7 @@ struct http_call *http_start(struct http_client *c, const struct http_request *r
 {
 	struct http_call *call = take_call(c);
 	call->ev = *ev;
+	call->on_read = r->on_read;
 	call->arg = arg;
 	call->op = op;
 	call->why = ERR_OK;

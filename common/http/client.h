@@ -26,6 +26,11 @@ struct http_request {
 	const char *url;
 	const char *const *headers; /* "name: value", NULL-terminated; copied */
 	struct slice body;          /* borrowed until completion */
+	/* Instead of a body: it is read as it is sent; how many bytes came, 0: its end,
+	 * below 0: it cannot be read, and the call ends with ERR_CANCELLED. body_bytes
+	 * -1: its length is not known. May block. */
+	long (*on_read)(void *arg, char *to, size_t room);
+	int64_t body_bytes;
 	int64_t connect_us, first_byte_us, idle_us,
 		total_us;        /* 0: 10 s, 60 s, 60 s, none */
 	const char *unix_socket; /* NULL: by the URL's address */

@@ -158,21 +158,27 @@ static void take(struct jails *j)
 		break;
 	default:
 		say(w, p->message.jail_refused.message);
+		w->full = p->message.jail_refused.full;
 		finish(w, ERR_TOOL_FAILED);
+	}
+}
+
+void jails_lost(struct jails *j)
+{
+	size_t at = 0;
+	void *w;
+	while (map_next(j->works, &at, NULL, &w)) {
+		say(w, SLICE("the launcher of tools ended"));
+		finish(w, ERR_PEER_GONE);
 	}
 }
 
 static void launcher_gone(struct jails *j)
 {
-	size_t at = 0;
-	void *w;
 	loop_fd_free(j->watch);
 	j->watch = NULL;
 	j->fd = -1;
-	while (map_next(j->works, &at, NULL, &w)) {
-		say(w, SLICE("the launcher of tools ended"));
-		finish(w, ERR_PEER_GONE);
-	}
+	jails_lost(j);
 }
 
 static void on_packets(void *arg, int what)

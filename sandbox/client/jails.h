@@ -32,7 +32,8 @@ struct jail_work {
 
 	/* afterwards, with ERR_OK */
 	struct wire_jail_closed closed; /* its message is in `message` */
-	char message[256]; /* also with ERR_TOOL_FAILED: why it was refused */
+	char message[256]; /* also with ERR_TOOL_FAILED: why it was refused ... */
+	bool full;         /* ... because the workspace is over its quota */
 
 	/* private */
 	struct jails *jails;
@@ -49,6 +50,9 @@ void jails_free(struct jails *j);
 /* Starts it; op is the caller's, initialised. */
 void jails_start(struct jails *j, struct jail_work *w, struct op *op,
 		 int64_t deadline_us);
+/* The launcher is gone, and another one will take its end of the socket: every jail
+ * completes with ERR_PEER_GONE. */
+void jails_lost(struct jails *j);
 /* Has it ended; the op completes as ever, when nothing of it is left. */
 void jails_stop(struct jail_work *w);
 

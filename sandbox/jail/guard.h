@@ -28,6 +28,8 @@ void birth_join(const struct birth *b);
 void birth_root(struct birth *b);
 /* Its workspace and its temporary places, and the old root gone. */
 void birth_places(const struct birth *b);
+/* What a program must not change of the workspace; after birth_places. */
+void birth_protect(const struct birth *b);
 /* Maps the one user into the new user namespace. */
 void birth_map_user(const struct birth *b);
 /* What an exec gives back is nothing, for ever. */

@@ -174,6 +174,8 @@ NORETURN static void become_guard(struct birth *b)
 		b->spec = &spec;
 	}
 	birth_places(b);
+	if (b->spec->argv)
+		birth_protect(b);
 	birth_drop_privileges(b);
 	die_with_launcher(b);
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);

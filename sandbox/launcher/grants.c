@@ -35,6 +35,8 @@ void grants_put(struct list *grants, const struct wire_grant *m)
 	g->file_bytes = m->file_bytes;
 	g->processes = m->processes;
 	g->timeout_ms = m->timeout_ms;
+	g->quota_bytes = m->quota_bytes;
+	g->quota_files = m->quota_files;
 	memcpy(g->workspace, m->workspace.p, m->workspace.n); /* bounded by the table */
 	g->workspace[m->workspace.n] = 0;
 }

@@ -13,6 +13,7 @@ struct grant {
 	uint32_t uid;
 	uint64_t memory_bytes, file_bytes;
 	uint32_t processes, timeout_ms;
+	uint64_t quota_bytes, quota_files; /* 0: the file system counts */
 	char workspace[LIMIT_PATH + 1];
 };
 

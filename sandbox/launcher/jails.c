@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Requests are checked here again: a worker may be in the hands of who wrote its input.
- */
+ * From a request to a jail, and to its end. */
 #include "sandbox/launcher/jails.h"
 
 #include <errno.h>
@@ -15,14 +14,14 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "proto/packet.h"
-#include "sandbox/files/files_run.h"
 #include "sandbox/launcher/grants.h"
+#include "sandbox/launcher/request.h"
+#include "sandbox/launcher/rooms.h"
+#include "sandbox/launcher/waiting.h"
 #include "sandbox/launcher/watch.h"
 
-#define WORDS_MOST 1024 /* of argv, of the environment */
-#define FILES 256
-#define TMP_BYTES (64ull << 20)
 #define WATCH_MS 100
+#define TRIES_MOST 3 /* to count a workspace in which others write */
 #define TRIAL_BYTES (32ull << 20)
 
 struct live {
@@ -33,6 +32,12 @@ struct live {
 	int64_t began_us, due_us;
 	enum jail_end why; /* we ended it; 0: we did not */
 	bool unheard;      /* its worker was told that there is none */
+	struct room *room; /* NULL: it does not write, or the file system counts */
+	/* What the workspace may hold at most: its quota, or what was in it already. */
+	uint64_t most_bytes, most_files;
+	uint64_t reserved_bytes;
+	bool was_odd;   /* too deep or closed: for its program to mend */
+	char said[256]; /* why it was ended */
 };
 
 /* An answer, until the worker's socket takes it. */
@@ -92,6 +97,8 @@ void jails_init(struct jails *j, int worker, const struct cgroup_base *base,
 	list_init(&j->live);
 	list_init(&j->grants);
 	list_init(&j->owed);
+	list_init(&j->rooms);
+	list_init(&j->waiting);
 	jail_host_prepare(&j->host);
 	if (cgroup_pool_open(&j->groups, base, prefix))
 		snprintf(j->level.cgroup_why, sizeof j->level.cgroup_why,
@@ -144,95 +151,13 @@ static enum err refuse(struct jails *j, uint64_t id, const char *message)
 	return pay(j);
 }
 
-/* ---- what is asked for */
-
-/* The words of a list in which each ends with NUL, as pointers into it; -1: it is none.
- */
-static int split(struct slice list, char **out)
+/* Over its quota. */
+static enum err refuse_full(struct jails *j, uint64_t id, const char *message)
 {
-	int n = 0;
-	if (list.n && list.p[list.n - 1])
-		return -1;
-	for (size_t at = 0; at < list.n; at += strlen(list.p + at) + 1) {
-		if (n == WORDS_MOST)
-			return -1;
-		out[n++] = (char *)(uintptr_t)(list.p + at);
-	}
-	out[n] = NULL;
-	return n;
-}
-
-static bool is_environment(char *const *env)
-{
-	for (; *env; env++)
-		if (**env == '=' || !strchr(*env, '='))
-			return false;
-	return true;
-}
-
-static uint64_t within(uint64_t asked, uint64_t most)
-{
-	return asked && asked < most ? asked : most;
-}
-
-/* The file tool of that kind; FILES_TOOL__COUNT: it is none. */
-static enum files_tool builtin_of(uint32_t kind)
-{
-	switch (kind) {
-	case JAIL_KIND_READ:
-		return FILES_TOOL_read;
-	case JAIL_KIND_WRITE:
-		return FILES_TOOL_write;
-	case JAIL_KIND_EDIT:
-		return FILES_TOOL_edit;
-	case JAIL_KIND_LIST:
-		return FILES_TOOL_list_directory;
-	default:
-		return FILES_TOOL__COUNT;
-	}
-}
-
-/* In the jail, as its tool. */
-static void run_builtin(void *arg)
-{
-	int workspace = open("/workspace", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	files_run((enum files_tool)(uintptr_t)arg, workspace, 0, 1);
-}
-
-/* NULL, or why not. */
-static const char *check_request(const struct jails *j, const struct wire_jail_open *m,
-				 const struct grant *g, char **argv, char **env)
-{
-	if (!g)
-		return "the workspace is not granted";
-	if (j->count >= LIMIT_JAILS)
-		return "too many tool calls run at once on this worker; try again";
-	if (builtin_of(m->kind) != FILES_TOOL__COUNT)
-		return NULL;
-	if (m->kind != JAIL_KIND_EXEC)
-		return "there is no such kind of jail";
-	if (split(m->argv, argv) < 1 || argv[0][0] != '/')
-		return "the program is not named by an absolute path";
-	if (split(m->env, env) < 0 || !is_environment(env))
-		return "the environment is malformed";
-	if (memchr(m->cwd.p, 0, m->cwd.n))
-		return "the directory's name is malformed";
-	return NULL;
-}
-
-static struct jail_limits clamp(const struct wire_jail_open *m, const struct grant *g)
-{
-	uint32_t timeout_ms = (uint32_t)within(m->timeout_ms, g->timeout_ms);
-	return (struct jail_limits){
-#ifndef TB_SANITIZED /* which maps terabytes */
-		/* Mapped is more than used. */
-		.address_bytes = within(m->memory_bytes, g->memory_bytes) / 2 * 3,
-#endif
-		.file_bytes = within(m->file_bytes, g->file_bytes),
-		.tmp_bytes = TMP_BYTES,
-		.processes = (uint32_t)within(m->processes, g->processes),
-		.files = FILES,
-		.cpu_s = timeout_ms / 1000 * 4 + 5};
+	struct owed *o = owe(j, WIRE_JAIL_REFUSED, message);
+	o->m.refused = (struct wire_jail_refused){
+		.id = id, .message = slice_str(o->text), .full = true};
+	return pay(j);
 }
 
 /* ---- the start */
@@ -304,6 +229,23 @@ static int open_pipes(struct pipes *p)
 	return 0;
 }
 
+/* One that is full already may be worked in as long as it gets no fuller: how else would
+ * something be removed? */
+static void enter_room(struct live *l, struct room *r, const struct wire_jail_open *m,
+		       uint64_t file_bytes)
+{
+	if (!r)
+		return;
+	if (m->kind == JAIL_KIND_IN)
+		l->reserved_bytes = file_bytes < room_left(r) ? file_bytes : room_left(r);
+	r->reserved_bytes += l->reserved_bytes;
+	l->was_odd = r->sum.too_deep || r->sum.closed;
+	l->room = r;
+	l->most_bytes = r->sum.bytes > r->most_bytes ? r->sum.bytes : r->most_bytes;
+	l->most_files = r->sum.files > r->most_files ? r->sum.files : r->most_files;
+	r->jails++;
+}
+
 static enum err announce(struct jails *j, struct live *l, const int *fds)
 {
 	struct wire_jail_opened m = {.id = l->id};
@@ -354,16 +296,19 @@ static int start(struct jails *j, struct jail_spec *s, struct live *l, char *err
 	return start_cold(j, s, l, err, err_size);
 }
 
-enum err jails_open(struct jails *j, const struct wire_jail_open *m)
+/* What has its count, or needs none. */
+static enum err open_now(struct jails *j, const struct wire_jail_open *m, struct room *r)
 {
-	char *argv[WORDS_MOST + 1], *env[WORDS_MOST + 1], cwd[LIMIT_PATH + 32], err[300];
+	char *argv[REQUEST_WORDS + 1], *env[REQUEST_WORDS + 1], cwd[LIMIT_PATH + 32],
+		err[300];
 	const struct grant *g = grants_find(&j->grants, m->handle);
-	const char *why = check_request(j, m, g, argv, env);
-	enum files_tool builtin = builtin_of(m->kind);
-	bool is_exec = builtin == FILES_TOOL__COUNT;
+	const char *why = request_check(m, g, j->count, argv, env);
+	bool is_exec = m->kind == JAIL_KIND_EXEC;
 	struct pipes p;
 	if (why)
 		return refuse(j, m->id, why);
+	if (r && room_is_full(r, err) && (!is_exec || r->sum.stopped))
+		return refuse_full(j, m->id, err);
 	if (open_pipes(&p))
 		return refuse(j, m->id, "no descriptors are left for a jail; try again");
 	snprintf(cwd, sizeof cwd, "/workspace%s%.*s", m->cwd.n ? "/" : "",
@@ -375,18 +320,19 @@ enum err jails_open(struct jails *j, const struct wire_jail_open *m)
 			      .cwd = cwd,
 			      .argv = is_exec ? argv : NULL,
 			      .env = is_exec ? env : NULL,
-			      .run = run_builtin,
-			      .arg = (void *)(uintptr_t)builtin,
+			      .run = request_run,
+			      .arg = request_arg(m->kind, r ? room_left(r) : UINT64_MAX),
 			      .in = p.theirs[0],
 			      .out = p.theirs[1],
 			      .err = p.theirs[2],
-			      .limits = clamp(m, g)};
+			      .limits = request_limits(m, g)};
 	struct live *l = xcalloc(1, sizeof *l);
 	l->id = m->id;
 	l->handle = m->handle;
-	l->memory_bytes = within(m->memory_bytes, g->memory_bytes);
+	l->memory_bytes = request_within(m->memory_bytes, g->memory_bytes);
 	l->began_us = clock_mono_us();
-	l->due_us = l->began_us + (int64_t)within(m->timeout_ms, g->timeout_ms) * 1000;
+	l->due_us = l->began_us +
+		    (int64_t)request_within(m->timeout_ms, g->timeout_ms) * 1000;
 	enum err e;
 	if (start(j, &s, l, err, sizeof err)) {
 		free(l);
@@ -394,11 +340,30 @@ enum err jails_open(struct jails *j, const struct wire_jail_open *m)
 	} else {
 		list_push(&j->live, &l->node);
 		j->count++;
+		enter_room(l, r, m, s.limits.file_bytes);
 		e = announce(j, l, p.ours);
 	}
 	close_all(p.ours);
 	close_all(p.theirs);
 	return e;
+}
+
+enum err jails_open(struct jails *j, const struct wire_jail_open *m)
+{
+	const struct grant *g = grants_find(&j->grants, m->handle);
+	if (!g || !g->quota_bytes || !request_writes(m->kind) || j->count >= LIMIT_JAILS)
+		return open_now(j, m, NULL);
+	struct room *r = room_of(&j->rooms, g);
+	char text[ROOMS_TEXT];
+	/* What somebody else removed meanwhile shall not be held against it. */
+	if (room_is_counted(r) && !room_is_full(r, text))
+		return open_now(j, m, r);
+	if (room_count(r, &j->host, g))
+		return refuse(j, m->id, "no process is left for a count; try again");
+	waiting_add(&j->waiting, m, r);
+	r->jails++;
+	j->count++;
+	return ERR_OK;
 }
 
 /* ---- the end */
@@ -413,8 +378,23 @@ static void end(const struct jails *j, struct live *l, enum jail_end why)
 		cgroup_kill(&j->groups, l->group);
 }
 
+/* Those that have not begun: `id`, or all of a grant, or (both 0) all. */
+static void give_up(struct jails *j, uint64_t id, uint64_t handle)
+{
+	list_each (n, &j->waiting) {
+		struct waiting *w = list_entry(n, struct waiting, node);
+		if ((id && w->open.id != id) || (handle && w->open.handle != handle))
+			continue;
+		refuse(j, w->open.id, "it was ended before it began");
+		w->room->jails--;
+		j->count--;
+		waiting_free(w);
+	}
+}
+
 void jails_kill(struct jails *j, uint64_t id)
 {
+	give_up(j, id, 0);
 	list_each (n, &j->live)
 		if (list_entry(n, struct live, node)->id == id)
 			end(j, list_entry(n, struct live, node), JAIL_END_KILLED);
@@ -422,6 +402,7 @@ void jails_kill(struct jails *j, uint64_t id)
 
 void jails_revoke(struct jails *j, uint64_t handle)
 {
+	give_up(j, 0, handle);
 	list_each (n, &j->live)
 		if (list_entry(n, struct live, node)->handle == handle)
 			end(j, list_entry(n, struct live, node), JAIL_END_KILLED);
@@ -432,6 +413,7 @@ void jails_revoke(struct jails *j, uint64_t handle)
 
 void jails_kill_all(struct jails *j)
 {
+	give_up(j, 0, 0);
 	list_each (n, &j->live)
 		end(j, list_entry(n, struct live, node), JAIL_END_KILLED);
 }
@@ -459,8 +441,8 @@ static void close_jail(struct jails *j, struct live *l)
 	if (end_of(l, &r) == JAIL_END_FAILED)
 		log_error("jail-failed", "message=\"%s\"", r.text);
 	if (!l->unheard) {
-		struct owed *o =
-			owe(j, WIRE_JAIL_CLOSED, r.kind == JAIL_REFUSED ? r.text : "");
+		struct owed *o = owe(j, WIRE_JAIL_CLOSED,
+				     r.kind == JAIL_REFUSED ? r.text : l->said);
 		o->m.closed = (struct wire_jail_closed){
 			.id = l->id,
 			.end = end_of(l, &r),
@@ -471,9 +453,67 @@ static void close_jail(struct jails *j, struct live *l)
 			.system_us = r.system_us,
 			.rss_peak_bytes = r.rss_peak_bytes};
 	}
+	if (l->room) {
+		l->room->jails--;
+		l->room->reserved_bytes -= l->reserved_bytes;
+		room_forget_count(l->room);
+	}
 	list_remove(&l->node);
 	free(l);
 	j->count--;
+}
+
+/* ---- quotas */
+
+static void judge(struct jails *j, struct live *l)
+{
+	const struct tree_sum *s = &l->room->sum;
+	bool is_odd = !l->was_odd && (s->too_deep || s->closed);
+	if (s->bytes <= l->most_bytes && s->files <= l->most_files && !is_odd)
+		return;
+	if (!room_is_full(l->room, l->said))
+		return;
+	end(j, l, JAIL_END_QUOTA);
+}
+
+/* A count that somebody spoilt meanwhile is made anew, a few times. */
+static enum err begin_waiting(struct jails *j, struct room *r)
+{
+	enum err e = ERR_OK;
+	list_each (n, &j->waiting) {
+		struct waiting *w = list_entry(n, struct waiting, node);
+		const struct grant *g = grants_find(&j->grants, w->open.handle);
+		if (w->room != r)
+			continue;
+		if (g && !room_is_counted(r) && w->tries++ < TRIES_MOST &&
+		    !room_count(r, &j->host, g))
+			continue;
+		r->jails--;
+		j->count--;
+		if (!e)
+			e = open_now(j, &w->open, r);
+		waiting_free(w);
+	}
+	return e;
+}
+
+static enum err look_at_rooms(struct jails *j)
+{
+	enum err e = ERR_OK;
+	rooms_look(&j->rooms);
+	for (struct room *r; !e && (r = rooms_next(&j->rooms));) {
+		list_each (n, &j->live)
+			if (list_entry(n, struct live, node)->room == r)
+				judge(j, list_entry(n, struct live, node));
+		e = begin_waiting(j, r);
+	}
+	list_each (n, &j->live) {
+		const struct live *l = list_entry(n, struct live, node);
+		const struct grant *g = grants_find(&j->grants, l->handle);
+		if (l->room && g && room_is_due(l->room))
+			room_count(l->room, &j->host, g);
+	}
+	return e;
 }
 
 unsigned jails_poll(const struct jails *j, struct pollfd *p)
@@ -483,7 +523,7 @@ unsigned jails_poll(const struct jails *j, struct pollfd *p)
 		p[n++] = (struct pollfd){
 			.fd = list_entry(at, struct live, node)->jail.pidfd,
 			.events = POLLIN};
-	return n;
+	return n + rooms_poll(&j->rooms, p + n, JAILS_POLL_MOST - n);
 }
 
 int jails_patience_ms(const struct jails *j)
@@ -527,7 +567,8 @@ enum err jails_look(struct jails *j)
 		else if (watches && is_out_of_memory(j, l))
 			end(j, l, JAIL_END_OUT_OF_MEMORY);
 	}
-	return pay(j);
+	enum err e = look_at_rooms(j);
+	return e ? e : pay(j);
 }
 
 void jails_fini(struct jails *j)

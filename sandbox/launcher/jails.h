@@ -22,6 +22,7 @@ struct jails {
 	struct cgroup_group *spare_group;
 	bool has_spare;
 	struct list live, grants;
+	struct list rooms, waiting; /* see rooms.h, waiting.h */
 	struct list owed; /* answers that the worker's socket has no room for yet */
 	unsigned count;
 	int64_t watched_us; /* when the memory of all was looked at last */
@@ -46,7 +47,8 @@ void jails_kill_all(struct jails *j);
 bool jails_want_spare(const struct jails *j);
 /* Makes it; takes a moment. One that fails is of no interest: the next call says why. */
 void jails_make_spare(struct jails *j);
-/* The descriptors to poll, at most LIMIT_JAILS; how many. */
+#define JAILS_POLL_MOST (2 * LIMIT_JAILS)
+/* The descriptors to poll, at most JAILS_POLL_MOST; how many. */
 unsigned jails_poll(const struct jails *j, struct pollfd *p);
 /* Milliseconds until something is due, -1: nothing. */
 int jails_patience_ms(const struct jails *j);

@@ -72,8 +72,8 @@ static void leave_worker(struct jails *j)
 
 static void serve(struct jails *j)
 {
-	struct pollfd p[2 + LIMIT_JAILS] = {{.fd = BOOT_CONTROL_FD, .events = POLLIN},
-					    {.fd = BOOT_PEER_FD, .events = POLLIN}};
+	struct pollfd p[2 + JAILS_POLL_MOST] = {{.fd = BOOT_CONTROL_FD, .events = POLLIN},
+						{.fd = BOOT_PEER_FD, .events = POLLIN}};
 	for (;;) {
 		unsigned n = jails_poll(j, p + 2);
 		enum err e = ERR_OK;

@@ -12,6 +12,7 @@ STOREYS = {
     "proto/tools": ["common", "proto", "proto/tools", "sandbox"],
     "sandbox": ["common", "sandbox"],
     "sandbox/launcher": ["common", "proto", "sandbox", "sandbox/launcher"],
+    "sandbox/sweep": ["common", "proto", "sandbox", "sandbox/sweep"],
     "sandbox/client": ["common", "proto", "sandbox/client"],
     "supervisor": ["common", "proto", "sandbox", "supervisor"],
     "edge": ["common", "proto", "proto/tools", "sandbox", "sandbox/client", "edge"],

@@ -137,7 +137,7 @@ class StartedByRoot(Looks, WithTools):
     def test_uids_and_capabilities(self):
         handed_on = mask(*LAUNCHER, "chown")
         of_launcher = mask(*LAUNCHER)
-        want = {"supervisor": (mask("kill", "chown"), handed_on, handed_on, 0, 0),
+        want = {"supervisor": (mask("kill", "chown", "sys_admin"), handed_on, handed_on, 0, 0),
                 "launcher": (of_launcher, of_launcher, 0, 0, 0),
                 "edge": (0,) * 5, "worker": (0,) * 5}
         pids = {kind: found[0] for kind, found in self.node.pids().items()}

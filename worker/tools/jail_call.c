@@ -23,6 +23,8 @@ const char *jail_call_problem(const struct jail_call *j, char *text, size_t size
 			 j->work.open.cwd.n > 200 ? 200 : (int)j->work.open.cwd.n,
 			 j->work.open.cwd.p, strerrordesc_np((int)m->number));
 		return text;
+	case JAIL_END_QUOTA:
+		return j->work.open.kind == JAIL_KIND_EXEC ? NULL : j->work.message;
 	case JAIL_END_FAILED:
 		snprintf(text, size, "its jail could not be made (%s)", j->work.message);
 		return text;

@@ -47,7 +47,8 @@ static const char *state_of(const struct program *p)
 					    [JAIL_END_SIGNALLED] = "signalled",
 					    [JAIL_END_TIMED_OUT] = "timed_out",
 					    [JAIL_END_OUT_OF_MEMORY] = "out_of_memory",
-					    [JAIL_END_KILLED] = "killed"};
+					    [JAIL_END_KILLED] = "killed",
+					    [JAIL_END_QUOTA] = "over_quota"};
 	unsigned end = p->jail.work.closed.end;
 	if (!p->over)
 		return "running";
@@ -80,6 +81,8 @@ static void put_end(struct json_out *o, const struct wire_jail_closed *m)
 		json_kv_bool(o, "out_of_memory", true);
 	if (m->end == JAIL_END_KILLED)
 		json_kv_bool(o, "killed", true);
+	if (m->end == JAIL_END_QUOTA)
+		json_kv_str(o, "error", m->message);
 }
 
 static void put_use(struct json_out *o, const struct wire_jail_closed *m)
@@ -130,6 +133,8 @@ static void take_facts(const struct program *p, struct tool_facts *f)
 		f->error_class = err_code(ERR_TIMEOUT);
 	if (m->end == JAIL_END_OUT_OF_MEMORY)
 		f->error_class = err_code(ERR_TOOL_MEMORY);
+	if (m->end == JAIL_END_QUOTA)
+		f->error_class = err_code(ERR_QUOTA);
 }
 
 /* Escaped, text may be six times as long as it is: then less of it is told. */

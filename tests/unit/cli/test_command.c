@@ -29,7 +29,7 @@ static void test_every_command_is_whole(void **state)
 		const struct command *c = at(i);
 		assert_non_null(c->function);
 		assert_true(strlen(c->noun) > 0 && strlen(c->help) > 10);
-		assert_true(c->words.least <= c->words.count && c->words.count <= 2);
+		assert_true(c->words.least <= c->words.count && c->words.count <= 3);
 		assert_ptr_equal(command_find(c->noun, c->verb), c); /* unique */
 		assert_int_equal(command_id(c), i);
 		for (int k = 0; k < c->words.count; k++)

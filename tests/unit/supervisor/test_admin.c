@@ -102,6 +102,7 @@ static struct lq_lane_info lane_of(int n)
 }
 
 #include "tests/unit/supervisor/admin_parked.h"
+#include "tests/unit/supervisor/admin_workspaces.h"
 
 static int lane_count(void)
 {

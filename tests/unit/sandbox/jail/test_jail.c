@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -124,6 +125,21 @@ static int try_tiocsti_high(void)
 	return syscall(SYS_ioctl, 0, 0x100000000ull | TIOCSTI, "x") ? errno : 0;
 }
 
+/* Whose disk space a file counts as: its owner could give it away. */
+static int try_project(void)
+{
+	struct fsxattr x = {0};
+	errno = 0;
+	return ioctl(0, FS_IOC_FSSETXATTR, &x) ? errno : 0;
+}
+
+static int try_file_flags(void)
+{
+	int flags = 0;
+	errno = 0;
+	return ioctl(0, FS_IOC_SETFLAGS, &flags) ? errno : 0;
+}
+
 static int try_connect(void)
 {
 	struct sockaddr_in a = {.sin_family = AF_INET,
@@ -181,6 +197,8 @@ static const struct call_probe calls[] = {
 	{"a higher limit", try_raise_limit, EPERM},
 	{"TIOCSTI", try_tiocsti, EPERM},
 	{"TIOCSTI with high bits", try_tiocsti_high, EPERM},
+	{"a file's project", try_project, EPERM},
+	{"a file's flags", try_file_flags, EPERM},
 	{"write below /", try_root_write, -1},
 	{"write below /usr", try_usr_write, -1},
 	{"write of /etc/passwd", try_etc_write, -1},
