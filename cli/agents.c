@@ -110,10 +110,12 @@ static void put_params(struct pg_params *p, const struct catalogue *c,
 		pg_null(p, PG_INT4);
 	pg_bool(p, args_has(a, O(replace)));
 	pg_text(p, slice_str(c->slug));
+	pg_text(p, slice_str(args_text(a, PARAM_profile, "coding")));
 }
 
 /* $3 tenant, $4 name, $5 a new agent's id, $6 config, $7 max_running, $8 replace, $9
- * slug. A new agent without $7 has the column's default.
+ * slug, $10 profile of a new one's tool policy. A new agent without $7 has the column's
+ * default.
  */
 static const char create_sql[] =
 	"WITH old AS (SELECT agent_id FROM tb.agents WHERE tenant_id = $3 AND name = $4 "
@@ -131,7 +133,7 @@ static const char create_sql[] =
 	"  m.agent_id AND r.revision = m.revision - 1), '{}') || $6, $2 FROM made m "
 	"  RETURNING config), "
 	"policy AS (INSERT INTO tb.agent_tool_policies (tenant_id, agent_id, profile) "
-	"  SELECT $3, agent_id, 'coding' FROM fresh), " CATALOGUE_AUDIT(
+	"  SELECT $3, agent_id, $10 FROM fresh), " CATALOGUE_AUDIT(
 		"$3",
 		"CASE revision WHEN 1 THEN 'agent.create' ELSE 'agent.replace' "
 		"END",
@@ -181,6 +183,11 @@ int agent_create_command(const struct args *a)
 	static struct catalogue c;
 	AUTO(strbuf_fini) struct strbuf config = STRBUF_INIT;
 	int status = compose(&config, a);
+	if (!status && args_has(a, O(profile) | O(replace))) {
+		report("agent create: --profile is for a new agent; 'policy set' changes "
+		       "the policy of one that is there");
+		status = EXIT_USAGE;
+	}
 	if (status)
 		return status;
 	status = catalogue_open(&c, a);

@@ -174,7 +174,8 @@ static int option(struct parse *p, int argc, char **argv, int i)
 		return 1;
 	}
 	const char *value = equals ? equals + 1 : i + 1 < argc ? argv[i + 1] : NULL;
-	if (!value || !*value)
+	bool may_be_empty = o->kind == PARAM_IS_TEXT && o->min == 0;
+	if (!value || (!*value && !may_be_empty))
 		return wrong(p, "%s needs a value", shown);
 	return take(p, (enum param_id)id, shown, value) ? -1 : equals ? 1 : 2;
 }

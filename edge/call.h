@@ -43,6 +43,7 @@ struct call {
 	bool asking;           /* Postgres has not answered yet */
 	bool at_supervisor;    /* the supervisor has not answered yet */
 	enum err asked;        /* what it answered */
+	bool unsure;           /* it answered nothing: the change may be done */
 	int stage;             /* the handler's */
 	void *state;           /* the handler's */
 	struct stream *stream; /* of a call that follows a run */

@@ -69,16 +69,19 @@ static const char *reserved_prefix(struct slice key)
 							   : NULL;
 }
 
-static bool take_session_key(struct reading *r, json_t v)
+static bool is_free(struct reading *r, struct slice key)
 {
-	struct slice *key = &r->out->session_key;
-	if (!take_text(r, "sessionKey", v, LIMIT_SESSION_KEY, key))
-		return false;
-	const char *prefix = reserved_prefix(*key);
+	const char *prefix = reserved_prefix(key);
 	return !prefix || wrong(r, "sessionKey",
 				"sessionKey must not begin with \"%s\": such keys are "
 				"given out by the runtime",
 				prefix);
+}
+
+static bool take_session_key(struct reading *r, json_t v)
+{
+	struct slice *key = &r->out->session_key;
+	return take_text(r, "sessionKey", v, LIMIT_SESSION_KEY, key) && is_free(r, *key);
 }
 
 static bool take_user(struct reading *r, json_t v)
@@ -275,6 +278,18 @@ bool order_check_key(struct slice key, struct order_fault *fault)
 	return fine || wrong(&r, "Idempotency-Key",
 			     "Idempotency-Key must be 1 to %u visible ASCII characters",
 			     LIMIT_IDEMPOTENCY_KEY);
+}
+
+bool order_check_session(struct slice key, struct order_fault *fault)
+{
+	struct reading r = {NULL, NULL, fault};
+	bool fits = key.n > 0 && key.n <= LIMIT_SESSION_KEY && !slice_has_control(key);
+	if (!fits)
+		return wrong(&r, "sessionKey",
+			     "a session's key is 1 to %u bytes without control "
+			     "characters",
+			     LIMIT_SESSION_KEY);
+	return is_free(&r, key);
 }
 
 static void add_part(struct strbuf *b, struct slice s)

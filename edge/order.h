@@ -35,6 +35,8 @@ bool order_parse(struct slice body, struct arena *a, struct order *out,
 		 struct order_fault *fault);
 /* The Idempotency-Key field: 1..255 visible ASCII characters. */
 bool order_check_key(struct slice key, struct order_fault *fault);
+/* Whether a caller may begin a session of that key. */
+bool order_check_session(struct slice key, struct order_fault *fault);
 /* SHA-256 over what makes two orders the same: everything but how
  * the answer is followed (stream, cancelOnDisconnect). session_key is the one in force.
  */

@@ -6,14 +6,9 @@
 #include <stdlib.h>
 
 #include "common/alloc.h"
-#include "common/log.h"
-#include "common/pg/pool.h"
 #include "edge/cache.h"
-#include "edge/handles.h"
+#include "edge/store_call.h"
 #include "proto/wire.h"
-
-/* How long a read waits for a connection before the client is told to come back. */
-#define QUEUE_MS 3000
 
 const struct pg_stmt *store_stmts(void)
 {
@@ -25,23 +20,6 @@ const struct pg_stmt *store_stmts(void)
 	return stmts;
 }
 
-static struct pg_request *begin(struct edge *e, int64_t tenant)
-{
-	char text[24];
-	struct pg_request *r = pg_begin(e->pool);
-	struct pg_params *p = pg_add(r, SQL_TENANT);
-	snprintf(text, sizeof text, "%lld", (long long)tenant);
-	pg_text(p, slice_str(text));
-	return r;
-}
-
-static void note_failure(const char *what, const struct pg_answer *a)
-{
-	if (a->err != ERR_CANCELLED)
-		log_warn("database-read-failed", "read=%s sqlstate=%s message=\"%s\"",
-			 what, a->sqlstate, a->message ? a->message : "");
-}
-
 /* ---- caches */
 
 static void on_token(void *arg, const struct pg_answer *a)
@@ -49,7 +27,7 @@ static void on_token(void *arg, const struct pg_answer *a)
 	struct cache_entry *e = arg;
 	struct token_row row = {0};
 	if (a->err) {
-		note_failure("token", a);
+		store_note_failure("token", a);
 		cache_failed(e, ERR_DATABASE);
 		return;
 	}
@@ -76,11 +54,11 @@ static void on_token(void *arg, const struct pg_answer *a)
 void store_load_token(struct edge *e, struct cache_entry *entry, int64_t tenant,
 		      struct uuid id)
 {
-	struct pg_request *r = begin(e, tenant);
+	struct pg_request *r = store_begin(e, tenant);
 	struct pg_params *p = pg_add(r, SQL_TOKEN);
 	pg_i64(p, tenant);
 	pg_uuid(p, id);
-	pg_submit(r, PG_ANY, QUEUE_MS, on_token, entry);
+	pg_submit(r, PG_ANY, STORE_QUEUE_MS, on_token, entry);
 }
 
 /* A number of an agent's configuration, within bounds. */
@@ -120,7 +98,7 @@ static void on_agent(void *arg, const struct pg_answer *a)
 	struct cache_entry *e = arg;
 	struct agent_row row = {0};
 	if (a->err) {
-		note_failure("agent", a);
+		store_note_failure("agent", a);
 		cache_failed(e, ERR_DATABASE);
 		return;
 	}
@@ -142,14 +120,14 @@ void store_load_agent(struct edge *e, struct cache_entry *entry, int64_t tenant,
 {
 	struct uuid id;
 	bool by_id = uuid_parse(word, &id);
-	struct pg_request *r = begin(e, tenant);
+	struct pg_request *r = store_begin(e, tenant);
 	struct pg_params *p = pg_add(r, by_id ? SQL_AGENT_BY_ID : SQL_AGENT);
 	pg_i64(p, tenant);
 	if (by_id)
 		pg_uuid(p, id);
 	else
 		pg_text(p, word);
-	pg_submit(r, PG_ANY, QUEUE_MS, on_agent, entry);
+	pg_submit(r, PG_ANY, STORE_QUEUE_MS, on_agent, entry);
 }
 
 /* ---- sessions */
@@ -166,7 +144,7 @@ static void on_opened(void *arg, const struct pg_answer *a)
 	struct session_row rows[LIMIT_BATCH_RUNS] = {0};
 	free(arg);
 	if (a->err) {
-		note_failure("sessions", a);
+		store_note_failure("sessions", a);
 		o.done(o.arg, a->fate == PG_ROLLED_BACK ? STORE_REFUSED : STORE_AWAY,
 		       NULL);
 		return;
@@ -206,49 +184,10 @@ void store_open_sessions(struct edge *e, const struct session_open *const *rows,
 	COLUMN(p, PG_UUID, rows, count, ((void)row, pg_uuid(p, uuid7_new())));
 	COLUMN(p, PG_INT2, rows, count, pg_i16(p, (int16_t)row->slot));
 	COLUMN(p, PG_TEXT, rows, count, pg_text(p, row->user.n ? row->user : SLICE_NONE));
-	pg_submit(r, PG_ANY, QUEUE_MS, on_opened, o);
+	pg_submit(r, PG_ANY, STORE_QUEUE_MS, on_opened, o);
 }
 
 /* ---- reads of a call */
-
-/* A copy; NULL stays SLICE_NONE. */
-static struct slice keep(struct arena *a, const struct pg_result *r, int row, int col)
-{
-	struct slice s = pg_get_text(r, row, col);
-	return s.p ? arena_slice(a, s) : SLICE_NONE;
-}
-
-struct ticket {
-	struct edge *edge;
-	uint64_t handle;
-	void *out;
-};
-
-static void submit(struct call *c, struct pg_request *r, pg_done_fn *done, void *out)
-{
-	struct ticket *t = xmalloc(sizeof *t);
-	*t = (struct ticket){c->edge, c->handle, out};
-	c->asking = true;
-	c->asked = ERR_OK;
-	pg_submit(r, PG_ANY, QUEUE_MS, done, t);
-}
-
-/* The call that asked, woken; NULL when it is gone or the read failed. */
-static struct call *answered(void *ticket, const struct pg_answer *a, void **out)
-{
-	struct ticket *t = ticket;
-	struct call *c = handle_get(t->edge->calls, t->handle);
-	*out = t->out;
-	free(t);
-	if (a->err)
-		note_failure("run", a);
-	if (!c)
-		return NULL;
-	c->asking = false;
-	c->asked = a->err ? ERR_DATABASE : ERR_OK;
-	call_wake(c);
-	return a->err ? NULL : c;
-}
 
 static void add_run_reads(struct pg_request *r, int64_t tenant, struct uuid run)
 {
@@ -265,9 +204,9 @@ static void take_run(struct arena *a, const struct pg_result *r, bool ended,
 	*out = (struct run_row){.found = true, .ended = ended};
 	out->session = pg_get_uuid(r, 0, 0);
 	out->agent = pg_get_uuid(r, 0, 1);
-	out->agent_name = keep(a, r, 0, 2);
-	out->session_key = keep(a, r, 0, 3);
-	out->state = keep(a, r, 0, 4);
+	out->agent_name = store_keep(a, r, 0, 2);
+	out->session_key = store_keep(a, r, 0, 3);
+	out->state = store_keep(a, r, 0, 4);
 	out->attempts = pg_get_i64(r, 0, 6);
 	out->accepted_us = pg_get_time(r, 0, 7);
 	out->started_us = pg_get_time(r, 0, 8);
@@ -285,10 +224,10 @@ static void take_ended(struct arena *a, const struct pg_result *r, struct run_ro
 	take_run(a, r, true, out);
 	out->merged_into = pg_get_uuid(r, 0, 5);
 	out->ended_us = pg_get_time(r, 0, 9);
-	out->error_code = keep(a, r, 0, 10);
-	out->error = keep(a, r, 0, 11);
+	out->error_code = store_keep(a, r, 0, 10);
+	out->error = store_keep(a, r, 0, 11);
 	out->output_seq = pg_get_i64(r, 0, 12);
-	out->text = keep(a, r, 0, 13);
+	out->text = store_keep(a, r, 0, 13);
 	out->steps = pg_get_i64(r, 0, 14);
 	out->tool_calls = pg_get_i64(r, 0, 15);
 	out->tokens_in = pg_get_i64(r, 0, 16);
@@ -308,16 +247,16 @@ static void take_either(struct arena *a, const struct pg_answer *answer,
 static void on_run(void *arg, const struct pg_answer *a)
 {
 	void *out;
-	struct call *c = answered(arg, a, &out);
+	struct call *c = store_answered(arg, a, &out);
 	if (c)
 		take_either(c->request->arena, a, out);
 }
 
 void store_get_run(struct call *c, struct uuid run, struct run_row *out)
 {
-	struct pg_request *r = begin(c->edge, c->caller.tenant);
+	struct pg_request *r = store_begin(c->edge, c->caller.tenant);
 	add_run_reads(r, c->caller.tenant, run);
-	submit(c, r, on_run, out);
+	store_submit(c, r, on_run, out);
 }
 
 /* ---- a session that is there */
@@ -325,19 +264,19 @@ void store_get_run(struct call *c, struct uuid run, struct run_row *out)
 static void on_session(void *arg, const struct pg_answer *a)
 {
 	void *out;
-	if (answered(arg, a, &out) && pg_rows(a->results[1]))
+	if (store_answered(arg, a, &out) && pg_rows(a->results[1]))
 		*(struct uuid *)out = pg_get_uuid(a->results[1], 0, 0);
 }
 
 void store_find_session(struct call *c, struct uuid agent, struct slice key,
 			struct uuid *out)
 {
-	struct pg_request *r = begin(c->edge, c->caller.tenant);
+	struct pg_request *r = store_begin(c->edge, c->caller.tenant);
 	struct pg_params *p = pg_add(r, SQL_SESSION);
 	pg_i64(p, c->caller.tenant);
 	pg_uuid(p, agent);
 	pg_text(p, key);
-	submit(c, r, on_session, out);
+	store_submit(c, r, on_session, out);
 }
 
 /* ---- a page of runs */
@@ -362,9 +301,9 @@ static void take_listed(struct arena *a, const struct pg_result *r, int i, bool 
 	*out = (struct run_row){.found = true, .ended = ended, .position = -1};
 	out->session = pg_get_uuid(r, i, 1);
 	out->agent = pg_get_uuid(r, i, 2);
-	out->agent_name = keep(a, r, i, 3);
-	out->session_key = keep(a, r, i, 4);
-	out->state = keep(a, r, i, 5);
+	out->agent_name = store_keep(a, r, i, 3);
+	out->session_key = store_keep(a, r, i, 4);
+	out->state = store_keep(a, r, i, 5);
 	out->attempts = pg_get_i64(r, i, 6);
 	out->accepted_us = pg_get_time(r, i, 7);
 	out->started_us = pg_get_time(r, i, 8);
@@ -374,8 +313,8 @@ static void take_listed(struct arena *a, const struct pg_result *r, int i, bool 
 	}
 	out->merged_into = pg_get_uuid(r, i, LIST_OWN);
 	out->ended_us = pg_get_time(r, i, LIST_OWN + 1);
-	out->error_code = keep(a, r, i, LIST_OWN + 2);
-	out->error = keep(a, r, i, LIST_OWN + 3);
+	out->error_code = store_keep(a, r, i, LIST_OWN + 2);
+	out->error = store_keep(a, r, i, LIST_OWN + 3);
 	out->steps = pg_get_i64(r, i, LIST_OWN + 4);
 	out->tool_calls = pg_get_i64(r, i, LIST_OWN + 5);
 	out->tokens_in = pg_get_i64(r, i, LIST_OWN + 6);
@@ -442,7 +381,7 @@ static void merge_page(struct arena *a, const struct listing *l,
 static void on_list(void *arg, const struct pg_answer *a)
 {
 	void *out;
-	struct call *c = answered(arg, a, &out);
+	struct call *c = store_answered(arg, a, &out);
 	if (c)
 		merge_page(c->request->arena, out, a);
 }
@@ -470,7 +409,7 @@ static void add_list(struct pg_request *r, int stmt, const struct call *c,
 void store_list_runs(struct call *c, const struct run_filter *f, struct run_page *out)
 {
 	struct listing *l = arena_zalloc(c->request->arena, sizeof *l);
-	struct pg_request *r = begin(c->edge, c->caller.tenant);
+	struct pg_request *r = store_begin(c->edge, c->caller.tenant);
 	int next = 1;
 	*l = (struct listing){out, f->limit, -1, -1};
 	if (!f->status.p || !result_from_word(f->status)) {
@@ -484,7 +423,7 @@ void store_list_runs(struct call *c, const struct run_filter *f, struct run_page
 			 c, f);
 		l->ended = next;
 	}
-	submit(c, r, on_list, l);
+	store_submit(c, r, on_list, l);
 }
 
 /* ---- a page of events */
@@ -498,7 +437,7 @@ static const char *type_word(struct slice type)
 static void on_events(void *arg, const struct pg_answer *a)
 {
 	void *out;
-	struct call *c = answered(arg, a, &out);
+	struct call *c = store_answered(arg, a, &out);
 	if (!c)
 		return;
 	struct event_page *page = out;
@@ -511,20 +450,20 @@ static void on_events(void *arg, const struct pg_answer *a)
 		row->seq = (uint32_t)pg_get_i64(r, (int)i, 0);
 		row->type = type_word(pg_get_text(r, (int)i, 1));
 		row->at_us = pg_get_time(r, (int)i, 2);
-		row->body = keep(page->arena, r, (int)i, 3);
-		row->whole = keep(page->arena, r, (int)i, 4);
+		row->body = store_keep(page->arena, r, (int)i, 3);
+		row->whole = store_keep(page->arena, r, (int)i, 4);
 	}
 }
 
 void store_get_events(struct call *c, struct uuid run, uint32_t after,
 		      struct event_page *out)
 {
-	struct pg_request *r = begin(c->edge, c->caller.tenant);
+	struct pg_request *r = store_begin(c->edge, c->caller.tenant);
 	add_run_reads(r, c->caller.tenant, run);
 	struct pg_params *p = pg_add(r, SQL_EVENTS);
 	pg_i64(p, c->caller.tenant);
 	pg_uuid(p, run);
 	pg_i32(p, (int32_t)after);
 	pg_i32(p, EVENT_PAGE);
-	submit(c, r, on_events, out);
+	store_submit(c, r, on_events, out);
 }

@@ -220,3 +220,90 @@ END $$;
 
 REVOKE ALL ON FUNCTION journal, policy_versions FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION journal, policy_versions TO tb_worker;
+
+-- ---- The tool policy: its layers as documents, and the one way in which they change. Rights are the caller's.
+
+-- An agent's layers; p_key: of this session too. A document is NULL where there is no row, no list, no layer; a session that is not
+-- there has no version. No row: no such agent.
+CREATE FUNCTION tb.policy_layers(p_tenant bigint, p_agent uuid, p_key text)
+RETURNS TABLE (ceiling jsonb, ceiling_version integer, agent jsonb, agent_version integer, tools jsonb, session jsonb, session_version integer)
+LANGUAGE sql STABLE SET search_path = pg_catalog, tb, pg_temp AS $$
+  SELECT (SELECT jsonb_build_object('allowed', c.allowed, 'denied', c.denied, 'maxToolCallsPerTurn', c.max_calls_per_turn)
+            FROM tb.tool_ceilings c WHERE c.tenant_id = p_tenant),
+         coalesce((SELECT c.version FROM tb.tool_ceilings c WHERE c.tenant_id = p_tenant), 0),
+         (SELECT jsonb_build_object('profile', p.profile, 'allowed', p.allowed, 'denied', p.denied, 'ask', p.ask,
+                 'maxToolCallsPerTurn', p.max_calls_per_turn)
+            FROM tb.agent_tool_policies p WHERE p.tenant_id = p_tenant AND p.agent_id = p_agent),
+         coalesce((SELECT p.version FROM tb.agent_tool_policies p WHERE p.tenant_id = p_tenant AND p.agent_id = p_agent), 0),
+         r.config->'tools', s.policy, s.policy_version
+    FROM tb.agents a
+    JOIN tb.agent_revisions r ON r.tenant_id = a.tenant_id AND r.agent_id = a.agent_id AND r.revision = a.revision
+    LEFT JOIN tb.agent_sessions s ON s.tenant_id = a.tenant_id AND s.agent_id = a.agent_id AND s.session_key = p_key
+                                 AND s.status <> 'deleted'
+   WHERE a.tenant_id = p_tenant AND a.agent_id = p_agent AND a.deleted_at IS NULL $$;
+
+-- The whole document of one layer in place of the one that is there: of the tenant (p_agent NULL), of an agent (p_key NULL), of a
+-- session; there p_doc may be NULL (no layer), and what it has of its parent stays. p_doc has every member its layer knows and has been
+-- checked (proto/tools/policy.h). p_expect: the version it is meant to replace, 0 for none yet; NULL: any. 'stale': another one stands,
+-- its version comes along. 'absent': there is no such agent or session. Changes are serial by layer, so that `before` in the audit row
+-- is what was replaced.
+CREATE FUNCTION tb.policy_put(p_tenant bigint, p_agent uuid, p_key text, p_doc jsonb, p_expect integer, p_audit uuid, p_actor text,
+  OUT outcome text, OUT version integer)
+LANGUAGE plpgsql SET search_path = pg_catalog, tb, pg_temp AS $$
+DECLARE
+  v_before jsonb; v_after jsonb := p_doc; v_version integer; v_session uuid; v_what text;
+BEGIN
+  IF p_agent IS NULL THEN
+    v_what := 'ceiling';
+    PERFORM pg_advisory_xact_lock(hashtextextended('tb.tool_ceilings', p_tenant));
+    SELECT jsonb_build_object('allowed', c.allowed, 'denied', c.denied, 'maxToolCallsPerTurn', c.max_calls_per_turn), c.version
+      INTO v_before, v_version FROM tb.tool_ceilings c WHERE c.tenant_id = p_tenant;
+  ELSIF p_key IS NULL THEN
+    v_what := 'agent';
+    PERFORM FROM tb.agents a WHERE a.tenant_id = p_tenant AND a.agent_id = p_agent AND a.deleted_at IS NULL FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+      outcome := 'absent'; RETURN;
+    END IF;
+    SELECT jsonb_build_object('profile', p.profile, 'allowed', p.allowed, 'denied', p.denied, 'ask', p.ask,
+           'maxToolCallsPerTurn', p.max_calls_per_turn), p.version
+      INTO v_before, v_version FROM tb.agent_tool_policies p WHERE p.tenant_id = p_tenant AND p.agent_id = p_agent;
+  ELSE
+    v_what := 'session';
+    SELECT s.session_id, s.policy, s.policy_version INTO v_session, v_before, v_version FROM tb.agent_sessions s
+     WHERE s.tenant_id = p_tenant AND s.agent_id = p_agent AND s.session_key = p_key AND s.status <> 'deleted' FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+      outcome := 'absent'; RETURN;
+    END IF;
+    IF v_before ? 'parent' THEN
+      v_after := coalesce(v_after, '{}') || jsonb_build_object('parent', v_before->'parent');
+    END IF;
+  END IF;
+  version := coalesce(v_version, 0);
+  IF p_expect <> version THEN
+    outcome := 'stale'; RETURN;
+  END IF;
+  version := version + 1;
+  IF v_what = 'ceiling' THEN
+    INSERT INTO tb.tool_ceilings AS c (tenant_id, allowed, denied, max_calls_per_turn, version)
+    VALUES (p_tenant, ARRAY(SELECT jsonb_array_elements_text(p_doc->'allowed')), ARRAY(SELECT jsonb_array_elements_text(p_doc->'denied')),
+            (p_doc->'maxToolCallsPerTurn')::smallint, version)
+    ON CONFLICT (tenant_id) DO UPDATE SET allowed = excluded.allowed, denied = excluded.denied,
+       max_calls_per_turn = excluded.max_calls_per_turn, version = excluded.version, updated_at = now();
+  ELSIF v_what = 'agent' THEN
+    INSERT INTO tb.agent_tool_policies AS p (tenant_id, agent_id, profile, allowed, denied, ask, max_calls_per_turn, version)
+    VALUES (p_tenant, p_agent, p_doc->>'profile', ARRAY(SELECT jsonb_array_elements_text(p_doc->'allowed')),
+            ARRAY(SELECT jsonb_array_elements_text(p_doc->'denied')), ARRAY(SELECT jsonb_array_elements_text(p_doc->'ask')),
+            (p_doc->'maxToolCallsPerTurn')::smallint, version)
+    ON CONFLICT (tenant_id, agent_id) DO UPDATE SET profile = excluded.profile, allowed = excluded.allowed, denied = excluded.denied,
+       ask = excluded.ask, max_calls_per_turn = excluded.max_calls_per_turn, version = excluded.version, updated_at = now();
+  ELSE
+    UPDATE tb.agent_sessions s SET policy = v_after, policy_version = version WHERE s.tenant_id = p_tenant AND s.session_id = v_session;
+  END IF;
+  INSERT INTO tb.audit_log (tenant_id, audit_id, actor, action, object, detail)
+  VALUES (p_tenant, p_audit, p_actor, 'policy.' || v_what, coalesce(v_session::text, p_agent::text, p_tenant::text),
+          jsonb_build_object('agent', p_agent, 'sessionKey', p_key, 'version', version, 'before', v_before, 'after', v_after));
+  outcome := 'done';
+END $$;
+
+REVOKE ALL ON FUNCTION policy_layers, policy_put FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION policy_layers, policy_put TO tb_edge;

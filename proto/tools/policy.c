@@ -109,11 +109,12 @@ static bool read_allowed(const struct reading *r, json_t v, struct layer *l)
 
 static bool may_have(const char *layer, struct slice member)
 {
-	static const char *const all[] = {"allowed", "denied", "ask",
-					  "maxToolCallsPerTurn"};
+	static const char *const all[] = {"allowed", "denied", "maxToolCallsPerTurn"};
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
 		if (slice_is(member, all[i]))
 			return true;
+	if (slice_is(member, "ask"))
+		return strcmp(layer, "ceiling");
 	if (slice_is(member, "profile"))
 		return !strcmp(layer, "agent") || !strcmp(layer, "parent");
 	return slice_is(member, "parent") &&
@@ -237,6 +238,32 @@ void policy_put_set(struct policy *p, uint64_t tools)
 	p->layers[POLICY_REVISION].base = tools;
 }
 
+void policy_put_tools(struct policy *p, struct slice json)
+{
+	uint64_t set = 0;
+	char err[160] = "it has no list of names";
+	AUTO(auto_json_free)
+	struct json_doc *d =
+		json.p ? json_parse(json, POLICY_TEXT_MOST, err, sizeof err) : NULL;
+	json_t list = json_root(d);
+	struct json_iter it = json_iter(list);
+	if (!json.p || json_kind(list) == JSON_NULL)
+		return;
+	if (json_kind(list) != JSON_ARRAY)
+		complain(p, names[POLICY_REVISION], err);
+	for (json_t v; (v = json_next(&it, NULL));) {
+		struct slice name = json_str(v);
+		size_t tool = catalog_find(name);
+		snprintf(err, sizeof err, "tools: there is no tool '%.*s'",
+			 name.n > 80 ? 80 : (int)name.n, name.p ? name.p : "");
+		if (tool == catalog_count())
+			complain(p, names[POLICY_REVISION], err);
+		else
+			set |= 1ull << tool;
+	}
+	policy_put_set(p, set);
+}
+
 const char *policy_problem(const struct policy *p)
 {
 	return p->problem[0] ? p->problem : NULL;
@@ -244,7 +271,7 @@ const char *policy_problem(const struct policy *p)
 
 int policy_max_calls(const struct policy *p)
 {
-	int least = p->problem[0] ? 0 : POLICY_CALLS_MOST;
+	int least = POLICY_CALLS_MOST;
 	for (size_t i = 0; i < p->count; i++)
 		if (p->layers[i].max_calls < least)
 			least = p->layers[i].max_calls;

@@ -38,17 +38,22 @@ struct policy;
 struct policy *policy_new(void);
 void policy_free(struct policy *p);
 /* Sets a layer from its document, a JSON object with profile, allowed, denied, ask,
- * maxToolCallsPerTurn (all may be absent, unknown members are refused). SLICE_NONE or
- * null: the layer says nothing. What is wrong with it is kept: see policy_problem. */
+ * maxToolCallsPerTurn (all may be absent, unknown members are refused; a profile is the
+ * agent's alone, a ceiling asks nobody). SLICE_NONE or null: the layer says nothing. What
+ * is wrong with it is kept: see policy_problem. */
 void policy_put(struct policy *p, enum policy_layer l, struct slice json);
 /* A set of tools as a revision's list: POLICY_REVISION. */
 void policy_put_set(struct policy *p, uint64_t tools);
+/* The same from the revision's own "tools"; SLICE_NONE or null: it has none, and takes
+ * nothing away. */
+void policy_put_tools(struct policy *p, struct slice json);
 /* NULL: all layers could be read. Else a sentence; every tool is refused. */
 const char *policy_problem(const struct policy *p);
 /* tool < catalog_count(). why may be NULL. */
 enum policy_verdict policy_judge(const struct policy *p, size_t tool,
 				 struct policy_reason *why);
-/* The least of all layers: 0..POLICY_CALLS_MOST. */
+/* The least of all layers: 0..POLICY_CALLS_MOST. Of layers that could not be read, too:
+ * a refusal shall tell the problem, not that there were too many calls. */
 int policy_max_calls(const struct policy *p);
 /* Whether a person's document for that layer is right; else a sentence that names the
  * member and the word. */

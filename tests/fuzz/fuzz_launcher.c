@@ -66,9 +66,21 @@ int jail_start(const struct jail_host *h, const struct jail_spec *s, struct jail
 	return 0;
 }
 
-int jail_birth(const struct jail_host *h, struct jail *j, char *err, size_t err_size)
+bool jail_group_works(const struct jail_host *h, const struct jail_group *g, char *why,
+		      size_t why_size)
 {
 	(void)h;
+	(void)g;
+	(void)why;
+	(void)why_size;
+	return false;
+}
+
+int jail_birth(const struct jail_host *h, const struct jail_group *g, struct jail *j,
+	       char *err, size_t err_size)
+{
+	(void)h;
+	(void)g;
 	(void)j;
 	(void)err;
 	(void)err_size;
@@ -138,6 +150,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			       .file_bytes = FILE_SIZE,
 			       .processes = PROCESSES,
 			       .timeout_ms = TIMEOUT_MS};
+	static const struct cgroup_base none = {.kind = CGROUP_NONE};
 	struct jails j;
 	int pair[2];
 	if (!is_quiet)
@@ -145,7 +158,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	is_quiet = true;
 	check(!socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0,
 			  pair));
-	jails_init(&j, pair[0]);
+	jails_init(&j, pair[0], &none, "");
 	grants_put(&j.grants, &g);
 	made = ended = 0;
 	for (bool listens = true; size > 2 && listens;) {
@@ -164,6 +177,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check(!jails_look(&j));
 	hear(pair[1]);
 	check(made == ended && !j.count && !jails_are_owed(&j));
+	jails_fini(&j);
 	close(pair[0]);
 	close(pair[1]);
 	return 0;

@@ -9,7 +9,7 @@ from _tree import Report, files, lines
 STOREYS = {
     "common": ["common"],
     "proto": ["common", "proto"],
-    "proto/tools": ["common", "proto", "proto/tools", "sandbox"],
+    "proto/tools": ["common", "proto/tools", "sandbox"],
     "sandbox": ["common", "sandbox"],
     "sandbox/launcher": ["common", "proto", "sandbox", "sandbox/launcher"],
     "sandbox/sweep": ["common", "proto", "sandbox", "sandbox/sweep"],
@@ -17,7 +17,7 @@ STOREYS = {
     "supervisor": ["common", "proto", "sandbox", "supervisor"],
     "edge": ["common", "proto", "proto/tools", "sandbox", "sandbox/client", "edge"],
     "worker": ["common", "proto", "proto/tools", "sandbox", "sandbox/client", "worker"],
-    "cli": ["common", "cli"],
+    "cli": ["common", "proto/tools", "cli"],
 }
 # Files of the left must never see what fits the right: models and tools do not know the run machine.
 HIDDEN = [(r"worker/(tools|llm)/", r"worker/(run|step)[^/]*\.(h|tbl)$")]

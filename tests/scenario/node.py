@@ -391,6 +391,7 @@ class Node:
                 wait_for(lambda: not self.all_pids(), 10)
             except AssertionError:
                 left = self.all_pids()
+        self.remove_groups()
         self.cluster.stop()
         log = self.log()
         if os.environ.get("KEEP"):
@@ -402,6 +403,15 @@ class Node:
                 raise AssertionError(f"the node's log says '{sign}':\n{log[log.index(sign) - 500:][:6000]}")
         if left:
             raise AssertionError(f"processes were left: {left}")
+
+    def remove_groups(self):
+        """Control groups of a node that was killed: the next one of its state directory would, but there will be none."""
+        for record in glob.glob(os.path.join(self.state, "cgroups", "*")):
+            with open(record) as f:
+                for base in f.read().split():
+                    for path, _, _ in os.walk(base, topdown=False):
+                        with contextlib.suppress(OSError):
+                            os.rmdir(path)
 
     def log(self):
         try:

@@ -95,6 +95,8 @@ static void test_values(void **state)
 {
 	(void)state;
 	refused("lane", "list", "--limit", "--limit needs a value");
+	refused("policy", "set", "a --deny", "--deny needs a value");
+	refused("policy", "set", "a --profile=", "--profile needs a value");
 	refused("lane", "list", "--limit=", "--limit needs a value");
 	refused("lane", "list", "--limit 0", "from 1 to 1000, not '0'");
 	refused("lane", "list", "--limit 1001", "from 1 to 1000");

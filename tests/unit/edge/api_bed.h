@@ -16,6 +16,7 @@
 #include "edge/link.h"
 #include "edge/lookup.h"
 #include "edge/opener.h"
+#include "edge/policy_store.h"
 #include "edge/post.h"
 #include "edge/reply.h"
 #include "edge/store.h"
@@ -42,6 +43,12 @@ static struct {
 	struct run_filter filter;      /* what was asked for */
 	struct agent_row agent;        /* beside id and name */
 	unsigned session_mode;
+	struct policy_rows policy;
+	struct change policy_change; /* what a put answers */
+	int policy_puts;
+	char policy_doc[2000], policy_key[600]; /* of the last put; "NULL" */
+	int64_t policy_expect;
+	bool policy_of_agent, unsure;
 	struct event_row events[100];
 	unsigned event_count;
 } db;
@@ -153,6 +160,39 @@ void store_get_events(struct call *c, struct uuid run, uint32_t after,
 	for (unsigned i = 0; i < db.event_count && out->count < EVENT_PAGE; i++)
 		if (db.events[i].seq > after)
 			out->rows[out->count++] = db.events[i];
+}
+
+void policy_store_read(struct call *c, struct uuid agent, struct slice key,
+		       struct policy_rows *out)
+{
+	assert_true(uuid_eq(agent, id(AGENT)));
+	snprintf(db.policy_key, sizeof db.policy_key, "%.*s", SLICE_ARG(key));
+	if (answer(c))
+		*out = db.policy;
+}
+
+void policy_store_read_ceiling(struct call *c, struct policy_rows *out)
+{
+	if (answer(c))
+		*out = db.policy;
+}
+
+void policy_store_put(struct call *c, struct uuid agent, struct slice key,
+		      struct slice doc, struct change *ch)
+{
+	db.policy_puts++;
+	db.policy_of_agent = uuid_eq(agent, id(AGENT));
+	db.policy_expect = ch->expect;
+	snprintf(db.policy_key, sizeof db.policy_key, "%.*s", SLICE_ARG(key));
+	snprintf(db.policy_doc, sizeof db.policy_doc, "%.*s",
+		 SLICE_ARG(doc.p ? doc : SLICE("NULL")));
+	c->unsure = db.unsure;
+	if (answer(c)) {
+		ch->outcome = db.policy_change.outcome;
+		ch->version = db.policy_change.version;
+		if (ch->outcome == CHANGE_ABSENT)
+			db.policy_change.outcome = CHANGE_DONE; /* the next finds it */
+	}
 }
 
 bool pg_pool_is_up(const struct pg_pool *p)

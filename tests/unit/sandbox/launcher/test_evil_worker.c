@@ -237,7 +237,7 @@ static void test_handles(void **state)
 	m.handle = 1;
 	expect_refused(&other, &m);
 	for (uint32_t kind = 0; kind < 300; kind++) {
-		m.kind = kind ? kind + JAIL_KIND_LIST : 0;
+		m.kind = kind ? kind + JAIL_KIND_IN : 0;
 		expect_refused(&driven, &m);
 	}
 	assert_string_equal(echo(2), "all well\n");

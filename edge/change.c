@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * If-Match on the way in, ETag on the way out. */
+#include "edge/change.h"
+
+#include <stdio.h>
+
+#include "common/pg/param.h"
+#include "common/pg/row.h"
+#include "edge/reply.h"
+
+static bool is_unquoted(struct slice *tag)
+{
+	if (tag->n < 2 || tag->p[0] != '"' || tag->p[tag->n - 1] != '"')
+		return false;
+	*tag = slice_of(tag->p + 1, tag->n - 2);
+	return true;
+}
+
+bool change_read(struct call *c, struct change *ch)
+{
+	long long version;
+	struct slice tag = slice_trim(http_field(&c->request->head, "if-match"));
+	*ch = (struct change){.expect = -1};
+	if (!tag.p || slice_is(tag, "*"))
+		return true;
+	if (is_unquoted(&tag) && slice_to_i64(tag, &version) && version >= 0 &&
+	    version < INT32_MAX) {
+		ch->expect = version;
+		return true;
+	}
+	reply_err(c->request, ERR_BAD_REQUEST, "If-Match",
+		  "If-Match must be the one ETag that a GET of this path gave, with its "
+		  "quotes",
+		  0);
+	return false;
+}
+
+void change_add(struct pg_params *p, const struct call *c, const struct change *ch)
+{
+	char actor[UUID_TEXT_LEN + 8] = "token:";
+	uuid_format(c->caller.token, actor + 6);
+	if (ch->expect < 0)
+		pg_null(p, PG_INT4);
+	else
+		pg_i32(p, (int32_t)ch->expect);
+	pg_uuid(p, uuid7_new());
+	pg_text(p, slice_str(actor));
+}
+
+void change_take(struct change *ch, const struct pg_result *r)
+{
+	struct slice word = pg_rows(r) ? pg_get_text(r, 0, 0) : SLICE_NONE;
+	ch->outcome = slice_is(word, "done")    ? CHANGE_DONE
+		      : slice_is(word, "stale") ? CHANGE_STALE
+						: CHANGE_ABSENT;
+	ch->version = ch->outcome == CHANGE_ABSENT ? 0 : pg_get_i64(r, 0, 1);
+}
+
+bool change_is_done(struct call *c, const struct change *ch, const char *what)
+{
+	struct request *r = c->request;
+	struct reply_error stale = {412, NULL, "If-Match", 0, NULL};
+	if (c->asked)
+		reply_err(r, c->asked, NULL,
+			  c->unsure ? "the database went away: whether this was done is "
+				      "not known, read it again"
+				    : NULL,
+			  0);
+	else if (ch->outcome == CHANGE_STALE)
+		reply_error(r, &stale,
+			    "%s stands at version %lld, not %lld: somebody changed it, "
+			    "read it again",
+			    what, (long long)ch->version, (long long)ch->expect);
+	else if (ch->outcome == CHANGE_ABSENT)
+		reply_err(r, ERR_NOT_FOUND, NULL, NULL, 0);
+	else
+		return true;
+	return false;
+}
+
+void change_reply(struct call *c, int64_t version, struct slice json)
+{
+	char tag[32];
+	snprintf(tag, sizeof tag, "\"%lld\"", (long long)version);
+	reply_head(c->request, 200);
+	reply_field(c->request, "etag", slice_str(tag));
+	reply_body(c->request, "application/json", json);
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Changing a row of the catalogue that has a version: what every PUT and DELETE of one
+ * has in common.
+ *
+ * The version is the resource's ETag; a request may name the one it means to replace, by
+ * If-Match. The statement that changes the row compares the versions itself, writes the
+ * row of tb.audit_log in the same transaction and answers (outcome, version). */
+#ifndef TB_EDGE_CHANGE_H
+#define TB_EDGE_CHANGE_H
+
+#include "edge/call.h"
+
+struct pg_params;
+struct pg_result;
+
+enum change_outcome {
+	CHANGE_ABSENT, /* there is nothing to change */
+	CHANGE_STALE,  /* another version stands */
+	CHANGE_DONE
+};
+struct change {
+	int64_t expect; /* -1: any */
+	enum change_outcome outcome;
+	int64_t version; /* that stands now */
+};
+
+/* Reads If-Match. False: answered 400. */
+bool change_read(struct call *c, struct change *ch);
+/* The expected version, the audit row's id and the actor: a statement's last three. */
+void change_add(struct pg_params *p, const struct call *c, const struct change *ch);
+/* From the statement's row. */
+void change_take(struct change *ch, const struct pg_result *r);
+/* False: it was not done, and the answer says why. `what`: "the agent's policy". */
+bool change_is_done(struct call *c, const struct change *ch, const char *what);
+/* 200 with the version as ETag. */
+void change_reply(struct call *c, int64_t version, struct slice json);
+
+#endif
