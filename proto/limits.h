@@ -18,6 +18,7 @@
 #define LIMIT_SESSION_KEY 512u
 #define LIMIT_IDEMPOTENCY_KEY 255u
 #define LIMIT_NAME 63u
+#define LIMIT_DENIAL 2000u
 #define LIMIT_PATH 4000u
 /* Arguments and environment of a jail's program; with the rest below what a packet of a
  * socket pair may hold by default. */

@@ -127,6 +127,8 @@ static unsigned state_of(const struct lq_run *run)
 		return RUN_SCHEDULED;
 	case LQ_S_RETRY:
 		return RUN_RETRY_WAIT;
+	case LQ_S_ASKING:
+		return RUN_WAITING;
 	default:
 		return RUN_QUEUED;
 	}

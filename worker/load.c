@@ -71,7 +71,9 @@ static void take_past(struct run *r, const struct pg_result *t, const struct pg_
 			.tool = arena_slice(r->arena, pg_get_text(t, i, 3)),
 			.state = arena_slice(r->arena, pg_get_text(t, i, 4)),
 			.attempt = (int)pg_get_i64(t, i, 5),
-			.input = arena_slice(r->arena, pg_get_text(t, i, 6))};
+			.input = arena_slice(r->arena, pg_get_text(t, i, 6)),
+			.approval = arena_slice(r->arena, pg_get_text(t, i, 8)),
+			.denial = arena_slice(r->arena, pg_get_text(t, i, 9))};
 	for (int i = 0; i < p->count; i++)
 		processes_lost(r->env.processes, (unsigned)pg_get_i64(t, i, 7));
 	r->tokens_in = pg_get_i64(u, 0, 0);

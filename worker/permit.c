@@ -37,6 +37,16 @@ void permit_ask(struct pg_request *q, const struct run *r)
 	pg_uuid(p, r->session_id);
 }
 
+static void take_always(struct permit *p, struct slice names)
+{
+	while (names.n) {
+		struct slice name = slice_cut(&names, ' ');
+		for (size_t i = 0; i < catalog_count(); i++)
+			if (slice_is(name, catalog_at(i)->name))
+				p->always |= (uint64_t)1 << i;
+	}
+}
+
 static struct permit *read_rows(const struct run *r, const struct pg_result *rows)
 {
 	struct permit *p = xcalloc(1, sizeof *p);
@@ -47,6 +57,7 @@ static struct permit *read_rows(const struct run *r, const struct pg_result *row
 	policy_put(p->policy, POLICY_SESSION, pg_get_text(rows, 0, 2));
 	snprintf(p->versions, sizeof p->versions, "%.*s", SLICE_ARG(versions));
 	sscanf(p->versions, "%*d.%d", &p->policy_version);
+	take_always(p, pg_get_text(rows, 0, 4));
 	p->read_us = clock_mono_us();
 	if (policy_problem(p->policy))
 		log_warn("policy-unreadable", "tenant=%lld message=\"%s\"",
@@ -101,12 +112,14 @@ enum policy_verdict permit_judge(const struct run *r, size_t tool,
 		return POLICY_DENY;
 	}
 	now = policy_judge(r->permit->policy, tool, why);
-	if (r->started_with == r->permit)
-		return now;
-	first = policy_judge(r->started_with->policy, tool, NULL);
-	if (why && first < now)
-		policy_judge(r->started_with->policy, tool, why);
-	return first < now ? first : now;
+	if (r->started_with != r->permit) {
+		first = policy_judge(r->started_with->policy, tool, NULL);
+		if (why && first < now)
+			policy_judge(r->started_with->policy, tool, why);
+		if (first < now)
+			now = first;
+	}
+	return now == POLICY_ASK && r->permit->always >> tool & 1 ? POLICY_ALLOW : now;
 }
 
 int permit_max_calls(const struct run *r)

@@ -30,6 +30,7 @@ struct permit {
 	/* of its rows, as tb.policy_versions says them */
 	char versions[LIMIT_POLICY_VERSIONS + 1];
 	int policy_version; /* of the agent's */
+	uint64_t always;    /* tools that a person allowed for the whole session */
 	int64_t read_us;    /* monotonic */
 };
 

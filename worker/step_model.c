@@ -178,6 +178,10 @@ static void begin_calls(struct run *r)
 		r->group_end = 0;
 		group_skip(r);
 		commit_take(r);
+	} else if (group_asks(r)) {
+		group_hold(r);
+		commit_asks(r);
+		r->step = STEP_ASKED;
 	} else if (r->yielding) {
 		group_hold(r);
 	} else {

@@ -23,6 +23,7 @@
 #define WATCH_MS 100
 #define TRIES_MOST 3 /* to count a workspace in which others write */
 #define TRIAL_BYTES (32ull << 20)
+#define SENTENCE ROOMS_TEXT /* of an answer: its message takes no more */
 
 struct live {
 	struct list node;
@@ -36,8 +37,8 @@ struct live {
 	/* What the workspace may hold at most: its quota, or what was in it already. */
 	uint64_t most_bytes, most_files;
 	uint64_t reserved_bytes;
-	bool was_odd;   /* too deep or closed: for its program to mend */
-	char said[256]; /* why it was ended */
+	bool was_odd;        /* too deep or closed: for its program to mend */
+	char said[SENTENCE]; /* why it was ended */
 };
 
 /* An answer, until the worker's socket takes it. */
@@ -48,7 +49,7 @@ struct owed {
 		struct wire_jail_refused refused;
 		struct wire_jail_closed closed;
 	} m;
-	char text[256];
+	char text[SENTENCE];
 };
 
 /* ---- groups */
@@ -184,7 +185,7 @@ bool jails_want_spare(const struct jails *j)
 
 void jails_make_spare(struct jails *j)
 {
-	char err[300];
+	char err[SENTENCE];
 	struct cgroup_way way;
 	if (!take_group(j, TRIAL_BYTES, 4, &j->spare_group, &way))
 		return;
@@ -294,7 +295,7 @@ static int start(struct jails *j, struct jail_spec *s, struct live *l, char *err
 static enum err open_now(struct jails *j, const struct wire_jail_open *m, struct room *r)
 {
 	char *argv[REQUEST_WORDS + 1], *env[REQUEST_WORDS + 1], cwd[LIMIT_PATH + 32],
-		err[300];
+		err[SENTENCE];
 	const struct grant *g = grants_find(&j->grants, m->handle);
 	const char *why = request_check(m, g, j->count, argv, env);
 	bool is_exec = m->kind == JAIL_KIND_EXEC;

@@ -103,7 +103,7 @@ class Programs(WithTools):
 
     def test_how_much_memory(self):
         self.assertGreater(self.bash("true")["max_rss_kib"], 500)
-        if not os.environ.get("TB_TEST_LONG"):
+        if not os.environ.get("TB_LONG"):
             return  # to fill what a jail may have takes up to a minute
         out, row = self.facts("bash", script="head -c 1400000000 /dev/zero | tail -n 1 | wc -c")
         self.assertEqual((out["out_of_memory"], row["error_class"]), (True, "out_of_memory"))
@@ -112,7 +112,7 @@ class Programs(WithTools):
         pids = [c["pid"] for c in self.node.admin("status")["children"] if c["kind"] == "worker"]
         def held():
             return max(int(Path(f"/proc/{pid}/status").read_text().split("VmRSS:")[1].split()[0]) for pid in pids)
-        before, size = held(), 1000000000 if os.environ.get("TB_TEST_LONG") else 200000000
+        before, size = held(), 1000000000 if os.environ.get("TB_LONG") else 200000000
         out, row = self.facts("bash", script=f"yes | head -c {size}; echo end")
         self.assertTrue(out["stdout"].endswith("y\nend\n"))
         self.assertIn(f"[... {size + 4 - 102400} bytes left out ...]", out["stdout"])
