@@ -7,8 +7,10 @@
 #include <stdint.h>
 #include <dirent.h>
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/file.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <cmocka.h>
@@ -383,6 +385,65 @@ static void test_planted_temporary_names(void **state)
 	assert_int_equal(entries(), 2);
 }
 
+/* ---- a workspace that is full */
+
+static void write_word(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY);
+	if (fd < 0 || write(fd, text, strlen(text)) < 0)
+		_exit(77);
+	close(fd);
+}
+
+/* In a file system of 64 KiB and 8 files, of a mount namespace of its own: of this
+ * process, which is a child. Exit 77: it may make none here. */
+static void ask_in_small_place(const char *args, int out)
+{
+	char uids[40], gids[40];
+	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
+	snprintf(uids, sizeof uids, "0 %d 1", (int)getuid());
+	snprintf(gids, sizeof gids, "0 %d 1", (int)getgid());
+	if (unshare(CLONE_NEWUSER | CLONE_NEWNS))
+		_exit(77);
+	write_word("/proc/self/setgroups", "deny");
+	write_word("/proc/self/uid_map", uids);
+	write_word("/proc/self/gid_map", gids);
+	if (mount("none", base, "tmpfs", 0, "size=64k,nr_inodes=8,mode=755"))
+		_exit(77);
+	int root = open(base, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	files_answer(FILES_TOOL_write, root, slice_str(args), &b);
+	if (write(out, b.p, b.n) != (ssize_t)b.n)
+		_exit(1);
+	_exit(0);
+}
+
+/* It has a word of its own, and says how much of how much is used. */
+static void test_no_room(void **state)
+{
+	static char args[200100], answer[2000];
+	int ends[2], status;
+	(void)state;
+	snprintf(args, sizeof args, "{\"path\":\"d/f\",\"content\":\"%0200000d\"}", 0);
+	assert_int_equal(pipe(ends), 0);
+	pid_t pid = fork();
+	assert_true(pid >= 0);
+	if (!pid)
+		ask_in_small_place(args, ends[1]);
+	close(ends[1]);
+	ssize_t n = read(ends[0], answer, sizeof answer - 1);
+	close(ends[0]);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+		skip();
+	assert_true(n > 0);
+	assert_string_equal(
+		answer,
+		"{\"error\":\"write: writing of d/f failed: the workspace is full, 65536 "
+		"of "
+		"65536 bytes and 3 of 8 files are used; remove what is not needed\","
+		"\"code\":\"quota\"}");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -397,6 +458,7 @@ int main(void)
 		CASE(test_changed_meanwhile),
 		CASE(test_busy),
 		CASE(test_planted_temporary_names),
+		CASE(test_no_room),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
