@@ -64,8 +64,8 @@ static void put_reasons(struct strbuf *out, json_t reasons)
 /* What a node may say beside: the queue's rarer states, rates, how long starts waited. */
 static void put_more(struct strbuf *out, json_t s)
 {
-	static const char *const counts[] = {"claiming", "retrying", "folded", "held",
-					     "paused"};
+	static const char *const counts[] = {"claiming", "retrying", "asking",
+					     "folded",   "held",     "paused"};
 	json_t rates = json_get(s, "rates"), waits = json_get(s, "waits");
 	size_t before = out->n;
 	for (size_t i = 0; i < ARRAY_LEN(counts); i++) {

@@ -14,6 +14,7 @@
 #include "edge/call.h"
 #include "edge/cancel.h"
 #include "edge/files.h"
+#include "edge/decide.h"
 #include "edge/handles.h"
 #include "edge/lookup.h"
 #include "edge/post.h"
@@ -65,6 +66,11 @@ void link_files_done(struct edge *e, uint64_t handle)
 {
 	struct wire_files_done m = {.handle = handle};
 	send_message(e, WIRE_FILES_DONE, &m);
+}
+
+bool link_decide(struct edge *e, const struct wire_decide *m)
+{
+	return send_message(e, WIRE_DECIDE, m);
 }
 
 void sub_number(struct sub *s, struct call *c)
@@ -186,6 +192,13 @@ void edge_on_files_lost(struct edge *e, const struct wire_files_lost *m)
 {
 	log_warn("launcher-lost", "launchers=%u", m->launchers);
 	jails_lost(e->jails);
+}
+
+void edge_on_decided(struct edge *e, const struct wire_decided *m)
+{
+	struct call *c = handle_get(e->calls, m->req);
+	if (c && c->match.route == ROUTE_APPROVAL_DECIDE)
+		decide_answered(c, m);
 }
 
 void edge_on_node_state(struct edge *e, const struct wire_node_state *m)

@@ -40,6 +40,8 @@ bool link_cancel(struct edge *e, const struct wire_cancel *m);
 /* A workspace for c's files; files_answered gets the answer. false: as link_enqueue. */
 bool link_files(struct edge *e, const struct wire_files_ask *m);
 void link_files_done(struct edge *e, uint64_t handle);
+/* Likewise. */
+bool link_decide(struct edge *e, const struct wire_decide *m);
 /* Gives the subscription a number without asking: for ENQUEUE's `sub`. */
 void sub_number(struct sub *s, struct call *c);
 enum sub_want { SUB_EVERYTHING, SUB_ONLY_END };

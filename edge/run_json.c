@@ -68,6 +68,8 @@ void run_put(struct json_out *o, struct uuid run, const struct run_row *row)
 	json_kv_i64(o, "attempts", row->attempts);
 	if (row->position >= 0 && !row->ended)
 		json_kv_i64(o, "position", row->position);
+	if (row->approvals.p)
+		json_kv_raw(o, "approvals", row->approvals);
 	run_put_id(o, "mergedInto", row->merged_into);
 	run_put_outcome(o, row);
 	if (row->ended)

@@ -217,6 +217,7 @@ static void take_live(struct arena *a, const struct pg_result *r, struct run_row
 	take_run(a, r, false, out);
 	out->cancelling = pg_get_bool(r, 0, 5);
 	out->position = pg_get_i64(r, 0, 9);
+	out->approvals = store_keep(a, r, 0, 10);
 }
 
 static void take_ended(struct arena *a, const struct pg_result *r, struct run_row *out)
@@ -390,19 +391,10 @@ static void add_list(struct pg_request *r, int stmt, const struct call *c,
 		     const struct run_filter *f)
 {
 	struct pg_params *p = pg_add(r, stmt);
-	pg_i64(p, c->caller.tenant);
-	pg_uuid(p, f->before);
-	if (uuid_is_nil(f->agent))
-		pg_null(p, PG_UUID);
-	else
-		pg_uuid(p, f->agent);
-	if (uuid_is_nil(f->session))
-		pg_null(p, PG_UUID);
-	else
-		pg_uuid(p, f->session);
+	store_add_page(p, c, &f->page);
 	pg_text(p, f->status);
-	pg_i64(p, (int64_t)f->limit + 1);
-	pg_i64(p, stmt == SQL_RUNS_LIVE ? RUN_PAGE_WINDOW_LIVE : RUN_PAGE_WINDOW);
+	pg_i64(p, (int64_t)f->page.limit + 1);
+	pg_i64(p, stmt == SQL_RUNS_LIVE ? PAGE_WINDOW_LIVE : PAGE_WINDOW);
 }
 
 /* The live ones are asked before the ended ones: a run that ends in between is found. */
@@ -411,15 +403,15 @@ void store_list_runs(struct call *c, const struct run_filter *f, struct run_page
 	struct listing *l = arena_zalloc(c->request->arena, sizeof *l);
 	struct pg_request *r = store_begin(c->edge, c->caller.tenant);
 	int next = 1;
-	*l = (struct listing){out, f->limit, -1, -1};
+	*l = (struct listing){out, f->page.limit, -1, -1};
 	if (!f->status.p || !result_from_word(f->status)) {
 		add_list(r, SQL_RUNS_LIVE, c, f);
 		l->live = next++;
 	}
 	if (!f->status.p || result_from_word(f->status)) {
 		add_list(r,
-			 uuid_is_nil(f->session) ? SQL_RUNS_ENDED
-						 : SQL_RUNS_ENDED_OF_SESSION,
+			 uuid_is_nil(f->page.session) ? SQL_RUNS_ENDED
+						      : SQL_RUNS_ENDED_OF_SESSION,
 			 c, f);
 		l->ended = next;
 	}

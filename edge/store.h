@@ -84,6 +84,8 @@ struct run_row {
 	int64_t accepted_us, started_us, ended_us;
 	struct slice error_code, error, text;
 	int64_t output_seq, steps, tool_calls, tokens_in, tokens_out;
+	struct slice
+		approvals; /* JSON: what a waiting run asks; SLICE_NONE: it does not */
 };
 void store_get_run(struct call *c, struct uuid run, struct run_row *out);
 
@@ -91,27 +93,52 @@ void store_get_run(struct call *c, struct uuid run, struct run_row *out);
 void store_find_session(struct call *c, struct uuid agent, struct slice key,
 			struct uuid *out);
 
-/* A page of a tenant's runs, the newest first. */
-#define RUN_PAGE_MAX 200
+/* A page of a list, the newest first. */
+#define PAGE_MAX 200
 /* Rows one read looks at: a filter that fits few of them gets a short page and a cursor,
  * never a long read. */
-#define RUN_PAGE_WINDOW 2000
-#define RUN_PAGE_WINDOW_LIVE 10000 /* a tenant's whole queue, as a rule */
-struct run_filter {
+#define PAGE_WINDOW 2000
+#define PAGE_WINDOW_LIVE 10000 /* a tenant's whole queue, as a rule */
+struct page_filter {
 	struct uuid session, agent; /* nil: any */
-	struct slice status;        /* as a run's "status" says it; SLICE_NONE: any */
-	struct uuid before; /* older than this run; all bits set: from the newest on */
-	unsigned limit;     /* 1..RUN_PAGE_MAX */
+	struct uuid before; /* older than this one; all bits set: from the newest on */
+	unsigned limit;     /* 1..PAGE_MAX */
+};
+
+/* A tenant's runs. */
+struct run_filter {
+	struct page_filter page;
+	struct slice status; /* as a run's "status" says it; SLICE_NONE: any */
 };
 struct run_page {
 	unsigned count;
 	struct {
 		struct uuid id;
 		struct run_row run; /* without text and position */
-	} rows[RUN_PAGE_MAX];
+	} rows[PAGE_MAX];
 	struct uuid next; /* the cursor of the next page; nil: this is the last */
 };
 void store_list_runs(struct call *c, const struct run_filter *f, struct run_page *out);
+
+/* What runs asked people; bodies are JSON objects. */
+struct approval_filter {
+	struct page_filter page;
+	struct uuid run;    /* nil: any */
+	struct slice state; /* SLICE_NONE: any */
+};
+struct approval_page {
+	unsigned count;
+	struct slice rows[PAGE_MAX];
+	struct uuid next; /* the cursor of the next page; nil: this is the last */
+};
+void store_list_approvals(struct call *c, const struct approval_filter *f,
+			  struct approval_page *out);
+struct approval_row {
+	bool found;
+	struct slice body;
+	struct uuid run, session;
+};
+void store_get_approval(struct call *c, struct uuid id, struct approval_row *out);
 
 struct event_row {
 	uint32_t seq;

@@ -64,3 +64,20 @@ struct call *store_answered(void *ticket, const struct pg_answer *a, void **out)
 	call_wake(c);
 	return a->err ? NULL : c;
 }
+
+void store_add_filter(struct pg_params *p, struct uuid id)
+{
+	if (uuid_is_nil(id))
+		pg_null(p, PG_UUID);
+	else
+		pg_uuid(p, id);
+}
+
+void store_add_page(struct pg_params *p, const struct call *c,
+		    const struct page_filter *f)
+{
+	pg_i64(p, c->caller.tenant);
+	pg_uuid(p, f->before);
+	store_add_filter(p, f->agent);
+	store_add_filter(p, f->session);
+}

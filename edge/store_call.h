@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What every question to Postgres on behalf of a call has in common. Private to the
- * stores: edge/store.c and edge/policy_store.c. */
+ * stores. */
 #ifndef TB_EDGE_STORE_CALL_H
 #define TB_EDGE_STORE_CALL_H
 
 #include "common/pg/pool.h"
 #include "edge/call.h"
+#include "edge/store.h"
 
 /* How long a request waits for a connection before the client is told to come back. */
 #define STORE_QUEUE_MS 3000
@@ -20,5 +21,10 @@ struct call *store_answered(void *ticket, const struct pg_answer *a, void **out)
 void store_note_failure(const char *what, const struct pg_answer *a);
 /* A copy of a text; NULL stays SLICE_NONE. */
 struct slice store_keep(struct arena *a, const struct pg_result *r, int row, int col);
+/* nil: NULL, which fits any. */
+void store_add_filter(struct pg_params *p, struct uuid id);
+/* Of a list: tenant, before, agent, session. */
+void store_add_page(struct pg_params *p, const struct call *c,
+		    const struct page_filter *f);
 
 #endif

@@ -21,18 +21,223 @@ UPDATE agent_tool_policies p SET denied = '{group:runtime}', version = version +
    SELECT FROM agents a JOIN agent_revisions r USING (tenant_id, agent_id, revision)
     WHERE a.tenant_id = p.tenant_id AND a.agent_id = p.agent_id AND r.config->'tools' ?| ARRAY['bash', 'exec']);
 
--- Of the layers that decide about an agent's tools in a session: another text, another policy.
+-- Of the layers that decide about an agent's tools in a session: another text, another policy. As plpgsql, whose plans are kept: each claim
+-- and each commit with calls asks for them.
 CREATE FUNCTION tb.policy_versions(p_tenant bigint, p_agent uuid, p_session uuid) RETURNS text
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, tb, pg_temp AS $$
-  SELECT coalesce((SELECT c.version FROM tb.tool_ceilings c WHERE c.tenant_id = p_tenant), 0) || '.' ||
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, tb, pg_temp AS $$
+BEGIN
+  RETURN coalesce((SELECT c.version FROM tb.tool_ceilings c WHERE c.tenant_id = p_tenant), 0) || '.' ||
          coalesce((SELECT p.version FROM tb.agent_tool_policies p WHERE p.tenant_id = p_tenant AND p.agent_id = p_agent), 0) || '.' ||
-         coalesce((SELECT s.policy_version FROM tb.agent_sessions s WHERE s.tenant_id = p_tenant AND s.session_id = p_session), 0) $$;
+         coalesce((SELECT s.policy_version FROM tb.agent_sessions s WHERE s.tenant_id = p_tenant AND s.session_id = p_session), 0);
+END $$;
+
+-- ---- approvals: what a person is asked before a call is made. A run in `waiting` has at least one that is pending, and no other run has one.
+
+ALTER TABLE approvals ADD COLUMN rule text NOT NULL DEFAULT '';  -- of the policy: why it asks
+
+CREATE FUNCTION tb.as_text(p_at timestamptz) RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog, tb, pg_temp AS $$
+  SELECT to_char(p_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') $$;
+
+-- The answer of one that is pending, under its lane's lock: its row, an event of its run, the audit. The event's number.
+CREATE FUNCTION tb.approval_set(a tb.approvals, p_state text, p_text text, p_by text) RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, tb, pg_temp AS $$
+DECLARE v_seq integer;
+BEGIN
+  UPDATE tb.approvals x SET state = p_state, answer = p_text, answered_by = p_by, answered_at = now()
+   WHERE x.tenant_id = a.tenant_id AND x.approval_id = a.approval_id;
+  v_seq := 1 + (SELECT coalesce(max(e.ev_seq), 0) FROM tb.run_events e WHERE e.tenant_id = a.tenant_id AND e.run_id = a.run_id);
+  INSERT INTO tb.run_events (tenant_id, run_id, ev_seq, type, body)
+  SELECT a.tenant_id, a.run_id, v_seq, 'tool', jsonb_build_object('toolName', a.tool, 'toolState', 'pending', 'metadata', jsonb_build_object(
+         'callId', t.call_id, 'step', a.step, 'call', a.call_no, 'approval', jsonb_strip_nulls(jsonb_build_object(
+         'id', a.approval_id, 'state', p_state, 'by', p_by, 'message', p_text))))
+    FROM (SELECT 1) one LEFT JOIN tb.tool_executions t
+      ON t.tenant_id = a.tenant_id AND t.run_id = a.run_id AND t.step = a.step AND t.call_no = a.call_no;
+  PERFORM tb.audit(a.tenant_id, p_by, 'approval.' || p_state, 'approval:' || a.approval_id,
+                   jsonb_strip_nulls(jsonb_build_object('run', a.run_id, 'tool', a.tool, 'message', p_text)));
+  RETURN v_seq;
+END $$;
+
+-- All of a run that are pending, under its lane's lock.
+CREATE FUNCTION tb.approvals_close(p_tenant bigint, p_run uuid, p_state text, p_text text, p_by text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, tb, pg_temp AS $$
+DECLARE a tb.approvals;
+BEGIN
+  FOR a IN SELECT * FROM tb.approvals x WHERE x.tenant_id = p_tenant AND x.run_id = p_run AND x.state = 'pending'
+            ORDER BY x.step, x.call_no LOOP
+    PERFORM tb.approval_set(a, p_state, p_text, p_by);
+  END LOOP;
+END $$;
+
+-- A run of which nothing is pending any more goes on; one that an interrupt waits for, to its end. Whether it is to be claimed now; NULL:
+-- it is not there any more.
+CREATE FUNCTION tb.approvals_release(p_tenant bigint, p_run uuid) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, tb, pg_temp AS $$
+DECLARE q tb.agent_run_queue; v_cut boolean;
+BEGIN
+  SELECT * INTO q FROM tb.agent_run_queue x WHERE x.tenant_id = p_tenant AND x.run_id = p_run;
+  IF NOT FOUND THEN RETURN NULL; END IF;
+  IF q.state <> 'waiting' THEN RETURN q.state = 'queued' AND q.attempt > 0; END IF;
+  IF EXISTS (SELECT FROM tb.approvals a WHERE a.tenant_id = p_tenant AND a.run_id = p_run AND a.state = 'pending') THEN
+    RETURN false;
+  END IF;
+  v_cut := NOT q.cancel_requested AND EXISTS (SELECT FROM tb.agent_run_queue i
+    WHERE i.tenant_id = p_tenant AND i.session_id = q.session_id AND i.mode = 'interrupt' AND i.attempt = 0 AND i.lane_pos < q.lane_pos);
+  UPDATE tb.agent_run_queue x SET state = 'queued', cancel_requested = x.cancel_requested OR v_cut,
+         cancel_code = CASE WHEN v_cut THEN 'interrupted' ELSE x.cancel_code END
+   WHERE x.tenant_id = p_tenant AND x.run_id = p_run;
+  RETURN true;
+END $$;
+
+-- A person's answer: 'answered', 'same' (it had that answer), 'other' (it had another: state is it), 'absent'. After its time it has expired,
+-- though nobody noticed yet. What is allowed for the session is allowed to all that the run asks of that tool. queued: its run is to be
+-- claimed; NULL: there is no such run any more. ev_seq: of 'answered', its last event's.
+CREATE FUNCTION tb.approval_answer(p_tenant bigint, p_approval uuid, p_state text, p_text text, p_by text)
+RETURNS TABLE (outcome text, state text, queued boolean, ev_seq integer, run_id uuid)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, tb, pg_temp AS $$
+#variable_conflict use_column
+DECLARE a tb.approvals; v_session uuid;
+BEGIN
+  IF p_state NOT IN ('once', 'session', 'denied') THEN
+    RAISE EXCEPTION 'an answer is once, session or denied' USING ERRCODE = '22023';
+  END IF;
+  SELECT x.session_id INTO v_session FROM tb.approvals x WHERE x.tenant_id = p_tenant AND x.approval_id = p_approval;
+  IF NOT FOUND THEN outcome := 'absent'; RETURN NEXT; RETURN; END IF;
+  PERFORM tb.lock_lanes(ARRAY[p_tenant], ARRAY[v_session]);
+  SELECT * INTO a FROM tb.approvals x WHERE x.tenant_id = p_tenant AND x.approval_id = p_approval;
+  run_id := a.run_id;
+  IF a.state = 'pending' AND a.expires_at <= now() THEN
+    PERFORM tb.approval_set(a, 'expired', NULL, 'queue');
+    a.state := 'expired';
+  END IF;
+  IF a.state = 'pending' THEN
+    ev_seq := tb.approval_set(a, p_state, p_text, p_by);
+    outcome := 'answered'; state := p_state;
+    IF p_state = 'session' THEN
+      FOR a IN SELECT * FROM tb.approvals x WHERE x.tenant_id = p_tenant AND x.run_id = a.run_id AND x.tool = a.tool AND x.state = 'pending'
+                 AND x.expires_at > now() ORDER BY x.step, x.call_no LOOP
+        ev_seq := tb.approval_set(a, p_state, p_text, p_by);
+      END LOOP;
+    END IF;
+  ELSE
+    outcome := CASE WHEN a.state = p_state AND a.answer IS NOT DISTINCT FROM p_text THEN 'same' ELSE 'other' END;
+    state := a.state;
+  END IF;
+  queued := tb.approvals_release(p_tenant, run_id);
+  RETURN NEXT;
+END $$;
+
+-- All that a run asks is denied, because of a message. As above; queued NULL: there is no such run any more.
+CREATE FUNCTION tb.approvals_deny(p_tenant bigint, p_run uuid, p_text text, p_by text) RETURNS TABLE (queued boolean)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, tb, pg_temp AS $$
+BEGIN
+  PERFORM tb.lock_runs(ARRAY[p_tenant], ARRAY[p_run]);
+  PERFORM tb.approvals_close(p_tenant, p_run, 'denied', p_text, p_by);
+  queued := tb.approvals_release(p_tenant, p_run);
+  RETURN NEXT;
+END $$;
+
+-- As people see one; of an input longer than p_most bytes its size alone.
+CREATE FUNCTION tb.approval_json(a tb.approvals, p_most integer) RETURNS jsonb LANGUAGE sql STABLE SET search_path = pg_catalog, tb, pg_temp AS $$
+  SELECT jsonb_build_object('id', a.approval_id, 'state', a.state, 'runId', a.run_id, 'sessionId', a.session_id, 'tool', a.tool,
+    'input', CASE WHEN octet_length(a.input::text) <= p_most THEN a.input
+                  ELSE jsonb_build_object('truncated', true, 'bytes', octet_length(a.input::text)) END,
+    'rule', a.rule, 'step', a.step, 'call', a.call_no, 'askedAt', tb.as_text(a.asked_at), 'expiresAt', tb.as_text(a.expires_at))
+    || jsonb_strip_nulls(jsonb_build_object('answeredAt', tb.as_text(a.answered_at), 'by', a.answered_by, 'message', a.answer)) $$;
+
+-- A run that ends while it waits, whoever ends it.
+CREATE FUNCTION tb.approvals_end() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, tb, pg_temp AS $$
+BEGIN
+  PERFORM tb.approvals_close(OLD.tenant_id, OLD.run_id, 'denied', 'the run ended', 'queue');
+  RETURN NULL;
+END $$;
+CREATE TRIGGER approvals_end AFTER DELETE ON agent_run_queue FOR EACH ROW WHEN (OLD.state = 'waiting') EXECUTE FUNCTION approvals_end();
+
+-- As in 0011, and: one that waits for a person is asked no more; its next claim ends it.
+CREATE OR REPLACE FUNCTION tb.cancel(p_tenant bigint[], p_run uuid[], p_code text[], p_by text[])
+RETURNS TABLE (n integer, outcome text, result text, session uuid, at timestamptz)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, tb, pg_temp AS $$
+#variable_conflict use_column
+DECLARE v_session uuid[]; q tb.agent_run_queue;
+BEGIN
+  v_session := tb.lock_runs(p_tenant, p_run);
+  at := now();
+  FOR i IN 1 .. cardinality(p_run) LOOP
+    n := i; outcome := 'absent'; result := NULL; session := v_session[i];
+    q := NULL;
+    IF session IS NOT NULL THEN
+      SELECT * INTO q FROM tb.agent_run_queue x WHERE x.tenant_id = p_tenant[i] AND x.run_id = p_run[i];
+    END IF;
+    IF q.run_id IS NULL THEN
+      SELECT 'ended', r.result, r.session_id INTO outcome, result, session FROM tb.agent_runs r
+       WHERE r.tenant_id = p_tenant[i] AND r.run_id = p_run[i];
+      IF NOT FOUND THEN outcome := 'absent'; session := NULL; END IF;
+    ELSIF q.attempt = 0 THEN
+      PERFORM tb.archive_waiting(q, 'cancelled', NULL, p_code[i],
+                                 'cancelled' || coalesce(' by ' || p_by[i], '') || ' before it started', NULL);
+      outcome := 'cancelled'; result := 'cancelled';
+    ELSIF EXISTS (SELECT FROM tb.queue_pauses x WHERE x.scope = 'lane' AND x.tenant_id = q.tenant_id AND x.object = q.session_id
+                     AND x.paused_by LIKE 'claim-refused %') THEN
+      PERFORM tb.archive_started(q, 'cancelled', p_code[i], 'cancelled' || coalesce(' by ' || p_by[i], '')
+                                 || ': the database had refused to start it again');
+      outcome := 'cancelled'; result := 'cancelled';
+    ELSE
+      UPDATE tb.agent_run_queue x SET cancel_requested = true, cancel_code = p_code[i]
+       WHERE x.tenant_id = q.tenant_id AND x.run_id = q.run_id AND NOT x.cancel_requested;
+      outcome := 'requested';
+      IF q.state = 'waiting' THEN
+        PERFORM tb.approvals_close(q.tenant_id, q.run_id, 'denied', 'the run is cancelled', coalesce(p_by[i], 'queue'));
+        PERFORM tb.approvals_release(q.tenant_id, q.run_id);
+      END IF;
+    END IF;
+    RETURN NEXT;
+  END LOOP;
+END $$;
+-- As in 0011, and: the time to answer what a run asks. 'answered': nothing is pending any more, the run is to be claimed.
+CREATE OR REPLACE FUNCTION tb.expire(p_tenant bigint[], p_run uuid[]) RETURNS TABLE (n integer, outcome text, at timestamptz, policy text)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, tb, pg_temp AS $$
+#variable_conflict use_column
+DECLARE v_session uuid[]; v_free text[]; q tb.agent_run_queue; a tb.approvals;
+BEGIN
+  SELECT array_agg(x.session_id ORDER BY u.n) INTO v_session FROM unnest(p_tenant, p_run) WITH ORDINALITY u(t, r, n)
+    LEFT JOIN tb.agent_run_queue x ON x.tenant_id = u.t AND x.run_id = u.r;
+  SELECT array_agg(f.tenant_id || ' ' || f.session_id) INTO v_free
+    FROM (SELECT l.tenant_id, l.session_id FROM (SELECT DISTINCT t, s FROM unnest(p_tenant, v_session) u(t, s)) u
+            JOIN tb.lanes l ON l.tenant_id = u.t AND l.session_id = u.s FOR NO KEY UPDATE OF l SKIP LOCKED) f;
+  at := now();
+  FOR i IN 1 .. cardinality(p_run) LOOP
+    n := i; q := NULL; policy := NULL;
+    IF v_session[i] IS NOT NULL AND p_tenant[i] || ' ' || v_session[i] <> ALL (coalesce(v_free, '{}')) THEN
+      outcome := 'locked';
+      RETURN NEXT;
+      CONTINUE;
+    END IF;
+    IF v_session[i] IS NOT NULL THEN
+      SELECT * INTO q FROM tb.agent_run_queue x WHERE x.tenant_id = p_tenant[i] AND x.run_id = p_run[i];
+    END IF;
+    IF q.run_id IS NULL THEN
+      outcome := 'absent';
+    ELSIF q.attempt = 0 AND q.deadline_at <= at THEN
+      PERFORM tb.archive_waiting(q, 'timed_out', NULL, 'deadline', 'it waited past its deadline', NULL);
+      outcome := 'expired'; policy := tb.failure_policy(q.tenant_id, q.agent_id);
+    ELSIF q.state IN ('waiting', 'queued') AND q.attempt > 0 THEN
+      FOR a IN SELECT * FROM tb.approvals x WHERE x.tenant_id = q.tenant_id AND x.run_id = q.run_id AND x.state = 'pending'
+                 AND x.expires_at <= at ORDER BY x.step, x.call_no LOOP
+        PERFORM tb.approval_set(a, 'expired', NULL, 'queue');
+      END LOOP;
+      outcome := CASE WHEN tb.approvals_release(q.tenant_id, q.run_id) THEN 'answered' ELSE 'kept' END;
+    ELSE
+      outcome := 'kept';
+    END IF;
+    RETURN NEXT;
+  END LOOP;
+END $$;
 
 DROP FUNCTION tb.journal;
 
--- T2, T3, T4, T5 and the retry. Seven groups of arrays; *_item are 1-based positions of items. Authority: the lane's (fence, commit_no) and the queue
+-- T2, T3, T4, T5, the retry and the question. Eight groups of arrays; *_item are 1-based positions of items. Authority: the lane's (fence, commit_no) and the queue
 -- row's fence and capability. Everything after the first statement asks v_head, which is NULL for an item that is stale.
--- Takes, cleared crashes, retries and deaths are rare: each is looked at only when an item asks for it.
+-- Takes, cleared crashes, retries, questions and deaths are rare: each is looked at only when an item asks for it.
 CREATE FUNCTION tb.journal(
   i_tenant bigint[], i_run uuid[], i_session uuid[], i_fence bigint[], i_commit bigint[], i_cap text[],
   m_item integer[], m_step smallint[], m_role text[], m_content jsonb[], m_tokens integer[],
@@ -45,17 +250,24 @@ CREATE FUNCTION tb.journal(
   f_item integer[], f_result text[], f_error_code text[], f_error text[], f_steps smallint[], f_tool_calls smallint[],
   f_tokens_in bigint[], f_tokens_out bigint[],
   i_take smallint[], i_clear boolean[],
-  r_item integer[], r_pause_us bigint[], r_code text[], r_error text[], r_active_ms integer[])
-RETURNS TABLE (n integer, outcome text, head_seq bigint, commit_no bigint, at timestamptz, taken jsonb, policy text, versions text)
+  r_item integer[], r_pause_us bigint[], r_code text[], r_error text[], r_active_ms integer[],
+  w_item integer[], w_id uuid[], w_step smallint[], w_call smallint[], w_tool text[], w_input jsonb[], w_rule text[], w_life_us bigint[],
+  w_active_ms integer[])
+RETURNS TABLE (n integer, outcome text, head_seq bigint, commit_no bigint, at timestamptz, taken jsonb, policy text, versions text,
+  asks_until timestamptz)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, tb, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
   v_head bigint[]; v_commit bigint[]; v_agent uuid[]; v_user text[]; one boolean := cardinality(i_run) = 1;
   a_head bigint; a_commit bigint; an_agent uuid; a_user text; q tb.agent_run_queue; k integer;
   v_taken jsonb[]; a_taken jsonb; any_job boolean; v_policy text[]; v_versions text[];
+  v_until timestamptz[];
 BEGIN
   IF cardinality(r_item) > 0 AND r_item && f_item THEN
     RAISE EXCEPTION 'an item has an end or a retry, not both' USING ERRCODE = '22023';
+  END IF;
+  IF cardinality(w_item) > 0 AND (w_item && f_item OR w_item && r_item) THEN
+    RAISE EXCEPTION 'an item has an end, a retry or a question, not two of them' USING ERRCODE = '22023';
   END IF;
   IF one THEN                                        -- what a node mostly sees: plain statements, half the cost
     UPDATE tb.lanes l SET head_seq = l.head_seq + cardinality(m_item), commit_no = l.commit_no + 1
@@ -194,11 +406,29 @@ BEGIN
       FROM unnest(r_item, r_pause_us, r_code, r_error, r_active_ms) u(i, pause, code, error, ms)
      WHERE v_head[u.i] IS NOT NULL AND q.tenant_id = i_tenant[u.i] AND q.run_id = i_run[u.i];
   END IF;
+  IF cardinality(w_item) > 0 THEN                    -- its worker lets go, as with a retry
+    INSERT INTO tb.approvals (tenant_id, approval_id, run_id, session_id, step, call_no, tool, input, rule, expires_at)
+    SELECT i_tenant[u.i], u.id, i_run[u.i], i_session[u.i], u.step, u.call, u.tool, u.input, u.rule, now() + u.life * interval '1 microsecond'
+      FROM unnest(w_item, w_id, w_step, w_call, w_tool, w_input, w_rule, w_life_us) u(i, id, step, call, tool, input, rule, life)
+     WHERE v_head[u.i] IS NOT NULL;
+    FOR k IN SELECT DISTINCT t FROM unnest(w_item) t WHERE v_head[t] IS NOT NULL LOOP
+      UPDATE tb.agent_run_queue x SET state = 'waiting', cap_sha256 = NULL,
+             active_ms = coalesce((SELECT max(u.ms) FROM unnest(w_item, w_active_ms) u(i, ms) WHERE u.i = k), x.active_ms)
+       WHERE x.tenant_id = i_tenant[k] AND x.run_id = i_run[k] RETURNING * INTO STRICT q;
+      IF q.cancel_requested THEN                     -- nobody is asked for what will not be done
+        PERFORM tb.approvals_close(q.tenant_id, q.run_id, 'denied', 'the run is cancelled', 'queue');
+        PERFORM tb.approvals_release(q.tenant_id, q.run_id);
+      ELSE
+        v_until[k] := (SELECT min(a.expires_at) FROM tb.approvals a
+                        WHERE a.tenant_id = q.tenant_id AND a.run_id = q.run_id AND a.state = 'pending');
+      END IF;
+    END LOOP;
+  END IF;
   IF 0 < ANY (i_take) THEN
     FOR k IN 1 .. cardinality(i_take) LOOP
       CONTINUE WHEN v_head[k] IS NULL OR i_take[k] IS NULL OR i_take[k] = 0;
-      IF k = ANY (f_item) THEN
-        RAISE EXCEPTION 'an item with a take has no end' USING ERRCODE = '22023';
+      IF k = ANY (f_item) OR k = ANY (w_item) THEN
+        RAISE EXCEPTION 'an item with a take has no end and no question' USING ERRCODE = '22023';
       END IF;
       SELECT w.head, w.taken INTO a_head, a_taken
         FROM tb.take_waiting(i_tenant[k], i_session[k], i_run[k], i_take[k], v_head[k]) w;
@@ -206,6 +436,7 @@ BEGIN
         UPDATE tb.lanes l SET head_seq = a_head WHERE l.tenant_id = i_tenant[k] AND l.session_id = i_session[k];
         v_head[k] := a_head; v_taken[k] := a_taken;
       END IF;
+      v_versions[k] := tb.policy_versions(i_tenant[k], v_agent[k], i_session[k]); -- the model is asked next
     END LOOP;
   END IF;
   IF cardinality(t_item) > 0 THEN                    -- what its worker knows of the policy may be old
@@ -214,12 +445,16 @@ BEGIN
     END LOOP;
   END IF;
   RETURN QUERY SELECT k, CASE WHEN v_head[k] IS NULL THEN 'stale' ELSE 'ok' END, v_head[k], v_commit[k], now(), v_taken[k],
-                      CASE WHEN v_head[k] IS NOT NULL THEN v_policy[k] END, v_versions[k]
+                      CASE WHEN v_head[k] IS NOT NULL THEN v_policy[k] END, v_versions[k], v_until[k]
     FROM generate_series(1, cardinality(i_tenant)) k;
 END $$;
 
-REVOKE ALL ON FUNCTION journal, policy_versions FROM PUBLIC;
+REVOKE ALL ON FUNCTION journal, policy_versions, approval_set, approvals_close, approvals_release, approval_answer, approvals_deny, approvals_end, cancel, expire,
+  approval_json, as_text FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION approval_answer, approvals_deny TO tb_supervisor;
+GRANT EXECUTE ON FUNCTION approval_json, as_text TO tb_supervisor, tb_edge;
 GRANT EXECUTE ON FUNCTION journal, policy_versions TO tb_worker;
+GRANT EXECUTE ON FUNCTION policy_versions TO tb_supervisor;
 
 -- ---- The tool policy: its layers as documents, and the one way in which they change. Rights are the caller's.
 

@@ -18,6 +18,7 @@
 #define LIMIT_SESSION_KEY 512u
 #define LIMIT_IDEMPOTENCY_KEY 255u
 #define LIMIT_NAME 63u
+#define LIMIT_DENIAL 2000u
 #define LIMIT_PATH 4000u
 /* Arguments and environment of a jail's program; with the rest below what a packet of a
  * socket pair may hold by default. */
@@ -28,6 +29,7 @@
 /* One file of a workspace. */
 #define LIMIT_FILE_BYTES (256ull << 20)
 #define LIMIT_CAP_TEXT 64u
+#define LIMIT_POLICY_VERSIONS 40u /* as tb.policy_versions says them: three int32 */
 /* A link's outbox: over SOFT what can wait waits (streams of events, models), over HARD
  * the edge takes no further message. */
 #define LIMIT_OUTBOX_SOFT (256u << 10)

@@ -143,6 +143,7 @@ enum run_state {
 enum take { TAKE_STEER = 1, TAKE_COLLECT = 2, TAKE_FOLDED = 4 };
 enum drop_policy { DROP_REJECT = 1, DROP_OLD, DROP_SUMMARIZE };
 enum cancel_reason { CANCEL_ASKED = 1, CANCEL_INTERRUPTED };
+enum decision { DECISION_APPROVE = 1, DECISION_ALWAYS, DECISION_DENY };
 enum sub_state { SUB_LIVE = 1, SUB_GONE, SUB_GAP };
 enum run_result {
 #define RESULT(NAME, word, number, wait) RESULT_##NAME = number,
@@ -182,11 +183,15 @@ const char *result_wait_word(unsigned result);
 const char *mode_word(unsigned mode);
 const char *run_state_word(unsigned state);
 const char *drop_word(unsigned drop);
+/* "approve", "always", "deny"; and the states of an approval that has that answer. */
+const char *decision_word(unsigned decision);
+const char *decision_state(unsigned decision);
 /* The numbers of those words; 0 when there is none. */
 unsigned event_from_word(struct slice word);
 unsigned result_from_word(struct slice word);
 unsigned mode_from_word(struct slice word);
 unsigned run_state_from_word(struct slice word);
 unsigned drop_from_word(struct slice word);
+unsigned decision_from_word(struct slice word);
 
 #endif

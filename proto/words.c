@@ -37,6 +37,13 @@ static const struct word states[] = {{RUN_SCHEDULED, "scheduled"},
 static const struct word drops[] = {
 	{DROP_REJECT, "reject"}, {DROP_OLD, "old"}, {DROP_SUMMARIZE, "summarize"}};
 
+static const struct word decisions[] = {{DECISION_APPROVE, "approve"},
+					{DECISION_ALWAYS, "always"},
+					{DECISION_DENY, "deny"}};
+static const struct word answers[] = {{DECISION_APPROVE, "once"},
+				      {DECISION_ALWAYS, "session"},
+				      {DECISION_DENY, "denied"}};
+
 static const char *word_of(const struct word *t, size_t n, unsigned number)
 {
 	for (size_t i = 0; i < n; i++)
@@ -77,6 +84,14 @@ const char *drop_word(unsigned drop)
 {
 	return word_of(drops, ARRAY_LEN(drops), drop);
 }
+const char *decision_word(unsigned decision)
+{
+	return word_of(decisions, ARRAY_LEN(decisions), decision);
+}
+const char *decision_state(unsigned decision)
+{
+	return word_of(answers, ARRAY_LEN(answers), decision);
+}
 unsigned event_from_word(struct slice word)
 {
 	return number_of(events, ARRAY_LEN(events), word);
@@ -96,4 +111,8 @@ unsigned run_state_from_word(struct slice word)
 unsigned drop_from_word(struct slice word)
 {
 	return number_of(drops, ARRAY_LEN(drops), word);
+}
+unsigned decision_from_word(struct slice word)
+{
+	return number_of(decisions, ARRAY_LEN(decisions), word);
 }

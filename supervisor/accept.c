@@ -127,6 +127,8 @@ static unsigned state_of(const struct lq_run *run)
 		return RUN_SCHEDULED;
 	case LQ_S_RETRY:
 		return RUN_RETRY_WAIT;
+	case LQ_S_ASKING:
+		return RUN_WAITING;
 	default:
 		return RUN_QUEUED;
 	}
@@ -177,7 +179,8 @@ static struct wire_run_start fused_start(struct item *it, const struct pg_result
 				       .ev_seq = 1,
 				       .accepted_us = pg_get_time(r, row, 9),
 				       .started_us = pg_get_time(r, row, 9),
-				       .body = item_text(it, it->body)};
+				       .body = item_text(it, it->body),
+				       .policy = pg_get_text(r, row, 11)};
 }
 
 /* What became of the run whose place this one took. */

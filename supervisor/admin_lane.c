@@ -30,6 +30,7 @@ static void put_lane(struct json_out *o, const struct lq_lane_info *l, const str
 	json_kv_i64(o, "slot", l->slot);
 	put_ordinal(o, "worker", l->worker);
 	put_uuid(o, "active", l->active ? lq_run_id(l->active) : none);
+	put_uuid(o, "asking", l->asking ? lq_run_id(l->asking) : none);
 	json_kv_i64(o, "waiting", l->waiting);
 	json_kv_i64(o, "delayed", l->delayed);
 	json_kv_i64(o, "folded", l->folded);

@@ -73,6 +73,7 @@ void admin_queue_stats(struct ask *a)
 	json_kv_i64(o, "running", q.running);
 	json_kv_i64(o, "delayed", q.delayed);
 	json_kv_i64(o, "retrying", q.retrying);
+	json_kv_i64(o, "asking", q.asking);
 	json_kv_i64(o, "folded", q.folded);
 	json_kv_i64(o, "claiming", q.claiming);
 	json_kv_i64(o, "tenantCount", q.tenants);

@@ -94,7 +94,7 @@ static bool on_lane(void *ctx, const struct lq_lane_info *l)
 /* NULL: no state is called so. */
 static const char *state_word(struct slice text)
 {
-	for (int i = LQ_S_ENQUEUEING; i <= LQ_S_RETRY; i++)
+	for (int i = LQ_S_ENQUEUEING; i <= LQ_S_ASKING; i++)
 		if (slice_is(text, lq_state_word((enum lq_state)i)))
 			return lq_state_word((enum lq_state)i);
 	return NULL;
@@ -103,7 +103,7 @@ static const char *state_word(struct slice text)
 /* Whether only running runs are called so. */
 static bool is_running_word(const char *word)
 {
-	for (int i = LQ_S_ENQUEUEING; i <= LQ_S_RETRY; i++)
+	for (int i = LQ_S_ENQUEUEING; i <= LQ_S_ASKING; i++)
 		if (i != LQ_S_RUNNING && !strcmp(word, lq_state_word((enum lq_state)i)))
 			return false;
 	return !strcmp(word, lq_state_word(LQ_S_RUNNING));
@@ -152,7 +152,7 @@ void admin_run_list(struct ask *a)
 	const struct arg *state = &a->args[ARG_STATE];
 	if (state->given && !state_word(state->text)) {
 		struct strbuf words = STRBUF_INIT;
-		for (int i = LQ_S_DELAYED; i <= LQ_S_RETRY; i++)
+		for (int i = LQ_S_DELAYED; i <= LQ_S_ASKING; i++)
 			strbuf_printf(&words, "%s%s", i > LQ_S_DELAYED ? ", " : "",
 				      lq_state_word((enum lq_state)i));
 		ask_fail(a, ERR_BAD_REQUEST, "state: one of %s is needed", words.p);

@@ -36,6 +36,7 @@ static void put_queue(struct json_out *o, const struct lq_stats *q)
 	json_kv_i64(o, "running", q->running);
 	json_kv_i64(o, "delayed", q->delayed);
 	json_kv_i64(o, "retrying", q->retrying);
+	json_kv_i64(o, "asking", q->asking);
 	json_kv_i64(o, "folded", q->folded);
 	json_kv_i64(o, "claiming", q->claiming);
 	json_kv_i64(o, "tenants", q->tenants);

@@ -6,11 +6,13 @@
 #include "common/clock.h"
 #include "supervisor/admin_ask.h"
 #include "supervisor/admin_commands.h"
+#include "supervisor/admin_db.h"
 #include "supervisor/admin_names.h"
 #include "supervisor/admin_queue.h"
 #include "supervisor/admin_rates.h"
 #include "supervisor/admin_run.h"
 #include "supervisor/journal.h"
+#include "supervisor/sql.h"
 #include "supervisor/sup.h"
 
 /* A rate below this says nothing about the next run. */
@@ -26,6 +28,7 @@ static const struct {
 			    false},
 	[LQ_WHY_RETRY] = {"retry", "its last try failed; it waits for the next one",
 			  false},
+	[LQ_WHY_ASKING] = {"asking", "it waits for a person", false},
 	[LQ_WHY_FOLDED] =
 		{"folded",
 		 "its session's queue was full: it enters the next run there as "
@@ -134,11 +137,47 @@ static void put_sentence(struct json_out *o, const struct lq *q, const struct lq
 	json_kv_cstr(o, "sentence", reasons[why].sentence);
 }
 
+/* ---- a run that waits for a person: what it asks stands in the database */
+
+static void on_asked(struct ask *a, const struct pg_result *r)
+{
+	const struct lq_run *run = names_run(a);
+	AUTO(strbuf_fini) struct strbuf text = STRBUF_INIT;
+	struct json_out *o = ask_reply(a);
+	strbuf_add_str(&text, reasons[LQ_WHY_ASKING].sentence);
+	for (int i = 0; i < pg_rows(r); i++)
+		strbuf_printf(&text, "%s %.*s (since %.*s)", i ? "," : " to allow",
+			      SLICE_ARG(pg_get_text(r, i, 0)),
+			      SLICE_ARG(pg_get_text(r, i, 1)));
+	strbuf_add_str(&text, ": approval.approve or approval.deny ends that");
+	json_kv_str(o, "run", a->args[ARG_RUN].text);
+	json_kv_cstr(o, "state", lq_state_word(LQ_S_ASKING));
+	json_kv_cstr(o, "why", reasons[LQ_WHY_ASKING].word);
+	json_kv_str(o, "sentence", strbuf_slice(&text));
+	json_kv_i64(o, "position", 0);
+	if (run)
+		put_due(o, lq_run_due_us(run));
+	json_key(o, "approvals");
+	json_arr(o);
+	for (int i = 0; i < pg_rows(r); i++) {
+		char id[UUID_TEXT_LEN + 1];
+		uuid_format(pg_get_uuid(r, i, 2), id);
+		json_put_cstr(o, id);
+	}
+	json_arr_end(o);
+	ask_end(a);
+}
+
 static void tell_why(struct ask *a)
 {
 	const struct lq_run *r = names_run(a);
 	if (!r) {
 		archive_why(a);
+		return;
+	}
+	if (lq_run_state(r) == LQ_S_ASKING) {
+		a->names.tenant = lq_run_tenant(r);
+		admin_db_read_run(a, SQL_ADMIN_ASKED, on_asked);
 		return;
 	}
 	struct lq_why_info info = lq_why(a->sup->lq, r);

@@ -4,6 +4,7 @@
  * was sent and not answered is sent again until it is known (control_fate.c). */
 #include "supervisor/control.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "common/alloc.h"
@@ -100,6 +101,30 @@ void control_bury(struct sup *s, int64_t tenant, struct uuid run, struct uuid se
 		  const char *code)
 {
 	struct errand *a = errand_new(s, ERRAND_BURY, code, NULL, NULL);
+	a->tenant = tenant;
+	a->run = run;
+	a->session = session;
+	errand_begin(a);
+}
+
+void control_decide(struct sup *s, const struct control_decision *d, control_done *done,
+		    void *arg)
+{
+	char by[64];
+	snprintf(by, sizeof by, "%.*s", SLICE_ARG(d->by));
+	struct errand *a = errand_new(s, ERRAND_DECIDE, by, done, arg);
+	a->tenant = d->tenant;
+	a->run = d->run;
+	a->session = d->session;
+	a->approval = d->approval;
+	a->decision = d->decision;
+	a->text = d->message.n ? xstrndup(d->message.p, d->message.n) : NULL;
+	errand_begin(a);
+}
+
+void control_deny(struct sup *s, int64_t tenant, struct uuid run, struct uuid session)
+{
+	struct errand *a = errand_new(s, ERRAND_DENY, "message", NULL, NULL);
 	a->tenant = tenant;
 	a->run = run;
 	a->session = session;

@@ -50,6 +50,20 @@ void control_redrive(struct sup *s, int64_t tenant, struct uuid run, const char 
  * took its worker down too often) or "no_input" (its message is missing). */
 void control_bury(struct sup *s, int64_t tenant, struct uuid run, struct uuid session,
 		  const char *code);
+/* A person's answer to what a run asks. message: of a denial, SLICE("") is none; copied.
+ */
+struct control_decision {
+	int64_t tenant;
+	struct uuid run, session, approval;
+	enum decision decision;
+	struct slice message, by;
+};
+/* ERR_NOT_FOUND: nothing of that tenant was asked so; ERR_CONFLICT: it has another
+ * answer; ERR_UNAVAILABLE. The same answer again is fine. */
+void control_decide(struct sup *s, const struct control_decision *d, control_done *done,
+		    void *arg);
+/* LQ_DO_DENY: a message came instead of the answer; once this node may write. */
+void control_deny(struct sup *s, int64_t tenant, struct uuid run, struct uuid session);
 /* What is paused, from the database: before the queue is loaded. done() then. */
 void control_load_pauses(struct sup *s, void (*done)(struct sup *s));
 

@@ -17,7 +17,14 @@
 struct loop_timer;
 struct line;
 
-enum errand_id { ERRAND_CANCEL, ERRAND_PAUSE, ERRAND_REDRIVE, ERRAND_BURY };
+enum errand_id {
+	ERRAND_CANCEL,
+	ERRAND_PAUSE,
+	ERRAND_REDRIVE,
+	ERRAND_BURY,
+	ERRAND_DECIDE,
+	ERRAND_DENY
+};
 
 struct errand {
 	struct list node; /* in its line, or in those held until their run's T0 is known
@@ -27,6 +34,9 @@ struct errand {
 	const struct errand_kind *kind;
 	int64_t tenant, order_us;
 	struct uuid run, session, fresh; /* fresh: the redriven run */
+	struct uuid approval;
+	enum decision decision;
+	char *text; /* of a denial, for the model; NULL: none. Owned */
 	struct lq_pause pause;
 	int on;
 	char by[64];

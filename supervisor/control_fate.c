@@ -105,6 +105,7 @@ void errand_tell(struct errand *a, const struct control_answer *answer)
 	while (!list_is_empty(&waiters))
 		tell(list_entry(waiters.next, struct waiter, node), answer);
 	loop_timer_free(a->again);
+	free(a->text);
 	free(a);
 }
 

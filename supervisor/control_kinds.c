@@ -184,6 +184,51 @@ static void take_bury(struct errand *a, const struct pg_result *r)
 	errand_tell(a, &(struct control_answer){.run = a->run});
 }
 
+/* A run of which nothing is pending any more may be claimed; of one that is not there the
+ * lane's look knows what became of it. */
+static void settle_asking(struct errand *a, const struct pg_result *r, int queued)
+{
+	struct lq_run *run = lq_find(a->sup->lq, a->run);
+	if (run && pg_is_null(r, 0, queued))
+		lane_look(a->sup, a->tenant, lq_run_session(run));
+	else if (run && pg_get_bool(r, 0, queued))
+		runs_answered(a->sup, run);
+}
+
+/* Who listens reads it in Postgres: no worker tells of it. */
+static void show_decided(const struct errand *a, const struct pg_result *r)
+{
+	struct live *l = live_find(a->sup, a->run);
+	if (l && !pg_is_null(r, 0, 3))
+		live_resume(l, (uint32_t)pg_get_i64(r, 0, 3));
+}
+
+static void take_decide(struct errand *a, const struct pg_result *r)
+{
+	struct slice outcome = pg_get_text(r, 0, 0), state = pg_get_text(r, 0, 1);
+	char text[96];
+	FAULT(ANSWER_LANDED);
+	if (slice_is(outcome, "absent")) {
+		refuse(a, ERR_NOT_FOUND, "there is no such approval");
+		return;
+	}
+	show_decided(a, r);
+	settle_asking(a, r, 2);
+	if (slice_is(outcome, "other")) {
+		snprintf(text, sizeof text, "it was answered before: its state is %.*s",
+			 SLICE_ARG(state));
+		refuse(a, ERR_CONFLICT, text);
+		return;
+	}
+	errand_tell(a, &(struct control_answer){.run = a->run, .changed = true});
+}
+
+static void take_deny(struct errand *a, const struct pg_result *r)
+{
+	settle_asking(a, r, 0);
+	errand_tell(a, &(struct control_answer){.run = a->run});
+}
+
 /* ---- questions, by kind */
 
 static void put_one(struct pg_params *p, const struct errand *a)
@@ -231,6 +276,23 @@ static void put_redrive(struct pg_params *p, const struct errand *a)
 	pg_text(p, slice_str(a->by));
 }
 
+static void put_decide(struct pg_params *p, const struct errand *a)
+{
+	pg_i64(p, a->tenant);
+	pg_uuid(p, a->approval);
+	pg_text(p, slice_str(decision_state(a->decision)));
+	pg_text(p, a->text ? slice_str(a->text) : SLICE_NONE);
+	pg_text(p, slice_str(a->by));
+}
+
+static void put_deny(struct pg_params *p, const struct errand *a)
+{
+	pg_i64(p, a->tenant);
+	pg_uuid(p, a->run);
+	pg_text(p, SLICE("user sent a new message"));
+	pg_text(p, slice_str(a->by));
+}
+
 static void put_cancel(struct pg_params *p, const struct errand *a)
 {
 	put_one(p, a);
@@ -258,4 +320,12 @@ const struct errand_kind errand_kinds[] = {
 			 .put = put_bury,
 			 .take = take_bury,
 			 .word = "bury"},
+	[ERRAND_DECIDE] = {.stmt = SQL_DECIDE,
+			   .put = put_decide,
+			   .take = take_decide,
+			   .word = "decide"},
+	[ERRAND_DENY] = {.stmt = SQL_DENY,
+			 .put = put_deny,
+			 .take = take_deny,
+			 .word = "deny"},
 };

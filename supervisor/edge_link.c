@@ -72,6 +72,37 @@ static void on_cancel_answer(void *arg, const struct control_answer *a)
 		child_send(asked.edge, WIRE_CANCELLED, &m);
 }
 
+static void on_decided(void *arg, const struct control_answer *a)
+{
+	struct asked asked = *(struct asked *)arg;
+	struct wire_decided m = {.req = asked.req,
+				 .error =
+					 a->err ? slice_str(err_code(a->err)) : SLICE(""),
+				 .message = a->err ? slice_str(a->message) : SLICE("")};
+	free(arg);
+	if (uuid_eq(asked.edge->incarnation, asked.life))
+		child_send(asked.edge, WIRE_DECIDED, &m);
+}
+
+void edge_on_decide(struct child *self, const struct wire_decide *m)
+{
+	if (m->decision < DECISION_APPROVE || m->decision > DECISION_DENY) {
+		child_punish(self, "a decision of no kind");
+		return;
+	}
+	struct asked *asked = xmalloc(sizeof *asked);
+	*asked = (struct asked){self, self->incarnation, m->req};
+	control_decide(self->sup,
+		       &(struct control_decision){.tenant = m->tenant,
+						  .run = m->run,
+						  .session = m->session,
+						  .approval = m->approval,
+						  .decision = (enum decision)m->decision,
+						  .message = m->message,
+						  .by = m->by},
+		       on_decided, asked);
+}
+
 void edge_on_cancel(struct child *self, const struct wire_cancel *m)
 {
 	if (!m->req) {

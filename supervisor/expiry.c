@@ -188,6 +188,10 @@ static void settle(struct sup *s, struct lq_run *run, const struct pg_result *r,
 		keep(s, run);
 		return;
 	}
+	if (slice_is(outcome, "answered")) {
+		runs_answered(s, run);
+		return;
+	}
 	/* One look is enough for a lane's rows. */
 	if (!uuid_eq(*looked, lane) &&
 	    (!expired || !slice_is(pg_get_text(r, row, 3), "continue"))) {

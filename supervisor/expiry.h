@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The end of never-started runs whose deadline passed (tb.expire), in batches on the
- * journal's connection.
+ * The end of never-started runs whose deadline passed, and of the time in which a person
+ * could answer what others ask (tb.expire), in batches on the journal's connection.
  *
  * One batch is under way at a time, so that after an outage what expired by the thousand
  * does not stand between new work and its commits. A batch whose fate is unknown goes
@@ -18,7 +18,7 @@ struct lq_run;
 
 struct expiry *expiry_new(struct sup *s);
 void expiry_free(struct expiry *x);
-/* LQ_DO_EXPIRE of the run; -> LQ_GONE or LQ_KEPT. */
+/* LQ_DO_EXPIRE of the run; -> LQ_GONE, LQ_ANSWERED or LQ_KEPT. */
 void expiry_add(struct expiry *x, const struct lq_run *r);
 
 #endif

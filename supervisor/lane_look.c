@@ -35,7 +35,8 @@ enum {
 	MERGED,
 	STARTED,
 	ENDED,
-	STATE
+	STATE,
+	ASKS_UNTIL
 };
 
 static void look_free(struct look *l)
@@ -45,6 +46,13 @@ static void look_free(struct look *l)
 }
 
 /* ---- the answer */
+
+static bool is_active(const struct lq_run *r)
+{
+	enum lq_state state = lq_run_state(r);
+	return state == LQ_S_ENQUEUEING || state == LQ_S_CLAIMING ||
+	       state == LQ_S_RUNNING;
+}
 
 static void take_run(struct sup *s, const struct pg_result *r, int row)
 {
@@ -65,8 +73,10 @@ static void take_run(struct sup *s, const struct pg_result *r, int row)
 		runs_archived(s, run, &end);
 	} else if (pg_is_null(r, row, STATE)) { /* even its archive is deleted */
 		runs_archived(s, run, &end);
-	} else if (slice_is(pg_get_text(r, row, STATE), "waiting")) {
-		sup_step(s, &(struct lq_event){.kind = LQ_GONE, .run = run});
+	} else if (slice_is(pg_get_text(r, row, STATE), "waiting") && !is_active(run)) {
+		sup_step(s, &(struct lq_event){.kind = LQ_ASKS,
+					       .run = run,
+					       .at_us = pg_get_time(r, row, ASKS_UNTIL)});
 	}
 }
 
@@ -107,8 +117,7 @@ static void on_answer(void *arg, const struct pg_answer *a)
 /* An active run says itself what becomes of it, an uncommitted one is told. */
 static bool put_run(void *params, struct lq_run *r)
 {
-	enum lq_state state = lq_run_state(r);
-	if (state != LQ_S_ENQUEUEING && state != LQ_S_CLAIMING && state != LQ_S_RUNNING)
+	if (!is_active(r))
 		pg_uuid(params, lq_run_id(r));
 	return true;
 }

@@ -41,6 +41,7 @@ static struct lq_item item_at(const struct pg_result *r, int row)
 		.mode = (enum run_mode)mode_from_word(pg_get_text(r, row, 13)),
 		.deadline_us = pg_get_time(r, row, 14),
 		.retrying = slice_is(pg_get_text(r, row, 15), "retry_wait"),
+		.asking = slice_is(pg_get_text(r, row, 15), "waiting"),
 		.folded = pg_get_bool(r, row, 16),
 		.crashes = (uint32_t)pg_get_i64(r, row, 17),
 		.agent_max_running = (uint32_t)pg_get_i64(r, row, 18)};

@@ -21,12 +21,24 @@ static bool is_steer(const struct lq_run *r)
 	return r->mode == MODE_STEER || r->mode == MODE_ANNOUNCE;
 }
 
+/* A message came while its lane's run waits for a person, or had come before: that is
+ * the answer. Once asked for it is asked until it is done. */
+static void lane_denies(struct lq *q, struct lane *l)
+{
+	struct lq_run *r = lq_lane_asking(l);
+	if (!r || r->denied || !lq_lane_has_message(l))
+		return;
+	r->denied = 1;
+	act(q, (struct lq_action){.kind = LQ_DO_DENY, .run = r, .worker = LQ_NO_WORKER});
+}
+
 /* WAITING, or FOLDED when its row is; a steer under a running run is told. */
 static void run_waits(struct lq *q, struct lq_run *r)
 {
 	struct lq_run *active = r->lane->active;
 	lq_run_enter(q, r, r->folded ? LQ_S_FOLDED : LQ_S_WAITING);
 	lq_lane_judge(q, r->lane);
+	lane_denies(q, r->lane);
 	if (!r->folded && !r->ran && is_steer(r) && active &&
 	    active->state == LQ_S_RUNNING)
 		act(q, (struct lq_action){.kind = LQ_DO_STEER,
@@ -43,6 +55,8 @@ static void run_delays(struct lq *q, struct lq_run *r)
 /* Out of whatever it is in. */
 static void run_out(struct lq *q, struct lq_run *r)
 {
+	if (r->state == LQ_S_ASKING)
+		r->denied = r->expiring = 0;
 	if (r->lane->active == r)
 		lq_run_deactivate(q, r);
 	else
@@ -93,12 +107,14 @@ static void run_starts(struct lq *q, struct lq_run *r)
 		tell_cancel(q, r);
 }
 
-static void run_cancel(struct lq *q, struct lq_run *r, enum cancel_reason reason)
+/* durable: its row says so, and that it waits for nobody. */
+static void run_cancel(struct lq *q, struct lq_run *r, enum cancel_reason reason,
+		       bool durable)
 {
 	r->cancel = reason & 3;
 	if (r->state == LQ_S_RUNNING) {
 		tell_cancel(q, r);
-	} else if (r->state == LQ_S_RETRY) {
+	} else if (r->state == LQ_S_RETRY || (r->state == LQ_S_ASKING && durable)) {
 		run_again(q, r);
 	} else if (r->unclaimed) {
 		r->unclaimed = 0; /* only a claim ends it */
@@ -156,10 +172,11 @@ static void interrupt(struct lq *q, struct lane *l)
 	if (!found && head && head->ran)
 		found = head;
 	list_each (n, &l->rest)
-		if (!found && list_entry(n, struct lq_run, node)->state == LQ_S_RETRY)
+		if (!found && (list_entry(n, struct lq_run, node)->state == LQ_S_RETRY ||
+			       list_entry(n, struct lq_run, node)->state == LQ_S_ASKING))
 			found = list_entry(n, struct lq_run, node);
 	if (found)
-		run_cancel(q, found, CANCEL_INTERRUPTED);
+		run_cancel(q, found, CANCEL_INTERRUPTED, false);
 }
 
 static void on_committed(struct lq *q, const struct lq_event *e)
@@ -188,6 +205,14 @@ static void on_committed(struct lq *q, const struct lq_event *e)
 		lq_collect_align(q, r);
 }
 
+static void run_asks(struct lq *q, struct lq_run *r, int64_t until_us)
+{
+	r->due_us = until_us;
+	lq_run_enter(q, r, LQ_S_ASKING);
+	lq_lane_judge(q, r->lane);
+	lane_denies(q, r->lane);
+}
+
 static void on_loaded(struct lq *q, const struct lq_event *e)
 {
 	const struct lq_item *it = e->item;
@@ -197,10 +222,12 @@ static void on_loaded(struct lq *q, const struct lq_event *e)
 	bool due = it->run_at_us <= e->now_us;
 	r->lane_pos = it->lane_pos;
 	r->due_us = it->run_at_us;
-	r->ran = it->ran || it->retrying;
+	r->ran = it->ran || it->retrying || it->asking;
 	r->folded = it->folded && !r->ran;
 	r->crashes = it->crashes < UINT8_MAX ? (uint8_t)it->crashes : UINT8_MAX;
-	if (it->retrying && !due) {
+	if (it->asking) {
+		run_asks(q, r, it->run_at_us);
+	} else if (it->retrying && !due) {
 		lq_run_enter(q, r, LQ_S_RETRY);
 		lq_lane_judge(q, r->lane);
 	} else if (due || r->ran || r->folded) {
@@ -280,6 +307,33 @@ static void on_retry(struct lq *q, const struct lq_event *e)
 		run_retries(q, e->run, e->at_us);
 }
 
+/* WAITING: a claim found it so, and had not begun. */
+static void on_asks(struct lq *q, const struct lq_event *e)
+{
+	struct lq_run *r = e->run;
+	if (r->state == LQ_S_ASKING) {
+		r->due_us = e->at_us;
+		lq_run_set_timer(q, r);
+		return;
+	}
+	if (!r->ran || (r->state != LQ_S_RUNNING && r->state != LQ_S_WAITING))
+		return;
+	r->crashes -= r->crashed;
+	r->crashed = r->unclaimed = 0;
+	run_out(q, r);
+	if (r->cancel == CANCEL_ASKED) /* its row says so: it asks nobody any more */
+		run_waits(q, r);
+	else
+		run_asks(q, r, e->at_us);
+}
+
+/* One that RUNS was let go by a worker which has not said so yet. */
+static void on_answered(struct lq *q, struct lq_run *r)
+{
+	if (r->state == LQ_S_ASKING || r->state == LQ_S_RUNNING)
+		run_again(q, r);
+}
+
 static void on_progress(struct lq *q, struct lq_run *r)
 {
 	if (r->state != LQ_S_RUNNING)
@@ -309,6 +363,12 @@ static void on_kept(struct lq *q, struct lq_run *r)
 	if (!r->expiring)
 		return;
 	r->expiring = 0;
+	if (r->state == LQ_S_ASKING) {
+		r->due_us = (q->now_us > r->due_us ? q->now_us : r->due_us) +
+			    LQ_EXPIRE_AGAIN_US;
+		lq_run_set_timer(q, r);
+		return;
+	}
 	lq_run_set_deadline(
 		r,
 		(q->now_us > lq_run_deadline_us(r) ? q->now_us : lq_run_deadline_us(r)) +
@@ -420,6 +480,12 @@ static void apply_to_run(struct lq *q, const struct lq_event *e)
 	case LQ_RETRY:
 		on_retry(q, e);
 		break;
+	case LQ_ASKS:
+		on_asks(q, e);
+		break;
+	case LQ_ANSWERED:
+		on_answered(q, r);
+		break;
 	case LQ_PROGRESS:
 		on_progress(q, r);
 		break;
@@ -430,7 +496,7 @@ static void apply_to_run(struct lq *q, const struct lq_event *e)
 		on_kept(q, r);
 		break;
 	case LQ_CANCEL:
-		run_cancel(q, r, CANCEL_ASKED);
+		run_cancel(q, r, CANCEL_ASKED, true);
 		break;
 	default:
 		panic("not an event of a run");

@@ -10,6 +10,10 @@
  *	ENQUEUEING --committed, fused start--> RUNNING
  *	RUNNING --worker down, lost, yielded--> WAITING
  *	RUNNING --retry--> RETRY, which holds its lane --due--> WAITING
+ *	RUNNING --asks--> ASKING, which holds its lane --answered--> WAITING
+ *
+ * ASKING waits for a person, for as long as it takes until its time is over. A message
+ * that could start, were it not for such a run, answers for the person: DO_DENY.
  *
  * A waiting run can also be taken by its lane's running run (steer, collect, folded),
  * fold or drop by its lane's drop policy, expire, or be cancelled.
@@ -71,6 +75,7 @@ struct lq_item {
 	int64_t lane_pos;
 	bool ran;      /* it started before: it goes first, and has no deadline */
 	bool retrying; /* in retry_wait until run_at_us */
+	bool asking;   /* it waits for a person, at most until run_at_us */
 	bool folded;
 	uint32_t crashes;
 };
@@ -93,6 +98,10 @@ enum lq_event_kind {
 	LQ_YIELDED, /* run: its worker let go at a step boundary; claimed again, uncharged
 		     */
 	LQ_RETRY,   /* run, at_us: its worker put it into retry_wait until then */
+	/* run, at_us: its row waits for a person, at most until then; its worker let go.
+	 * Or its claim found it so: then its last worker's crash is not its own. */
+	LQ_ASKS,
+	LQ_ANSWERED, /* run: its row waits for nobody any more, and may be claimed */
 	LQ_PROGRESS, /* run: its crashes are 0 again */
 	LQ_TAKEN,    /* run: a waiting run was consumed by its lane's running run */
 	LQ_GONE,   /* run: a never-started run was archived (cancelled, expired, dropped).
@@ -101,7 +110,7 @@ enum lq_event_kind {
 	LQ_KEPT,   /* run: what DO_EXPIRE or a victim's DO_ENQUEUE asked for did not
 		      happen; an expiry is asked for again 10 s later */
 	LQ_CANCEL, /* run: its cancel is durable; a RUNNING one -> DO_CANCEL, a RETRY is
-		      due at once */
+		      due and an ASKING one answered at once */
 	LQ_WORKER_UP,   /* worker */
 	LQ_WORKER_DOWN, /* worker, uncharged: its runs are claimed again, as crashed
 			   unless uncharged: their worker's end was not their doing */
@@ -139,7 +148,10 @@ enum lq_action_kind {
 	LQ_DO_STEER,   /* run, worker: messages wait in its lane */
 	LQ_DO_CANCEL,  /* run, worker, reason */
 	LQ_DO_YIELD,   /* run, worker */
-	LQ_DO_EXPIRE,  /* run: its deadline passed while it waited -> GONE or KEPT */
+	/* run: its deadline passed while it waited -> GONE or KEPT; or the time to answer
+	   what it asks -> ANSWERED or KEPT */
+	LQ_DO_EXPIRE,
+	LQ_DO_DENY,      /* run: a message came instead of the answer -> ANSWERED */
 	LQ_DO_QUARANTINE /* the quarantine worker is needed and not up (once until it is)
 			  */
 };
@@ -185,19 +197,20 @@ enum lq_state {
 	LQ_S_FOLDED,
 	LQ_S_CLAIMING,
 	LQ_S_RUNNING,
-	LQ_S_RETRY
+	LQ_S_RETRY,
+	LQ_S_ASKING
 };
 enum lq_state lq_run_state(const struct lq_run *r);
 /* Its row is gone; a commit of it is under way still, and ends it here as well. */
 bool lq_run_is_gone(const struct lq_run *r);
-const char *
-lq_state_word(enum lq_state s); /* "queued", "scheduled", "running", "retry_wait" ... */
+const char *lq_state_word(enum lq_state s); /* "queued", "scheduled", "running",
+					       "retry_wait", "waiting" (ASKING) ... */
 /* Runs of its lane that go before it. */
 uint32_t lq_run_position(const struct lq_run *r);
 /* enum take bits: what of its lane a run that starts now finds to consume: steers
  * (waiting steer and announce), the siblings of a collect, folded ones. */
 uint32_t lq_run_take(const struct lq_run *r);
-/* The due time of a DELAYED or RETRY run; else 0. */
+/* The due time of a DELAYED or RETRY run, the end of an ASKING one's time; else 0. */
 int64_t lq_run_due_us(const struct lq_run *r);
 /* Since when it could have started, had all been free: its acceptance, or its due time.
  */
@@ -211,6 +224,7 @@ enum lq_why {
 	LQ_WHY_COMMITTING, /* T0 is under way */
 	LQ_WHY_DELAYED,    /* until due */
 	LQ_WHY_RETRY,      /* until due */
+	LQ_WHY_ASKING,     /* for a person's answer, until due */
 	LQ_WHY_FOLDED,     /* enters the next run as part of one message */
 	LQ_WHY_LANE_BUSY,  /* other: the lane's active run, or the run before it */
 	LQ_WHY_LANE_PAUSED,
@@ -237,9 +251,9 @@ struct lq_why_info lq_why(const struct lq *q, const struct lq_run *r);
 
 struct lq_stats {
 	/* running: those that hold credit, the claiming ones among them */
-	uint32_t lanes, tenants, runs, waiting, running, delayed, retrying, folded,
-		claiming, pauses;
-	int64_t next_due_us; /* of delays, retries and deadlines; 0: none */
+	uint32_t lanes, tenants, runs, waiting, running, delayed, retrying, asking,
+		folded, claiming, pauses;
+	int64_t next_due_us; /* of delays, retries, answers and deadlines; 0: none */
 	bool held, paused;   /* HOLD; the node's own pause */
 	size_t bytes;        /* of its records, about */
 };
@@ -268,6 +282,7 @@ struct lq_lane_info {
 	struct uuid session, agent;
 	uint32_t slot, waiting, delayed, folded;
 	const struct lq_run *active; /* NULL: none */
+	const struct lq_run *asking; /* NULL: none */
 	const struct lq_run *head;   /* the next to start, NULL: none waits */
 	bool paused;
 	int worker; /* that the slot belongs to */

@@ -30,7 +30,8 @@ void lq_run_set_deadline(struct lq_run *r, int64_t at_us)
 
 void lq_run_set_timer(struct lq *q, struct lq_run *r)
 {
-	bool due = r->state == LQ_S_DELAYED || r->state == LQ_S_RETRY;
+	bool due = r->state == LQ_S_DELAYED || r->state == LQ_S_RETRY ||
+		   (r->state == LQ_S_ASKING && !r->expiring);
 	bool expires = r->deadline_ms && !r->ran && !r->expiring &&
 		       (r->state == LQ_S_WAITING || r->state == LQ_S_DELAYED ||
 			r->state == LQ_S_FOLDED);
@@ -89,7 +90,8 @@ static void count(struct lq *q, const struct lq_run *r, int by)
 		l->folded = (uint16_t)(l->folded + by);
 		break;
 	case LQ_S_RETRY:
-		l->retrying = (l->retrying + (unsigned)by) & 63;
+	case LQ_S_ASKING:
+		l->stopped = (l->stopped + (unsigned)by) & 63;
 		break;
 	case LQ_S_ENQUEUEING:
 	case LQ_S_CLAIMING:
@@ -123,7 +125,26 @@ struct lq_run *lq_lane_head(const struct lane *l)
 	if (l->waiting_count)
 		return run_of(l->waiting.next);
 	/* A lane left with folded ones runs them; what is not committed comes last. */
-	return l->folded && !l->delayed && !l->retrying ? run_of(l->rest.next) : NULL;
+	return l->folded && !l->delayed && !l->stopped ? run_of(l->rest.next) : NULL;
+}
+
+struct lq_run *lq_lane_asking(const struct lane *l)
+{
+	if (l->stopped)
+		list_each (n, &l->rest)
+			if (run_of(n)->state == LQ_S_ASKING)
+				return run_of(n);
+	return NULL;
+}
+
+bool lq_lane_has_message(const struct lane *l)
+{
+	if (l->folded)
+		return true;
+	list_each (n, &l->waiting)
+		if (!run_of(n)->ran && run_of(n)->mode != MODE_ANNOUNCE)
+			return true;
+	return false;
 }
 
 int64_t lq_lane_key(const struct lane *l)
@@ -193,7 +214,7 @@ static struct lq_run *oldest_victim(const struct lane *l)
 static struct lq_verdict lane_admit(const struct lane *l, const struct lq_item *it)
 {
 	uint32_t cap = it->lane_cap ? it->lane_cap : LIMIT_LANE_WAITING;
-	uint32_t full = l->runs - l->folded - l->retrying - l->doomed - !!l->active;
+	uint32_t full = l->runs - l->folded - l->stopped - l->doomed - !!l->active;
 	if (full < cap)
 		return (struct lq_verdict){ERR_OK, NULL, false};
 	struct lq_run *victim = it->drop == DROP_OLD || it->drop == DROP_SUMMARIZE

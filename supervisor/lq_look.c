@@ -74,8 +74,8 @@ static struct lq_run *run_of(struct list *n)
 uint32_t lq_run_position(const struct lq_run *r)
 {
 	const struct lane *l = r->lane;
-	uint32_t n = l->retrying + (l->active != NULL);
-	if (l->active == r || r->state == LQ_S_RETRY)
+	uint32_t n = l->stopped + (l->active != NULL);
+	if (l->active == r || r->state == LQ_S_RETRY || r->state == LQ_S_ASKING)
 		return 0;
 	if (r->state != LQ_S_WAITING)
 		return n + l->waiting_count;
@@ -115,7 +115,10 @@ uint32_t lq_run_take(const struct lq_run *r)
 
 int64_t lq_run_due_us(const struct lq_run *r)
 {
-	return r->state == LQ_S_DELAYED || r->state == LQ_S_RETRY ? r->due_us : 0;
+	return r->state == LQ_S_DELAYED || r->state == LQ_S_RETRY ||
+			       r->state == LQ_S_ASKING
+		       ? r->due_us
+		       : 0;
 }
 
 int64_t lq_run_since_us(const struct lq_run *r)
@@ -132,7 +135,7 @@ static const struct lq_run *run_before(const struct lq_run *r)
 	if (l->active)
 		return l->active;
 	list_each (n, &l->rest)
-		if (run_of(n)->state == LQ_S_RETRY)
+		if (run_of(n)->state == LQ_S_RETRY || run_of(n)->state == LQ_S_ASKING)
 			return run_of(n);
 	if (r->state == LQ_S_WAITING && r->node.prev != &l->waiting)
 		return run_of(r->node.prev);
@@ -185,6 +188,8 @@ static enum lq_why why_of(const struct lq *q, const struct lq_run *r)
 		return LQ_WHY_DELAYED;
 	case LQ_S_RETRY:
 		return LQ_WHY_RETRY;
+	case LQ_S_ASKING:
+		return LQ_WHY_ASKING;
 	case LQ_S_FOLDED:
 		if (r->lane->active || lq_lane_head(r->lane) != r)
 			return LQ_WHY_FOLDED;
@@ -247,6 +252,7 @@ struct lq_stats lq_stats(const struct lq *q)
 				 .running = q->running,
 				 .delayed = q->count[LQ_S_DELAYED],
 				 .retrying = q->count[LQ_S_RETRY],
+				 .asking = q->count[LQ_S_ASKING],
 				 .folded = q->count[LQ_S_FOLDED],
 				 .claiming = q->count[LQ_S_CLAIMING],
 				 .pauses = (uint32_t)map_count(q->pauses),
@@ -273,6 +279,7 @@ static struct lq_lane_info lane_info(const struct lq *q, const struct lane *l)
 				     .delayed = l->delayed,
 				     .folded = l->folded,
 				     .active = l->active,
+				     .asking = lq_lane_asking(l),
 				     .head = lq_lane_head(l),
 				     .paused = l->paused,
 				     .worker = q->slots[l->slot]};
@@ -321,8 +328,9 @@ void lq_each_run(const struct lq *q, int64_t tenant, struct uuid session,
 	struct lane *l = lq_lane_find(q, tenant, &session);
 	if (!l || (l->active && !fn(ctx, l->active)))
 		return;
-	if (each_rest(l, LQ_S_RETRY, fn, ctx) && each_waiting(l, fn, ctx) &&
-	    each_rest(l, LQ_S_ENQUEUEING, fn, ctx) && each_rest(l, LQ_S_DELAYED, fn, ctx))
+	if (each_rest(l, LQ_S_ASKING, fn, ctx) && each_rest(l, LQ_S_RETRY, fn, ctx) &&
+	    each_waiting(l, fn, ctx) && each_rest(l, LQ_S_ENQUEUEING, fn, ctx) &&
+	    each_rest(l, LQ_S_DELAYED, fn, ctx))
 		each_rest(l, LQ_S_FOLDED, fn, ctx);
 }
 

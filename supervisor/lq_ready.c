@@ -187,7 +187,7 @@ static void lane_unready(struct lq *q, struct lane *l)
 
 void lq_lane_judge(struct lq *q, struct lane *l)
 {
-	struct lq_run *head = l->active || l->retrying ? NULL : lq_lane_head(l);
+	struct lq_run *head = l->active || l->stopped ? NULL : lq_lane_head(l);
 	bool ready = head && !lq_run_is_paused(q, head);
 	int w = ready ? lq_run_target(q, head) : LQ_NO_WORKER;
 	if (w != l->ready_at)

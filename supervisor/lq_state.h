@@ -9,7 +9,7 @@
 
 struct map;
 
-#define LQ_STATES 7
+#define LQ_STATES 8
 #define LQ_PRIORITY_US 30000000LL /* a step of priority is worth 30 s of waiting */
 /* An expiry the database did not agree to is asked for again after this. */
 #define LQ_EXPIRE_AGAIN_US 10000000LL
@@ -67,8 +67,8 @@ struct lane {
 	uint16_t slot;
 	int8_t ready_at; /* a worker */
 	uint8_t paused : 1;
-	uint8_t mixed : 1; /* the first that waits may not have the smallest key */
-	uint8_t retrying : 6;
+	uint8_t mixed : 1;   /* the first that waits may not have the smallest key */
+	uint8_t stopped : 6; /* its runs in RETRY or ASKING: each holds it */
 	uint32_t runs, waiting_count, delayed;
 	uint16_t folded;
 	uint16_t doomed; /* of those that wait or are delayed */
@@ -80,7 +80,7 @@ struct lq_run {
 	struct lane *lane;
 	struct list node; /* in lane.waiting, lane.rest or worker.active */
 	int64_t order_us, lane_pos;
-	int64_t due_us;         /* of a DELAYED or RETRY one, or what T0 asked for */
+	int64_t due_us; /* of a DELAYED, RETRY or ASKING one, or what T0 asked for */
 	struct heap_node timer; /* in lq.timers */
 	uint32_t deadline_ms;   /* after order_us; 0: none */
 	int16_t priority;
@@ -101,6 +101,7 @@ struct lq_run {
 	/* Its claim came back without it: pauses hold it, though it ran, until that of
 	 * its lane ends or it is cancelled. */
 	uint8_t unclaimed : 1;
+	uint8_t denied : 1; /* DO_DENY is unanswered */
 };
 
 struct worker {
@@ -161,13 +162,18 @@ struct lane *lq_lane_next(const struct lq *q, const struct lane *at);
 
 /* ---- lq_lane.c: a lane's order; a run that does not hold credit */
 
-/* Into its lane as WAITING, DELAYED, RETRY, FOLDED, or ENQUEUEING without a fused start.
+/* Into its lane as WAITING, DELAYED, RETRY, ASKING, FOLDED, or ENQUEUEING without a fused
+ * start.
  */
 void lq_run_enter(struct lq *q, struct lq_run *r, enum lq_state state);
 /* Out of its lane's lists. */
 void lq_run_leave(struct lq *q, struct lq_run *r);
-/* The next to start when nothing is active and nothing retries; NULL: none waits. */
+/* The next to start when nothing is active and nothing is stopped; NULL: none waits. */
 struct lq_run *lq_lane_head(const struct lane *l);
+/* The run that waits for a person; NULL: none. */
+struct lq_run *lq_lane_asking(const struct lane *l);
+/* Whether a message that never started could be next, were nothing before it. */
+bool lq_lane_has_message(const struct lane *l);
 /* The smallest key of the runs that wait. */
 int64_t lq_lane_key(const struct lane *l);
 /* The timer of its state: due time or deadline. */

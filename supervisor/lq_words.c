@@ -8,7 +8,7 @@ const char *lq_state_word(enum lq_state s)
 		[LQ_S_ENQUEUEING] = "enqueueing", [LQ_S_DELAYED] = "scheduled",
 		[LQ_S_WAITING] = "queued",        [LQ_S_FOLDED] = "folded",
 		[LQ_S_CLAIMING] = "claiming",     [LQ_S_RUNNING] = "running",
-		[LQ_S_RETRY] = "retry_wait"};
+		[LQ_S_RETRY] = "retry_wait",      [LQ_S_ASKING] = "waiting"};
 	return (unsigned)s < LQ_STATES ? words[s] : "?";
 }
 

@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "common/pg/row.h"
 #include "supervisor/load.h"
+#include "supervisor/runs.h"
 #include "supervisor/sql.h"
 #include "supervisor/sup.h"
 
@@ -23,6 +24,8 @@ struct unknown {
 static struct {
 	bool looking;
 	struct unknown before, now; /* of the last look, and of this one */
+	struct unknown asked,
+		asks; /* likewise, of runs that wait for a person here alone */
 } net;
 
 static void ask_page(struct sup *s, int64_t tenant, struct uuid run);
@@ -65,6 +68,27 @@ static void judge(struct sup *s)
 	load_queue(s, on_loaded);
 }
 
+static void look_at(struct sup *s, struct uuid run, bool waits)
+{
+	const struct lq_run *r = lq_find(s->lq, run);
+	if (!r)
+		net.now.run[net.now.n++] = run;
+	else if (!waits && lq_run_state(r) == LQ_S_ASKING && net.asks.n < UNKNOWN_MOST)
+		net.asks.run[net.asks.n++] = run;
+}
+
+/* An answer that this node's last life had sent can land after its rows were loaded. */
+static void release_answered(struct sup *s)
+{
+	struct unknown asked = net.asked;
+	net.asked = net.asks;
+	for (int i = 0; i < net.asks.n; i++) {
+		struct lq_run *r = lq_find(s->lq, net.asks.run[i]);
+		if (r && is_among(&asked, net.asks.run[i]))
+			runs_answered(s, r);
+	}
+}
+
 static void on_page(void *arg, const struct pg_answer *a)
 {
 	struct sup *s = arg;
@@ -77,13 +101,13 @@ static void on_page(void *arg, const struct pg_answer *a)
 	const struct pg_result *r = a->results[0];
 	int rows = pg_rows(r);
 	for (int i = 0; i < rows && net.now.n < UNKNOWN_MOST; i++)
-		if (!lq_find(s->lq, pg_get_uuid(r, i, 1)))
-			net.now.run[net.now.n++] = pg_get_uuid(r, i, 1);
+		look_at(s, pg_get_uuid(r, i, 1), pg_get_bool(r, i, 2));
 	if (rows == PAGE_ROWS && net.now.n < UNKNOWN_MOST) {
 		ask_page(s, pg_get_i64(r, rows - 1, 0), pg_get_uuid(r, rows - 1, 1));
 		return;
 	}
 	net.looking = false;
+	release_answered(s);
 	judge(s);
 }
 
@@ -101,6 +125,6 @@ void net_cast(struct sup *s)
 	if (net.looking || s->loading)
 		return;
 	net.looking = true;
-	net.now.n = 0;
+	net.now.n = net.asks.n = 0;
 	ask_page(s, INT64_MIN, (struct uuid){{0}});
 }

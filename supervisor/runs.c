@@ -15,6 +15,7 @@
 #include "supervisor/live.h"
 #include "supervisor/sup.h"
 #include "supervisor/workers.h"
+#include "supervisor/workspaces.h"
 
 #define CRASHES_MOST 3
 /* A message that is sent to a worker however much waits for it: it costs less than to
@@ -116,6 +117,10 @@ void runs_act(void *sup, const struct lq_action *a)
 	case LQ_DO_EXPIRE:
 		expiry_add(s->expiry, a->run);
 		break;
+	case LQ_DO_DENY:
+		control_deny(s, lq_run_tenant(a->run), lq_run_id(a->run),
+			     lq_run_session(a->run));
+		break;
 	case LQ_DO_QUARANTINE:
 		workers_quarantine(s);
 		break;
@@ -155,7 +160,8 @@ static struct wire_run_start claimed_start(struct item *it, const struct pg_resu
 				       .ev_seq = (uint32_t)pg_get_i64(r, row, 14),
 				       .cancel = claimed_cancel(r, row),
 				       .active_ms = (uint32_t)pg_get_i64(r, row, 16),
-				       .max_attempts = (uint32_t)pg_get_i64(r, row, 17)};
+				       .max_attempts = (uint32_t)pg_get_i64(r, row, 17),
+				       .policy = pg_get_text(r, row, 21)};
 }
 
 /* It ended unheard: its worker died between the commit and the word, or somebody archived
@@ -206,6 +212,18 @@ void runs_claimed(struct sup *s, struct item *it, const struct pg_result *r, int
 void runs_unclaimed(struct sup *s, struct item *it)
 {
 	sup_step(s, &(struct lq_event){.kind = LQ_UNCLAIMED, .run = it->run});
+}
+
+/* ---- a person's answer */
+
+void runs_answered(struct sup *s, struct lq_run *r)
+{
+	struct child *w = lq_run_state(r) == LQ_S_RUNNING
+				  ? child_worker(s, lq_run_worker(r))
+				  : NULL;
+	if (w)
+		workspaces_take_back(w, r);
+	sup_step(s, &(struct lq_event){.kind = LQ_ANSWERED, .run = r});
 }
 
 /* ---- ends */

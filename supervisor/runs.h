@@ -29,6 +29,11 @@ void runs_claimed(struct sup *s, struct item *it, const struct pg_result *r, int
 /* The database refused its claim and will: it waits again, behind its lane's pause. */
 void runs_unclaimed(struct sup *s, struct item *it);
 
+/* ---- a person's answer */
+
+/* The run's row waits for nobody any more: it is to be claimed. */
+void runs_answered(struct sup *s, struct lq_run *r);
+
 /* ---- ends */
 
 /* Its last commit has landed: who listens is told, the queue forgets it. */

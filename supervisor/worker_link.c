@@ -127,6 +127,18 @@ void worker_on_run_retry(struct child *self, const struct wire_run_retry *m)
 		 &(struct lq_event){.kind = LQ_RETRY, .run = r, .at_us = at_us});
 }
 
+void worker_on_run_asks(struct child *self, const struct wire_run_asks *m)
+{
+	struct lq_run *r = own_run(self, m->run, m->fence);
+	if (!r)
+		return;
+	workspaces_take_back(self, r);
+	sup_step(self->sup,
+		 &(struct lq_event){.kind = m->until_us ? LQ_ASKS : LQ_ANSWERED,
+				    .run = r,
+				    .at_us = m->until_us});
+}
+
 void worker_on_run_progress(struct child *self, const struct wire_run_progress *m)
 {
 	struct lq_run *r = own_run(self, m->run, m->fence);

@@ -159,6 +159,21 @@ static void put_value(struct json_out *o, const char *key, struct slice json)
 	json_obj_end(o);
 }
 
+static void put_question(const struct run *r, struct json_out *o,
+			 const struct run_call *c)
+{
+	char id[UUID_TEXT_LEN + 1], at[CLOCK_TEXT_LEN + 1];
+	uuid_format(c->approval, id);
+	clock_format(clock_real_us() + r->worker->approval_us, at);
+	json_key(o, "approval");
+	json_obj(o);
+	json_kv_cstr(o, "id", id);
+	json_kv_cstr(o, "state", "pending");
+	json_kv_cstr(o, "rule", c->ask_rule);
+	json_kv_cstr(o, "expiresAt", at);
+	json_obj_end(o);
+}
+
 static void call_event(struct run *r, size_t call, const char *state)
 {
 	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
@@ -174,6 +189,8 @@ static void call_event(struct run *r, size_t call, const char *state)
 	json_kv_str(&o, "callId", c->id);
 	json_kv_i64(&o, "step", r->step_no);
 	json_kv_i64(&o, "call", (int64_t)call);
+	if (c->asks)
+		put_question(r, &o, c);
 	if (c->output.p && c->began_us)
 		json_kv_i64(&o, "durationMs", (clock_mono_us() - c->began_us) / 1000);
 	json_obj_end(&o);
@@ -256,11 +273,33 @@ void commit_call(struct run *r, size_t call, const char *state)
 	c->settling = true;
 }
 
+void commit_asks(struct run *r)
+{
+	for (size_t i = 0; i < r->call_count; i++) {
+		const struct run_call *c = &r->calls[i];
+		if (!c->asks)
+			continue;
+		GROW(r, asks, ask_count, ask_cap);
+		r->commit.asks[r->commit.ask_count++] =
+			(struct commit_ask){.step = r->step_no,
+					    .call = (int)i,
+					    .id = c->approval,
+					    .tool = slice_str(c->tool->name),
+					    .input = c->input,
+					    .rule = c->ask_rule,
+					    .life_us = r->worker->approval_us,
+					    .active_ms = run_active_ms(r)};
+		r->commit.bytes += c->input.n;
+	}
+}
+
 void commit_void(struct run *r, size_t call, const char *state, const char *text)
 {
-	enum err why = strcmp(state, "cancelled") ? ERR_PEER_GONE : ERR_CANCELLED;
 	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
 	struct run_call *c = &r->calls[call];
+	enum err why = !strcmp(state, "cancelled") ? ERR_CANCELLED
+		       : !strcmp(state, "error")   ? c->refused
+						   : ERR_PEER_GONE;
 	struct json_out o = json_out(&b);
 	json_obj(&o);
 	json_kv_cstr(&o, "error", text);

@@ -17,9 +17,12 @@ void commit_answer(struct run *r);
 /* A call: its row, and an event. `state` is pending, running, completed or error. The
  * last two also append the tool's message. */
 void commit_call(struct run *r, size_t call, const char *state);
-/* A call that has no result and will have none: row `unknown` (its outcome is not known)
- * or `cancelled`, and a message that says the text, a literal. */
+/* A call that has no result and will have none: row `unknown` (its outcome is not known),
+ * `cancelled` or `error`, and a message that says the text, which is not copied. */
 void commit_void(struct run *r, size_t call, const char *state, const char *text);
+/* The calls that ask: a person is asked for all of them, and the run waits for that.
+ * Beside their rows, which are pending. */
+void commit_asks(struct run *r);
 /* What was streamed of an answer is void. */
 void commit_reset_event(struct run *r);
 /* The run's end: error event for a failure, lifecycle event, archive. */

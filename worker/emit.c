@@ -184,6 +184,12 @@ void emit_retry(struct run *r, int64_t run_at_us)
 	send_message(r->worker, WIRE_RUN_RETRY, &m);
 }
 
+void emit_asks(struct run *r, int64_t until_us)
+{
+	struct wire_run_asks m = {.run = r->id, .fence = r->fence, .until_us = until_us};
+	send_message(r->worker, WIRE_RUN_ASKS, &m);
+}
+
 void emit_progress(struct run *r)
 {
 	struct wire_run_progress m = {.run = r->id, .fence = r->fence};

@@ -33,6 +33,8 @@ void emit_taken(struct run *r, struct uuid taken);
 void emit_yielded(struct run *r);
 /* It waits in the queue until then. */
 void emit_retry(struct run *r, int64_t run_at_us);
+/* It waits for a person until then. */
+void emit_asks(struct run *r, int64_t until_us);
 void emit_progress(struct run *r);
 /* Where do its tools work? run_workspace answers. */
 void emit_workspace_ask(struct run *r);

@@ -25,10 +25,45 @@ static void refuse(struct run_call *c, enum err e, const char *text)
 	c->refusal = text;
 }
 
+/* What a person denied stays denied, whatever the policy says by now. */
+static void take_answer(struct run *r, struct run_call *c)
+{
+	if (c->answer == ANSWER_EXPIRED)
+		refuse(c, ERR_TOOL_DENIED,
+		       arena_printf(r->arena,
+				    "'%s' was not run: nobody allowed it in time",
+				    c->tool->name));
+	else if (c->answer == ANSWER_DENIED && c->denial.n)
+		refuse(c, ERR_TOOL_DENIED,
+		       arena_printf(r->arena, "'%s' was not run, it was denied: %.*s",
+				    c->tool->name, SLICE_ARG(c->denial)));
+	else if (c->answer == ANSWER_DENIED)
+		refuse(c, ERR_TOOL_DENIED,
+		       arena_printf(r->arena, "'%s' was not run: it was denied",
+				    c->tool->name));
+}
+
+/* Of a policy that asks since the answer was committed the next call of the tool asks. */
+static void ask(struct run *r, struct run_call *c, const struct policy_reason *why)
+{
+	if (c->may_ask) {
+		c->asks = true;
+		c->ask_rule = arena_strdup(r->arena, why->rule);
+		c->approval = uuid7_new();
+		return;
+	}
+	refuse(c, ERR_TOOL_DENIED,
+	       arena_printf(r->arena,
+			    "'%s' was not run: a person has to allow it since a moment "
+			    "ago (%s); call it again, then it is asked for",
+			    c->tool->name, why->rule));
+}
+
 void group_permit(struct run *r, struct run_call *c)
 {
 	struct policy_reason why;
 	c->asks = false;
+	c->policy_version = permit_version(r, tool_index(c->tool));
 	switch (permit_judge(r, tool_index(c->tool), &why)) {
 	case POLICY_DENY:
 		if (!strcmp(why.layer, "revision"))
@@ -42,15 +77,12 @@ void group_permit(struct run *r, struct run_call *c)
 					    c->tool->name, why.rule));
 		break;
 	case POLICY_ASK:
-		c->asks = true;
-		c->ask_rule = arena_strdup(r->arena, why.rule);
-		refuse(c, ERR_TOOL_DENIED,
-		       arena_printf(r->arena,
-				    "'%s' was not run: %s, and nobody can be asked here",
-				    c->tool->name, why.rule));
+		take_answer(r, c);
+		if (c->answer == NOT_ASKED)
+			ask(r, c, &why);
 		break;
 	case POLICY_ALLOW:
-		c->policy_version = r->permit->policy_version;
+		take_answer(r, c);
 	}
 }
 
@@ -137,12 +169,17 @@ void group_prepare(struct run *r)
 			c->id = slice_str(
 				arena_printf(r->arena, "call_%d_%zu", r->step_no, i));
 		c->tool = tool_find(c->name);
-		if (r->calls_made >= permit_max_calls(r))
+		if (r->calls_made >= permit_max_calls(r)) {
 			refuse(c, ERR_TOOL_EXCESS, GROUP_EXCESS);
-		else
+			c->policy_version = permit_max_calls_version(r);
+		} else {
 			r->calls_made++;
+		}
 		c->input = input_of(r, c, strbuf_slice(&m->arguments));
+		c->may_ask = true;
 		group_check(r, c);
+		c->may_ask = false;
+		c->asks &= !c->refusal;
 	}
 }
 
@@ -185,6 +222,14 @@ void group_first(struct run *r)
 		commit_call(r, i, "pending");
 }
 
+bool group_asks(const struct run *r)
+{
+	for (size_t i = 0; i < r->call_count; i++)
+		if (r->calls[i].asks)
+			return true;
+	return false;
+}
+
 void group_hold(struct run *r)
 {
 	r->call_at = r->group_end = 0;
@@ -195,7 +240,11 @@ void group_hold(struct run *r)
 void group_skip(struct run *r)
 {
 	for (size_t i = r->group_end; i < r->call_count; i++)
-		if (!is_done(&r->calls[i]))
+		if (is_done(&r->calls[i]))
+			continue;
+		else if (r->calls[i].answer > ANSWER_APPROVED && r->calls[i].refusal)
+			commit_void(r, i, "error", r->calls[i].refusal);
+		else
 			commit_void(r, i, "cancelled", GROUP_SKIPPED);
 	r->call_at = r->group_end = r->call_count;
 }

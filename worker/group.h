@@ -6,6 +6,8 @@
 #ifndef TB_GROUP_H
 #define TB_GROUP_H
 
+#include <stdbool.h>
+
 struct run;
 struct run_call;
 
@@ -24,10 +26,13 @@ void group_permit(struct run *r, struct run_call *c);
  * time, those of the later calls, pending: `group_first`). */
 void group_start(struct run *r);
 void group_first(struct run *r);
+/* Whether a person has to allow any of the calls. All that ask are asked for at once,
+ * before any call of their answer starts. */
+bool group_asks(const struct run *r);
 /* Instead of group_first: all calls pending, none started. */
 void group_hold(struct run *r);
-/* The calls behind the group, none of which has started, get a result that says so: the
- * batch ends with this commit. */
+/* The calls behind the group, none of which has started, get a result that says so, or
+ * why a person denied them: the batch ends with this commit. */
 void group_skip(struct run *r);
 /* The group behind the one whose results are in the commit being built. */
 void group_next(struct run *r);

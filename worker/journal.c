@@ -79,6 +79,8 @@ static void pass_landed(const struct commit *c, const struct commit_result *res)
 		FAULT(T5_LANDED);
 	if (c->has_retry)
 		FAULT(RETRY_LANDED);
+	if (c->ask_count)
+		FAULT(WAITING_LANDED);
 }
 
 /* ---- outcomes */
@@ -298,7 +300,8 @@ static struct commit_result landed(const struct pg_result *r, int row)
 		.at_us = pg_get_time(r, row, 4),
 		.taken = pg_get_text(r, row, 5),
 		.goes_on = slice_is(pg_get_text(r, row, 6), "continue"),
-		.versions = pg_get_text(r, row, 7)};
+		.versions = pg_get_text(r, row, 7),
+		.asks_until_us = pg_get_time(r, row, 8)};
 }
 
 static void take_answer(struct journal *j, const struct pg_result *r)

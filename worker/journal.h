@@ -49,6 +49,15 @@ struct commit_event {
 	struct slice shown;  /* for those who listen now */
 };
 
+struct commit_ask { /* a call that waits for a person */
+	int step, call;
+	struct uuid id;
+	struct slice tool, input; /* input: JSON */
+	const char *rule;
+	int64_t life_us;
+	int active_ms; /* of its budget, used so far */
+};
+
 struct commit_usage {
 	int step, call;
 	struct slice provider, model;
@@ -84,6 +93,7 @@ struct commit_result {
 	/* Of the policy's layers, of a commit with tool rows: another text, another
 	 * policy. Borrowed for the call; SLICE_NONE: not known. */
 	struct slice versions;
+	int64_t asks_until_us; /* the run waits for a person; 0: not, or not known */
 	/* It ended a run that failed, which its agent's policy does nothing about: the
 	 * lane goes on. False: unknown, or no such end. */
 	bool goes_on;
@@ -100,8 +110,9 @@ struct commit {
 	struct commit_message *messages;
 	struct commit_tool *tools;
 	struct commit_event *events;
-	size_t message_count, tool_count, event_count, usage_count;
-	size_t message_cap, tool_cap, event_cap;
+	struct commit_ask *asks; /* the run waits for them; then no end, retry or take */
+	size_t message_count, tool_count, event_count, ask_count, usage_count;
+	size_t message_cap, tool_cap, event_cap, ask_cap;
 	struct commit_usage usage[COMMIT_USAGE_MOST];
 	struct commit_end end;
 	struct commit_retry retry;

@@ -188,6 +188,19 @@ static void put_retries(struct pg_params *p, const struct list *batch)
 	RETRIES(PG_INT4, pg_i32(p, x->active_ms));
 }
 
+static void put_asks(struct pg_params *p, const struct list *batch)
+{
+	ROWS(PG_INT4, asks, ask_count, pg_i32(p, item));
+	ROWS(PG_UUID, asks, ask_count, pg_uuid(p, x->id));
+	ROWS(PG_INT2, asks, ask_count, pg_i16(p, (int16_t)x->step));
+	ROWS(PG_INT2, asks, ask_count, pg_i16(p, (int16_t)x->call));
+	ROWS(PG_TEXT, asks, ask_count, pg_text(p, x->tool));
+	ROWS(PG_JSONB, asks, ask_count, pg_jsonb(p, x->input));
+	ROWS(PG_TEXT, asks, ask_count, pg_text(p, slice_str(x->rule)));
+	ROWS(PG_INT8, asks, ask_count, pg_i64(p, x->life_us));
+	ROWS(PG_INT4, asks, ask_count, pg_i32(p, x->active_ms));
+}
+
 void journal_params(struct pg_params *p, const struct list *batch)
 {
 	put_items(p, batch);
@@ -198,4 +211,5 @@ void journal_params(struct pg_params *p, const struct list *batch)
 	put_ends(p, batch);
 	put_wishes(p, batch);
 	put_retries(p, batch);
+	put_asks(p, batch);
 }

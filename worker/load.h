@@ -13,6 +13,7 @@ struct run;
 struct resume_row { /* a row of tool_executions */
 	int step, call, attempt;
 	struct slice call_id, tool, state, input;
+	struct slice approval, denial; /* what a person said; n 0: not asked */
 };
 struct resume {
 	struct resume_row *rows;

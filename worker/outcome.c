@@ -117,6 +117,7 @@ static void take_landed(struct run *r, const struct commit_result *res)
 	r->commit_no++;
 	r->ended_us = res->at_us ? res->at_us : clock_real_us();
 	r->retry_at_us = res->at_us ? res->at_us + r->commit.retry.pause_us : 0;
+	r->asks_until_us = res->asks_until_us;
 	r->goes_on = res->goes_on;
 	if (res->versions.p && r->permit && !slice_is(res->versions, r->permit->versions))
 		r->permit_is_old = r->judges_again = true;

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/alloc.h"
 #include "common/clock.h"
@@ -36,6 +37,16 @@ void permit_ask(struct pg_request *q, const struct run *r)
 	pg_uuid(p, r->session_id);
 }
 
+static void take_always(struct permit *p, struct slice names)
+{
+	while (names.n) {
+		struct slice name = slice_cut(&names, ' ');
+		for (size_t i = 0; i < catalog_count(); i++)
+			if (slice_is(name, catalog_at(i)->name))
+				p->always |= (uint64_t)1 << i;
+	}
+}
+
 static struct permit *read_rows(const struct run *r, const struct pg_result *rows)
 {
 	struct permit *p = xcalloc(1, sizeof *p);
@@ -46,6 +57,7 @@ static struct permit *read_rows(const struct run *r, const struct pg_result *row
 	policy_put(p->policy, POLICY_SESSION, pg_get_text(rows, 0, 2));
 	snprintf(p->versions, sizeof p->versions, "%.*s", SLICE_ARG(versions));
 	sscanf(p->versions, "%*d.%d", &p->policy_version);
+	take_always(p, pg_get_text(rows, 0, 4));
 	p->read_us = clock_mono_us();
 	if (policy_problem(p->policy))
 		log_warn("policy-unreadable", "tenant=%lld message=\"%s\"",
@@ -80,7 +92,8 @@ bool permit_is_there(struct run *r)
 	struct permit *p = r->session->permit;
 	if (r->permit)
 		return true;
-	if (!p || clock_mono_us() - p->read_us > PERMIT_FRESH_US)
+	if (!p || clock_mono_us() - p->read_us > PERMIT_FRESH_US ||
+	    strcmp(p->versions, r->policy_claimed))
 		return false;
 	become(r, p);
 	return true;
@@ -99,12 +112,14 @@ enum policy_verdict permit_judge(const struct run *r, size_t tool,
 		return POLICY_DENY;
 	}
 	now = policy_judge(r->permit->policy, tool, why);
-	if (r->started_with == r->permit)
-		return now;
-	first = policy_judge(r->started_with->policy, tool, NULL);
-	if (why && first < now)
-		policy_judge(r->started_with->policy, tool, why);
-	return first < now ? first : now;
+	if (r->started_with != r->permit) {
+		first = policy_judge(r->started_with->policy, tool, NULL);
+		if (why && first < now)
+			policy_judge(r->started_with->policy, tool, why);
+		if (first < now)
+			now = first;
+	}
+	return now == POLICY_ASK && r->permit->always >> tool & 1 ? POLICY_ALLOW : now;
 }
 
 int permit_max_calls(const struct run *r)
@@ -115,4 +130,25 @@ int permit_max_calls(const struct run *r)
 	now = policy_max_calls(r->permit->policy);
 	first = policy_max_calls(r->started_with->policy);
 	return now < first ? now : first;
+}
+
+int permit_version(const struct run *r, size_t tool)
+{
+	const struct permit *first = r->started_with, *now = r->permit;
+	if (!now)
+		return 0;
+	return policy_judge(first->policy, tool, NULL) <
+			       policy_judge(now->policy, tool, NULL)
+		       ? first->policy_version
+		       : now->policy_version;
+}
+
+int permit_max_calls_version(const struct run *r)
+{
+	const struct permit *first = r->started_with, *now = r->permit;
+	if (!now)
+		return 0;
+	return policy_max_calls(first->policy) < policy_max_calls(now->policy)
+		       ? first->policy_version
+		       : now->policy_version;
 }

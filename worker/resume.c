@@ -27,6 +27,16 @@ int resume_is_followed(const struct run *r)
 	return !answer || answer->seq < r->session->head_seq;
 }
 
+/* One that is pending is no permission. */
+static enum call_answer answer_of(struct slice state)
+{
+	if (!state.n)
+		return NOT_ASKED;
+	if (slice_is(state, "once") || slice_is(state, "session"))
+		return ANSWER_APPROVED;
+	return slice_is(state, "denied") ? ANSWER_DENIED : ANSWER_EXPIRED;
+}
+
 /* `call` counts over the whole run: the limit of calls holds as it did when they were
  * judged first. */
 static void take_row(struct run *r, const struct resume_row *row, int call)
@@ -45,6 +55,9 @@ static void take_row(struct run *r, const struct resume_row *row, int call)
 		c->refusal = GROUP_EXCESS;
 		c->refused = ERR_TOOL_EXCESS;
 	}
+	c->begun = running;
+	c->answer = answer_of(row->approval);
+	c->denial = row->denial;
 	c->unknown = running && c->tool && c->tool->effect == EFFECT_ONCE;
 	c->attempt += running && !c->unknown;
 	group_check(r, c);

@@ -41,6 +41,9 @@ enum run_step {
 #define RUN_CONTEXT_BYTES (400u << 10)
 #define RUN_RETRIES_MOST 2 /* of one question inside the run; then the queue's */
 
+/* What a person said of a call. */
+enum call_answer { NOT_ASKED, ANSWER_APPROVED, ANSWER_DENIED, ANSWER_EXPIRED };
+
 /* One tool call of the current step. */
 struct run_call {
 	struct slice id, name;
@@ -49,12 +52,18 @@ struct run_call {
 	struct json_doc *args;
 	const char *refusal;     /* not NULL: it is not executed; the model reads this */
 	enum err refused;        /* the class of the refusal */
-	int policy_version;      /* of the agent's policy, that allowed it */
+	int policy_version;      /* of the agent's policy, by which it was judged */
 	struct tool_facts facts; /* once it is done */
-	bool asks;               /* a person has to allow it ... */
+	bool may_ask; /* it is judged when somebody can be asked: with its answer's commit
+		       */
+	bool asks;    /* a person has to allow it ... */
 	const char *ask_rule;    /* ... because of this */
+	struct uuid approval;    /* the question, while it is being made */
+	enum call_answer answer; /* to it, when the run was resumed */
+	struct slice denial;     /* what the person said to the model; n 0: nothing */
 	struct slice said;       /* what the model reads instead of the output */
 	int attempt;
+	bool begun;    /* its row said `running` when the run was resumed */
 	bool settled;  /* its result stands in the transcript */
 	bool settling; /* its result is in the commit under way */
 	bool unknown;  /* it was running when its worker died, and must not be repeated */
@@ -76,6 +85,8 @@ struct run {
 	int64_t active_us,
 		began_us; /* of its budget: used before, and since (monotonic) */
 	char cap[LIMIT_CAP_TEXT + 1];
+	/* The versions its claim found, as a permit's. "": unknown. */
+	char policy_claimed[LIMIT_POLICY_VERSIONS + 1];
 	struct tool_env env;
 
 	enum run_step step;
@@ -127,8 +138,9 @@ struct run {
 	enum commit_outcome outcome;
 	unsigned ev_seq, ev_base; /* last durable event; before the commit under way */
 	int64_t tokens_in, tokens_out, ended_us;
-	int64_t retry_at_us; /* by the database's clock; 0: its answer was lost */
-	bool goes_on;        /* its lane, though it failed */
+	int64_t retry_at_us;   /* by the database's clock; 0: its answer was lost */
+	int64_t asks_until_us; /* likewise; 0 too: nobody is asked any more */
+	bool goes_on;          /* its lane, though it failed */
 
 	/* what the supervisor asked for meanwhile */
 	unsigned take;    /* enum take bits: waiting messages to consume */

@@ -105,6 +105,7 @@ void worker_start(struct worker *w, struct loop *l, const struct wire_boot *b)
 	w->model = kept(b->model);
 	w->base_url = kept(b->openai_base_url);
 	w->api_key = kept(b->openai_api_key);
+	w->approval_us = b->approval_s * 1000000ll;
 	w->runs = map_new();
 	w->agents = agents_new();
 	w->sessions = sessions_new(SESSION_CACHE_BYTES);

@@ -79,6 +79,17 @@ enum step_verdict step_ending(struct run *r)
 	return STEP_DONE;
 }
 
+/* Likewise; its answers are in the journal, too, when it starts again. */
+enum step_verdict step_asked(struct run *r)
+{
+	if (!run_ends_processes(r) || r->committing)
+		return STEP_WAIT;
+	if (r->outcome == COMMIT_REFUSED)
+		return run_fail(r, ERR_INTERNAL, "what it asks could not be stored");
+	emit_asks(r, r->asks_until_us);
+	return STEP_DONE;
+}
+
 /* The lane's next start of this run finds its journal complete. */
 enum step_verdict step_postponed(struct run *r)
 {

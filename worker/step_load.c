@@ -72,6 +72,15 @@ static void settle_unknown(struct run *r)
 				    "check before repeating");
 }
 
+/* A message waits for it, and no call has begun: as when it comes with the answer. */
+static bool is_overtaken(const struct run *r)
+{
+	for (size_t i = 0; i < r->call_count; i++)
+		if (!r->calls[i].settled && r->calls[i].begun)
+			return false;
+	return r->take & TAKE_STEER;
+}
+
 enum step_verdict step_resume(struct run *r)
 {
 	size_t open = 0;
@@ -86,8 +95,15 @@ enum step_verdict step_resume(struct run *r)
 	}
 	commit_begin(r);
 	settle_unknown(r);
-	group_start(r);
+	if (is_overtaken(r)) {
+		r->group_end = 0;
+		group_skip(r);
+		commit_take(r);
+		r->step = STEP_SETTLED;
+	} else {
+		group_start(r);
+		r->step = STEP_TOOLS;
+	}
 	commit_submit(r);
-	r->step = STEP_TOOLS;
 	return STEP_MORE;
 }

@@ -91,6 +91,11 @@ enum step_verdict step_ask(struct run *r)
 		commit_submit(r);
 		return STEP_WAIT;
 	}
+	if (r->permit_is_old) { /* what was taken away is not offered */
+		load_permit(r);
+		return STEP_WAIT;
+	}
+	r->judges_again = false; /* nothing that was judged is left */
 	if (r->step_no >= RUN_STEPS_MOST)
 		return run_fail(r, ERR_BUDGET, "the model was asked %d times in one run",
 				RUN_STEPS_MOST);
@@ -173,6 +178,10 @@ static void begin_calls(struct run *r)
 		r->group_end = 0;
 		group_skip(r);
 		commit_take(r);
+	} else if (group_asks(r)) {
+		group_hold(r);
+		commit_asks(r);
+		r->step = STEP_ASKED;
 	} else if (r->yielding) {
 		group_hold(r);
 	} else {

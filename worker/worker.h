@@ -33,6 +33,7 @@ struct worker {
 
 	/* from BOOT */
 	struct slice model, base_url, api_key;
+	int64_t approval_us; /* how long a person has to answer */
 
 	/* start and life */
 	struct loop_task starting;

@@ -17,6 +17,7 @@ class Client(threading.Thread):
     """One lane. `send` runs until `stop`; what was accepted is in `accepted`: (run, number)."""
 
     mode = "followup"
+    agent = "main"
 
     def __init__(self, node, lane, stop, seed=0):
         super().__init__(daemon=True)
@@ -60,7 +61,7 @@ class Client(threading.Thread):
     def send(self, number, message):
         key = f"{self.lane}-{number}"  # so that a lost answer may be asked for again
         body = {"message": message, "sessionKey": f"chaos-{self.lane}", "queueMode": self.mode}
-        status, answer = self.ask("POST", "/v1/agents/main/runs", body, {"Idempotency-Key": key})
+        status, answer = self.ask("POST", f"/v1/agents/{self.agent}/runs", body, {"Idempotency-Key": key})
         if status != 202:
             raise AssertionError(f"{status} {answer}")
         self.accepted.append((answer["runId"], number))
@@ -133,6 +134,42 @@ class Failer(Client):
                 return
 
 
+class Asker(Client):
+    """A person who allows each call, or denies it."""
+
+    agent = "asks"
+
+    def message(self, number):
+        return f'[tool ledger_once {{"line":"{self.lane}-{number}"}}] {number}'
+
+    def one(self, number):
+        run = self.send(number, self.message(number))
+        while True:  # to its end, also after `stop`: nobody else answers
+            status, answer = self.ask("GET", f"/v1/approvals?run={run}&state=pending")
+            if status != 200:
+                raise AssertionError(f"approvals: {status} {answer}")
+            for approval in answer["approvals"]:
+                self.decide(approval["id"])
+            status, answer = self.ask("GET", f"/v1/runs/{run}/wait?timeoutMs=20")
+            if status != 200 or answer["status"] != "timeout":
+                return
+
+    def decide(self, approval):
+        body = {"decision": "approve"} if self.random.random() < 0.7 else {"decision": "deny", "message": "no"}
+        status, answer = self.ask("POST", f"/v1/approvals/{approval}", body)
+        if status not in (200, 404, 409):
+            raise AssertionError(f"answer: {status} {answer}")
+
+
+def agent_that_asks(node):
+    """Beside `main`, as it is; its policy asks for a tool with an effect outside."""
+    node.sql("WITH a AS (INSERT INTO tb.agents (tenant_id, agent_id, name, revision, max_running) SELECT tenant_id, gen_random_uuid(), 'asks', 1, max_running"
+             " FROM tb.agents WHERE name = 'main' RETURNING *), r AS (INSERT INTO tb.agent_revisions (tenant_id, agent_id, revision, config, created_by)"
+             " SELECT a.tenant_id, a.agent_id, 1, v.config, 'test' FROM a, tb.agents m JOIN tb.agent_revisions v USING (tenant_id, agent_id, revision)"
+             " WHERE m.name = 'main') INSERT INTO tb.agent_tool_policies (tenant_id, agent_id, profile, ask)"
+             " SELECT tenant_id, agent_id, 'full', '{ledger_once}' FROM a")
+
+
 def clients(node, stop, seed, each=1):
-    kinds = [Client] * 4 + [Steerer, Steerer, Collector, Interrupter, Canceller, Canceller] + [Failer] * 4
+    kinds = [Client] * 4 + [Steerer, Steerer, Collector, Interrupter, Canceller, Canceller] + [Failer] * 4 + [Asker] * 2
     return [kind(node, f"{kind.__name__}{i}", stop, seed) for i, kind in enumerate(kinds * each)]

@@ -14,7 +14,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from faults import DIE, STOP, Faults  # noqa: E402
-from load import clients, wait_serving  # noqa: E402
+from load import agent_that_asks, clients, wait_serving  # noqa: E402
 from invariants import violations  # noqa: E402
 from node import Node, own, wait_for  # noqa: E402
 
@@ -37,6 +37,7 @@ class Faulty(unittest.TestCase):
         self.node.sql("INSERT INTO tb.agent_revisions (tenant_id, agent_id, revision, config) SELECT tenant_id, agent_id, 2, jsonb_set(config, '{tools}',"
                       " '[\"memory_store\", \"memory_get\", \"ledger_once\", \"ledger_keyed\"]') FROM tb.agent_revisions;"
                       "UPDATE tb.agents SET revision = 2, max_running = 1000")
+        agent_that_asks(self.node)
         self.kills = {p: collections.Counter() for p in self.faults.points}
         self.stop = threading.Event()
         self.clients = clients(self.node, self.stop, self.seed)

@@ -9,9 +9,12 @@ from test_journal_sql import WithDatabase, ended, event, said, text_body, tool, 
 # call; {steer}: superseded by done; {dropped}: never started; {dead}; {child}: running in {lane}, {waits} behind it, spawned by done; {old}: a run id of nothing;
 # {blocked}: a lane whose only run failed and blocks it.
 OLD = "01900000-0000-7000-8000-000000000000"
+ASKS = "INSERT INTO tb.approvals (tenant_id, approval_id, run_id, session_id, step, call_no, tool, input) VALUES (1, '{old}', '{%s}', '{lane}', 1, 0, 'x', '{}')"
 PLANTED = {
+    "waiting_asks": ["UPDATE tb.agent_run_queue SET state = 'waiting' WHERE run_id = '{child}'", ASKS % "child", ASKS % "done"],
     "one_runner": ["UPDATE tb.agent_run_queue SET state = 'running' WHERE run_id = '{waits}'",
-                   "UPDATE tb.agent_run_queue SET state = 'retry_wait' WHERE run_id = '{waits}'"],
+                   "UPDATE tb.agent_run_queue SET state = 'retry_wait' WHERE run_id = '{waits}'",
+                   "UPDATE tb.agent_run_queue SET state = 'waiting' WHERE run_id = '{waits}'; " + ASKS % "waits"],
     "live_or_ended": ["""
         UPDATE tb.lanes SET enq_seq = enq_seq + 2 WHERE session_id = '{lane}';
         INSERT INTO tb.agent_run_queue (tenant_id, run_id, session_id, agent_id, slot, kind, mode, state, lane_seq, lane_pos, order_us, run_at,

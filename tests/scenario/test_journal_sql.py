@@ -134,6 +134,8 @@ GROUPS = (
     ("end", (("result", "text"), ("code", "text"), ("error", "text"), ("steps", "smallint"), ("calls", "smallint"), ("in", "bigint"),
              ("out", "bigint"))))
 RETRY = (("pause_us", "bigint"), ("code", "text"), ("error", "text"), ("active_ms", "integer"))
+ASKS = (("id", "uuid"), ("step", "smallint"), ("call", "smallint"), ("tool", "text"), ("input", "jsonb"), ("rule", "text"), ("life_us", "bigint"),
+        ("active_ms", "integer"))
 
 
 def journal_sql(items):
@@ -151,6 +153,7 @@ def journal_sql(items):
     parts.append(array([i.get("take", 0) for i in full], "smallint"))
     parts.append(array([i.get("clear", False) for i in full], "boolean"))
     group("retry", RETRY)
+    group("asks", ASKS)
     return f"SELECT * FROM tb.journal({', '.join(parts)})"
 
 
@@ -173,6 +176,10 @@ def ended(result="completed", code=None, error=None):
 
 def retry(pause_us=3600000000, code="llm_error", error="the model is away", active_ms=250):
     return {"pause_us": pause_us, "code": code, "error": error, "active_ms": active_ms}
+
+
+def ask(call=0, life_us=3600000000, **kw):
+    return {"id": uuid7(), "step": 1, "call": call, "tool": "memory_store", "input": {}, "rule": "ask names it", "life_us": life_us, "active_ms": 30, **kw}
 
 
 class WithDatabase(unittest.TestCase):
@@ -522,7 +529,7 @@ class Together(WithDatabase):
             folded = self.queued(s[4])
             self.queued(s[4], victim=folded, fold=True)
             waiting = self.running(s[5])
-            self.root.ask(f"UPDATE tb.agent_run_queue SET state = 'waiting' WHERE run_id = '{waiting['run']}';")
+            self.journal({**waiting, "asks": [ask()]})
             job = self.queued(s[6], kind="job", mode="compact")
             gone = self.queued(s[7])
             self.cancel(gone)
@@ -581,8 +588,8 @@ class Together(WithDatabase):
             for i in (early, stopped):
                 self.journal({**i, "retry": [retry()]})
             self.cancel(stopped["run"])
-            self.root.ask(f"UPDATE tb.agent_run_queue SET state = 'waiting' WHERE run_id = '{asks['run']}';"
-                          f"DELETE FROM tb.run_inputs WHERE run_id = '{empty}';")
+            self.journal({**asks, "asks": [ask()]})
+            self.root.ask(f"DELETE FROM tb.run_inputs WHERE run_id = '{empty}';")
             for x in s:
                 late = self.queued(x, deadline="2020-01-01T00:00:00Z")
                 self.expire(late)
@@ -819,6 +826,114 @@ class Journal(WithDatabase):
         self.assertTrue(due["it"])  # the pause begins at the commit, by the database's clock
         self.assertEqual(self.journal(item)[0]["outcome"], "stale")
 
+    def asking(self, *asks, session=None):
+        """A run that waits for that, as an item."""
+        item = self.running(session or self.session())
+        calls = [{"type": "tool_call", "callId": f"c{a['call']}", "name": a["tool"], "arguments": {}} for a in asks]
+        answer = {"step": 1, "role": "assistant", "content": {"blocks": calls}, "tokens": 1}
+        (row,) = self.journal({**item, "messages": [answer], "tools": [
+            tool(call=a["call"], call_id=f"c{a['call']}", state="pending", output=None) for a in asks], "asks": list(asks)})
+        return {**item, "commit": row["commit_no"]}, row
+
+    def state_of(self, run):
+        return self.live(run)["state"]
+
+    def answered(self, ask, state="once", text=None, by="ann", tenant=1):
+        (row,) = self.sup.rows(f"SELECT * FROM tb.approval_answer({tenant}, '{ask['id']}', {literal(state)}, {literal(text)}, '{by}')")
+        return row
+
+    def approval(self, ask):
+        return self.one(f"SELECT * FROM tb.approvals WHERE approval_id = '{ask['id']}'")
+
+    def over(self, *items):
+        """Its run ends, so that its calls have results."""
+        self.bury(items[0]["run"], items[0]["session"], "poison", "over")
+
+    def test_a_question_lets_go(self):
+        a, b = ask(), ask(1, life_us=7200000000)
+        item, row = self.asking(a, b)
+        q = self.live(item["run"])
+        self.assertEqual((row["outcome"], q["state"], q["active_ms"], q["cap_sha256"]), ("ok", "waiting", 30, None))
+        self.assertTrue(self.one(f"SELECT {literal(row['asks_until'])}::timestamptz = {literal(row['at'])}::timestamptz + interval '1 hour' AS it")["it"])
+        self.assertEqual(self.journal(item)[0]["outcome"], "stale")
+        self.assertEqual(self.claim({"run": item["run"], "session": item["session"]}), [])
+        first = self.answered(a, "denied", "no")
+        self.assertEqual((first["outcome"], first["queued"], first["ev_seq"], self.state_of(item["run"])), ("answered", False, 2, "waiting"))
+        last = self.answered(b, "session")
+        self.assertEqual((last["outcome"], last["queued"], last["ev_seq"], self.state_of(item["run"])), ("answered", True, 3, "queued"))
+        for again, outcome in ((self.answered(b, "session"), "same"), (self.answered(b, "once"), "other"), (self.answered(a, "denied"), "other")):
+            self.assertEqual((again["outcome"], again["queued"], again["ev_seq"]), (outcome, True, None))
+        self.assertEqual(self.answered(a, tenant=2)["outcome"], "absent")
+        (claimed,) = self.claim({"run": item["run"], "session": item["session"]})
+        self.assertEqual((claimed["outcome"], claimed["attempt"], claimed["active_ms"], claimed["ev_seq"]), ("claimed", 1, 30, 3))
+        self.assertFalse(self.answered(b, "session")["queued"])
+        audit = self.root.rows(f"SELECT actor, action, detail FROM tb.audit_log WHERE object = 'approval:{a['id']}'")
+        self.assertEqual([(x["actor"], x["action"], x["detail"]["message"]) for x in audit], [("ann", "approval.denied", "no")])
+        self.over(item)
+
+    def test_what_a_session_allows_holds_for_all_that_is_asked_of_the_tool(self):
+        asked = [ask(), ask(1), ask(2, tool="bash"), ask(3, life_us=0)]
+        item, _ = self.asking(*asked)
+        row = self.answered(asked[1], "session")
+        self.assertEqual((row["outcome"], row["queued"], row["ev_seq"]), ("answered", False, 3))
+        self.assertEqual([self.approval(a)["state"] for a in asked], ["session", "session", "pending", "pending"])
+        self.over(item)
+
+    def test_a_question_stands_alone_in_its_item(self):
+        item = self.running(self.session())
+        for other in ({"retry": [retry()]}, {"end": [ended()]}, {"take": 1}):
+            with self.assertRaises(Refused) as e:
+                self.journal({**item, **other, "asks": [ask()]})
+            self.assertEqual(str(e.exception), "22023")
+
+    def test_nobody_is_asked_for_a_run_that_is_cancelled(self):
+        """Whichever came first."""
+        a, item = ask(), self.running(self.session())
+        self.cancel(item["run"])
+        (row,) = self.journal({**item, "asks": [a]})
+        self.assertEqual((row["asks_until"], self.state_of(item["run"]), self.approval(a)["state"]), (None, "queued", "denied"))
+        self.over(item)
+        item, _ = self.asking(a := ask())
+        (row,) = self.cancel(item["run"])
+        self.assertEqual((row["outcome"], self.state_of(item["run"]), self.approval(a)["state"]), ("requested", "queued", "denied"))
+        (claimed,) = self.claim({"run": item["run"], "session": item["session"]})
+        self.assertTrue(claimed["cancel_requested"])
+        self.over(item)
+
+    def test_a_message_denies_all_and_an_interrupt_cuts_short(self):
+        for mode in ("followup", "interrupt"):
+            a, b, s = ask(), ask(1), self.session()
+            item, _ = self.asking(a, b, session=s)
+            waits = self.queued(s, mode=mode)
+            self.assertFalse(self.live(item["run"])["cancel_requested"])
+            (row,) = self.sup.rows(f"SELECT * FROM tb.approvals_deny(1, '{item['run']}', 'a message', 'message')")
+            q = self.live(item["run"])
+            self.assertEqual((row["queued"], q["state"], q["cancel_code"]), (True, "queued", "interrupted" if mode == "interrupt" else None))
+            self.assertEqual([self.approval(x)["answer"] for x in (a, b)], ["a message"] * 2)
+            self.assertEqual(self.sup.rows(f"SELECT * FROM tb.approvals_deny(1, '{item['run']}', 'a message', 'message')")[0]["queued"], True)
+            self.cancel(waits)
+            self.over(item)
+            self.assertIsNone(self.sup.rows(f"SELECT * FROM tb.approvals_deny(1, '{item['run']}', 'a message', 'message')")[0]["queued"])
+
+    def test_the_time_to_answer_is_the_databases(self):
+        soon, late = ask(life_us=0), ask(1)
+        item, _ = self.asking(soon, late)
+        self.assertEqual(self.answered(soon)["state"], "expired")       # nobody had noticed
+        self.assertEqual(self.expire(item["run"])[0]["outcome"], "kept")
+        self.assertEqual([self.approval(x)["state"] for x in (soon, late)], ["expired", "pending"])
+        self.root.ask(f"UPDATE tb.approvals SET expires_at = now() WHERE approval_id = '{late['id']}';")
+        for _ in range(2):
+            self.assertEqual(self.expire(item["run"])[0]["outcome"], "answered")
+        self.assertEqual((self.approval(late)["state"], self.state_of(item["run"])), ("expired", "queued"))
+        self.claim({"run": item["run"], "session": item["session"]})
+        self.assertEqual(self.expire(item["run"])[0]["outcome"], "kept")
+        self.over(item)
+
+    def test_a_waiting_run_that_ends_denies_what_it_asked(self):
+        item, _ = self.asking(a := ask())
+        self.bury(item["run"], item["session"], "poison", "over")
+        self.assertEqual((self.approval(a)["state"], self.answered(a)["queued"]), ("denied", None))
+
     def test_a_dead_end_is_listed(self):
         for code, reason in (("llm_error", "attempts"), ("policy", "policy"), ("deadline", "deadline"), (None, "attempts")):
             s = self.session()
@@ -987,6 +1102,7 @@ class Hands(WithDatabase):
         self.root.ask(f"UPDATE tb.agent_sessions SET policy_version = 2 WHERE session_id = '{s}';")
         try:
             self.assertEqual(versions(2, tools=[tool(call=1)]), "7.4.2")
+            self.assertEqual(versions(3, messages=[said("no call")], take=1), "7.4.2")  # the model is asked next
         finally:
             self.root.ask("DELETE FROM tb.tool_ceilings; DELETE FROM tb.agent_tool_policies;")
 

@@ -40,8 +40,13 @@ static struct {
 	struct run_row run, second;
 	struct uuid run_id, second_id; /* theirs; run_id nil: RUN */
 	struct run_page page;          /* what a list answers */
-	struct run_filter filter;      /* what was asked for */
-	struct agent_row agent;        /* beside id and name */
+	int approvals;                 /* reads of them */
+	bool pending;                  /* was the state that was asked for */
+	struct approval_page approval_page;
+	struct approval_filter approval_filter;
+	struct approval_row approval; /* of the id RUN */
+	struct run_filter filter;     /* what was asked for */
+	struct agent_row agent;       /* beside id and name */
 	unsigned session_mode;
 	struct policy_rows policy;
 	struct change policy_change; /* what a put answers */
@@ -147,6 +152,25 @@ void store_list_runs(struct call *c, const struct run_filter *f, struct run_page
 		*out = db.page;
 }
 
+void store_list_approvals(struct call *c, const struct approval_filter *f,
+			  struct approval_page *out)
+{
+	db.approvals++;
+	db.approval_filter = *f;
+	db.pending = slice_is(f->state, "pending");
+	if (answer(c))
+		*out = db.approval_page;
+}
+
+void store_get_approval(struct call *c, struct uuid approval, struct approval_row *out)
+{
+	db.approvals++;
+	if (!answer(c))
+		return;
+	*out = db.approval;
+	out->found = db.approval.found && uuid_eq(approval, id(RUN));
+}
+
 void store_get_events(struct call *c, struct uuid run, uint32_t after,
 		      struct event_page *out)
 {
@@ -204,7 +228,8 @@ bool pg_pool_is_up(const struct pg_pool *p)
 /* ---- a supervisor */
 
 static struct {
-	int enqueues, subscribes, unsubscribes, cancels;
+	int enqueues, subscribes, unsubscribes, cancels, decides;
+	struct wire_decide decide;
 	bool away; /* the link takes nothing */
 	struct wire_cancel cancel;
 	struct wire_enqueue last;
@@ -248,6 +273,16 @@ bool link_cancel(struct edge *e, const struct wire_cancel *m)
 		return false;
 	sup.cancels++;
 	sup.cancel = *m;
+	return true;
+}
+
+bool link_decide(struct edge *e, const struct wire_decide *m)
+{
+	(void)e;
+	if (sup.away)
+		return false;
+	sup.decides++;
+	sup.decide = *m;
 	return true;
 }
 

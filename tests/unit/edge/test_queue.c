@@ -391,17 +391,18 @@ static void test_list(void **state)
 		     "\"runId\":\"" RUN "\",\"status\":\"completed\"");
 	expect_not("\"next\"");
 	expect_not("\"position\"");
-	assert_int_equal(db.filter.limit, 50);
-	assert_true(uuid_is_nil(db.filter.session) && uuid_is_nil(db.filter.agent));
+	assert_int_equal(db.filter.page.limit, 50);
+	assert_true(uuid_is_nil(db.filter.page.session) &&
+		    uuid_is_nil(db.filter.page.agent));
 	assert_null(db.filter.status.p);
-	assert_int_equal(db.filter.before.b[0], 0xff);
+	assert_int_equal(db.filter.page.before.b[0], 0xff);
 	db.page.next = id(RUN);
 	say(GET("/v1/runs?limit=2"));
 	expect("],\"next\":\"" RUN "\"}");
 	db.page = (struct run_page){0};
 	say(GET("/v1/runs?before=" RUN));
 	expect("{\"runs\":[]}");
-	assert_true(uuid_eq(db.filter.before, id(RUN)));
+	assert_true(uuid_eq(db.filter.page.before, id(RUN)));
 }
 
 static void test_list_filters(void **state)
@@ -410,11 +411,11 @@ static void test_list_filters(void **state)
 	say(GET("/v1/runs?session=" OTHER
 		"&agent=default&status=retry%5fwait&limit=200"));
 	expect("HTTP/1.1 200 ");
-	assert_true(uuid_eq(db.filter.session, id(OTHER)));
-	assert_true(uuid_eq(db.filter.agent, id(AGENT)));
-	assert_int_equal(db.filter.limit, 200);
+	assert_true(uuid_eq(db.filter.page.session, id(OTHER)));
+	assert_true(uuid_eq(db.filter.page.agent, id(AGENT)));
+	assert_int_equal(db.filter.page.limit, 200);
 	say(GET("/v1/runs?agent=" OTHER)); /* an id may be of a deleted agent */
-	assert_true(uuid_eq(db.filter.agent, id(OTHER)));
+	assert_true(uuid_eq(db.filter.page.agent, id(OTHER)));
 	say(GET("/v1/runs?agent=nobody"));
 	expect("HTTP/1.1 404 ");
 	expect("\"param\":\"agent\"");

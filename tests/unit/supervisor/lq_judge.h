@@ -18,7 +18,7 @@ static struct mrun *m_head(struct model *m, int lane, int64_t *key)
 		int64_t own = r->order - r->prio * M_STEP_US;
 		if (r->lane != lane || !r->used)
 			continue;
-		if (m_active(r) || r->state == LQ_S_RETRY)
+		if (m_active(r) || m_stopped(r))
 			return NULL;
 		delayed |= r->state == LQ_S_DELAYED;
 		if (r->state == LQ_S_FOLDED && m_before(r, folded))
@@ -74,6 +74,8 @@ static const char *m_property(enum lq_action_kind kind)
 		return "only moved slots yield";
 	case LQ_DO_EXPIRE:
 		return "deadlines";
+	case LQ_DO_DENY:
+		return "a message answers";
 	default:
 		return "starts";
 	}
@@ -97,8 +99,8 @@ static struct manswer m_answer(struct model *m, int l, const struct lq_item *it)
 		tenant += m_tenant(r->lane) == t;
 		folded += r->lane == l && r->state == LQ_S_FOLDED;
 		doomed += r->lane == l && r->doomed;
-		lane += r->lane == l && r->state != LQ_S_FOLDED &&
-			r->state != LQ_S_RETRY && !r->doomed;
+		lane += r->lane == l && r->state != LQ_S_FOLDED && !m_stopped(r) &&
+			!r->doomed;
 	}
 	if (lane >= it->lane_cap) {
 		for (struct mrun *r = m->run; r < m->run + M_RUNS; r++)
@@ -140,6 +142,7 @@ static void m_claim(struct model *m, struct mrun *r, int worker, bool crashed)
 	int64_t key, other;
 	m_must(m, !m_active_of(m, r->lane), "one active per lane");
 	m_must(m, !m_count(m, r->lane, LQ_S_RETRY), "retry holds the lane");
+	m_must(m, !m_count(m, r->lane, LQ_S_ASKING), "a question holds the lane");
 	m_must(m, m_head(m, r->lane, &key) == r, "start order");
 	m_must(m, m_running(m, -1, -1, -1) < m->node_cap, "cap of the node");
 	m_must(m, m_running(m, t, -1, -1) < m->tenant_cap[t], "cap of the tenant");
@@ -183,7 +186,7 @@ static void m_candidates(const struct model *m, bool out[M_LANES])
 		if (!r->used)
 			continue;
 		waits[r->lane] |= r->state == LQ_S_WAITING || r->state == LQ_S_FOLDED;
-		busy[r->lane] |= m_active(r) || r->state == LQ_S_RETRY;
+		busy[r->lane] |= m_active(r) || m_stopped(r);
 	}
 	for (int l = 0; l < M_LANES; l++)
 		out[l] = waits[l] && !busy[l];

@@ -13,7 +13,7 @@ enum { M_RUNS = 48, M_LANES = 12, M_AGENTS = 6, M_TENANTS = 3, M_EXPECT = 64 };
 
 struct mrun {
 	bool used, ran, crashed, orphan, fused, folded, doomed, fold, expiring, gone,
-		yielding, unclaimed;
+		yielding, unclaimed, denied;
 	enum lq_state state;
 	int lane, mode, prio, worker, crashes, cancel;
 	int64_t pos, order, due, deadline;
@@ -98,13 +98,42 @@ static bool m_before(const struct mrun *a, const struct mrun *b)
 	return !b || (a->ran != b->ran ? a->ran : a->pos < b->pos);
 }
 
+/* Holds its lane without a worker. */
+static bool m_stopped(const struct mrun *r)
+{
+	return r->used && (r->state == LQ_S_RETRY || r->state == LQ_S_ASKING);
+}
+
 /* ---- what events make of runs */
+
+/* A message answers for the person whom its lane's run waits for. */
+static void m_denies(struct model *m, int lane)
+{
+	struct mrun *asking = NULL;
+	bool message = false;
+	for (struct mrun *r = m->run; r < m->run + M_RUNS; r++) {
+		if (!r->used || r->lane != lane)
+			continue;
+		if (r->state == LQ_S_ASKING)
+			asking = r;
+		message |=
+			r->state == LQ_S_FOLDED ||
+			(r->state == LQ_S_WAITING && !r->ran && r->mode != MODE_ANNOUNCE);
+	}
+	if (!asking || asking->denied || !message)
+		return;
+	asking->denied = true;
+	m_expect(m, LQ_DO_DENY, asking, 0);
+}
 static void m_wait(struct model *m, struct mrun *r)
 {
 	struct mrun *active;
+	if (r->state == LQ_S_ASKING)
+		r->denied = r->expiring = false;
 	r->state = r->folded ? LQ_S_FOLDED : LQ_S_WAITING;
 	r->worker = LQ_NO_WORKER;
 	r->fused = r->orphan = r->yielding = false;
+	m_denies(m, r->lane);
 	active = m_active_of(m, r->lane);
 	if (!r->folded && !r->ran &&
 	    (r->mode == MODE_STEER || r->mode == MODE_ANNOUNCE) && active &&
@@ -132,13 +161,14 @@ static void m_start(struct model *m, struct mrun *r)
 	if (r->cancel)
 		m_expect(m, LQ_DO_CANCEL, r, r->cancel);
 }
-static void m_cancel(struct model *m, struct mrun *r, int reason)
+/* durable: its row says so. */
+static void m_cancel(struct model *m, struct mrun *r, int reason, bool durable)
 {
 	r->cancel = reason;
 	r->unclaimed = false;
 	if (r->state == LQ_S_RUNNING)
 		m_expect(m, LQ_DO_CANCEL, r, reason);
-	else if (r->state == LQ_S_RETRY)
+	else if (r->state == LQ_S_RETRY || (r->state == LQ_S_ASKING && durable))
 		m_wait(m, r);
 }
 static bool m_adrift(const struct model *m, const struct mrun *r)
@@ -179,14 +209,14 @@ static void m_committed(struct model *m, struct mrun *r, int64_t pos, bool start
 	for (struct mrun *o = m->run; o < m->run + M_RUNS && r->mode == MODE_INTERRUPT;
 	     o++)
 		if (o->used && o != r && o->lane == lane && !started &&
-		    (m_active(o) || o->state == LQ_S_RETRY ||
+		    (m_active(o) || m_stopped(o) ||
 		     (o->state == LQ_S_WAITING && o->ran)) &&
 		    (!cut || m_active(o) ||
 		     (!m_active(cut) && o->state == LQ_S_WAITING &&
-		      (cut->state == LQ_S_RETRY || o->pos < cut->pos))))
+		      (m_stopped(cut) || o->pos < cut->pos))))
 			cut = o;
 	if (cut)
-		m_cancel(m, cut, CANCEL_INTERRUPTED);
+		m_cancel(m, cut, CANCEL_INTERRUPTED, false);
 	if (r->due > m->now && !started)
 		r->state = LQ_S_DELAYED;
 	else
@@ -210,6 +240,20 @@ static void m_not_due(struct model *m, struct mrun *r, int64_t at)
 	r->crashed = r->orphan = false;
 	m_retry(m, r, at);
 }
+/* It waits for a person; of one whose claim found that out the last worker did not die.
+ */
+static void m_ask(struct model *m, struct mrun *r, int64_t until)
+{
+	r->crashes -= r->crashed;
+	r->crashed = r->unclaimed = r->yielding = false;
+	r->worker = LQ_NO_WORKER;
+	r->due = until;
+	r->state = LQ_S_ASKING;
+	if (r->cancel == CANCEL_ASKED)
+		m_wait(m, r);
+	else
+		m_denies(m, r->lane);
+}
 /* Its claim came to nothing: what never ran has nothing that could be cut short. */
 static void m_unclaimed(struct model *m, struct mrun *r)
 {
@@ -227,6 +271,12 @@ static void m_tick(struct model *m)
 		if (r->used && (r->state == LQ_S_DELAYED || r->state == LQ_S_RETRY) &&
 		    r->due <= m->now)
 			m_wait(m, r);
+	for (struct mrun *r = m->run; r < m->run + M_RUNS; r++)
+		if (r->used && r->state == LQ_S_ASKING && !r->expiring &&
+		    r->due <= m->now) {
+			r->expiring = true;
+			m_expect(m, LQ_DO_EXPIRE, r, 0);
+		}
 	for (struct mrun *r = m->run; r < m->run + M_RUNS; r++) {
 		if (!r->used || r->ran || r->expiring || !r->deadline ||
 		    r->deadline > m->now ||

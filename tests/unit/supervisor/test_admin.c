@@ -60,6 +60,7 @@ static struct {
 	void *arg;
 	int64_t tenant;
 	struct uuid run;
+	struct control_decision decision;
 	struct lq_pause pause;
 	int on, calls;
 	char by[24];
@@ -285,6 +286,15 @@ void control_redrive(struct sup *s, int64_t tenant, struct uuid run, const char 
 {
 	(void)s;
 	control(tenant, run, by, done, arg);
+}
+void control_decide(struct sup *s, const struct control_decision *d, control_done *done,
+		    void *arg)
+{
+	char by[64];
+	(void)s;
+	snprintf(by, sizeof by, "%.*s", SLICE_ARG(d->by));
+	control(d->tenant, d->run, by, done, arg);
+	asked.decision = *d;
 }
 void control_pause(struct sup *s, const struct lq_pause *what, int on, const char *by,
 		   control_done *done, void *arg)
@@ -969,8 +979,8 @@ static void test_lists(void **state)
 	assert_int_equal(num(run, "position"), 2);
 	assert_true(num(run, "dueInMs") > 30000);
 	is(once("{\"cmd\":\"run.list\",\"args\":{\"state\":\"asleep\"}}"), "error",
-	   "state: one of scheduled, queued, folded, claiming, running, retry_wait is "
-	   "needed");
+	   "state: one of scheduled, queued, folded, claiming, running, retry_wait, "
+	   "waiting is needed");
 }
 
 /* More lanes than can be looked at: the answer comes all the same, and says so. */

@@ -52,6 +52,10 @@ enum fault {
 	SLOTS_LOST,
 	END_LOST,
 	PRIORITY_LOST,
+	DENY_LOST,
+	DENY_TWICE,
+	QUESTION_AS_LOST, /* a run that asks is claimed again at once */
+	ANSWER_LOST,
 	FAULTS
 };
 
@@ -112,7 +116,8 @@ static bool loses(enum lq_action_kind kind)
 		[LQ_DO_STEER] = STEER_LOST, [LQ_DO_CANCEL] = CANCEL_LOST,
 		[LQ_DO_YIELD] = YIELD_LOST, [LQ_DO_EXPIRE] = EXPIRE_LOST,
 		[LQ_DO_START] = START_LOST, [LQ_DO_QUARANTINE] = QUARANTINE_LOST,
-		[LQ_DO_CLAIM] = CLAIM_LOST};
+		[LQ_DO_CLAIM] = CLAIM_LOST, [LQ_DO_DENY] = DENY_LOST,
+		[LQ_DO_ENQUEUE] = NO_FAULT, [LQ_DO_REFUSE] = NO_FAULT};
 	return w.fault != NO_FAULT && lost[kind] == (int)w.fault;
 }
 
@@ -154,7 +159,8 @@ static void plant_in_actions(void)
 			g.a.fold = true;
 		more[n++] = g;
 		if ((w.fault == CLAIM_TWICE && claim) ||
-		    (w.fault == EXPIRE_TWICE && g.a.kind == LQ_DO_EXPIRE))
+		    (w.fault == EXPIRE_TWICE && g.a.kind == LQ_DO_EXPIRE) ||
+		    (w.fault == DENY_TWICE && g.a.kind == LQ_DO_DENY))
 			more[n++] = g;
 	}
 	memcpy(w.got, more, (size_t)n * sizeof *more);
@@ -174,10 +180,13 @@ static bool plant_in_event(struct lq_event *e, struct lq_item *it)
 	}
 	if (w.fault == RETRY_AS_LOST && e->kind == LQ_RETRY)
 		e->kind = LQ_LOST;
+	if (w.fault == QUESTION_AS_LOST && e->kind == LQ_ASKS)
+		e->kind = LQ_LOST;
 	return (w.fault == PAUSE_LOST && e->kind == LQ_PAUSE) ||
 	       (w.fault == HOLD_LOST && e->kind == LQ_HOLD) ||
 	       (w.fault == SLOTS_LOST && e->kind == LQ_SLOTS && dice(4) == 0) ||
-	       (w.fault == END_LOST && e->kind == LQ_ENDED);
+	       (w.fault == END_LOST && e->kind == LQ_ENDED) ||
+	       (w.fault == ANSWER_LOST && e->kind == LQ_ANSWERED);
 }
 
 /* Opening everything in the end is no part of the story. */
@@ -230,7 +239,7 @@ static void step(struct lq_event e)
 static void compare(void)
 {
 	struct lq_stats s = lq_stats(w.q);
-	uint32_t n[LQ_S_RETRY + 1] = {0}, runs = 0;
+	uint32_t n[LQ_S_ASKING + 1] = {0}, runs = 0;
 	for (const struct mrun *r = w.m.run; r < w.m.run + M_RUNS; r++) {
 		struct lq_run *is = r->used ? lq_find(w.q, r->id) : NULL;
 		if (!r->used)
@@ -243,7 +252,8 @@ static void compare(void)
 			       (int)lq_run_crashes(is) == r->crashes,
 		       "place of a run");
 		m_must(&w.m,
-		       is && (r->state != LQ_S_DELAYED || lq_run_due_us(is) == r->due),
+		       is && ((r->state != LQ_S_DELAYED && r->state != LQ_S_ASKING) ||
+			      lq_run_due_us(is) == r->due),
 		       "collects are due together");
 		if (w.m.broken)
 			return;
@@ -252,7 +262,7 @@ static void compare(void)
 	m_must(&w.m,
 	       s.waiting == n[LQ_S_WAITING] && s.delayed == n[LQ_S_DELAYED] &&
 		       s.folded == n[LQ_S_FOLDED] && s.retrying == n[LQ_S_RETRY] &&
-		       s.claiming == n[LQ_S_CLAIMING] &&
+		       s.asking == n[LQ_S_ASKING] && s.claiming == n[LQ_S_CLAIMING] &&
 		       s.running == m_running(&w.m, -1, -1, -1),
 	       "counts");
 }
@@ -399,6 +409,9 @@ static void op_load(void)
 	struct lq_item it = new_item(lane, i);
 	it.ran = chance(30) && !lane_began(lane);
 	it.retrying = it.ran && chance(30);
+	it.asking = it.ran && !it.retrying && chance(30);
+	if (it.asking)
+		it.run_at_us = w.m.now + dice(3000000);
 	it.folded = !it.ran && chance(10);
 	it.crashes = it.ran ? dice(3) : 0;
 	struct mrun *r = model_add(i, lane, &it);
@@ -407,7 +420,9 @@ static void op_load(void)
 	r->folded = it.folded;
 	r->crashes = (int)it.crashes;
 	w.m.accepted++;
-	if (r->due && it.retrying)
+	if (it.asking)
+		m_ask(&w.m, r, it.run_at_us);
+	else if (r->due && it.retrying)
 		r->state = LQ_S_RETRY;
 	else if (r->due && !r->ran && !r->folded)
 		r->state = LQ_S_DELAYED;
@@ -509,6 +524,43 @@ static void op_retry(void)
 		.kind = LQ_RETRY, .run = lq_find(w.q, r->id), .at_us = at});
 }
 
+/* One that runs, or whose claim came to nothing as it asks already. */
+static bool may_ask(const struct mrun *r)
+{
+	return is_running(r) || (r->state == LQ_S_WAITING && r->ran && r->unclaimed);
+}
+
+static void op_ask(void)
+{
+	struct mrun *r = pick(may_ask);
+	int64_t at = w.m.now + 1 + dice(6000000);
+	if (!r)
+		return;
+	m_ask(&w.m, r, at);
+	say("event", LQ_ASKS, r, 0);
+	step((struct lq_event){.kind = LQ_ASKS, .run = lq_find(w.q, r->id), .at_us = at});
+}
+
+static bool is_asking(const struct mrun *r)
+{
+	return r->state == LQ_S_ASKING;
+}
+
+/* Or its worker has not said yet that it asks. */
+static bool may_be_answered(const struct mrun *r)
+{
+	return is_asking(r) || is_running(r);
+}
+
+static void op_answer(eligible *is)
+{
+	struct mrun *r = pick(is);
+	if (!r)
+		return;
+	m_wait(&w.m, r);
+	tell(LQ_ANSWERED, r);
+}
+
 static void op_progress(void)
 {
 	struct mrun *r = pick(is_running);
@@ -575,7 +627,9 @@ static void op_kept(void)
 	struct mrun *r = pick(may_be_kept);
 	if (!r)
 		return;
-	if (r->expiring)
+	if (r->expiring && is_asking(r))
+		r->due = (w.m.now > r->due ? w.m.now : r->due) + M_AGAIN_US;
+	else if (r->expiring)
 		r->deadline = m_whole_ms(
 			r, (w.m.now > r->deadline ? w.m.now : r->deadline) + M_AGAIN_US);
 	r->doomed = r->expiring = false;
@@ -592,7 +646,7 @@ static void op_cancel(void)
 	struct mrun *r = pick(is_there);
 	if (!r)
 		return;
-	m_cancel(&w.m, r, CANCEL_ASKED);
+	m_cancel(&w.m, r, CANCEL_ASKED, true);
 	tell(LQ_CANCEL, r);
 }
 
@@ -698,10 +752,14 @@ static void apply(uint64_t number)
 		op_end();
 	else if (n < 700)
 		op_let_go();
-	else if (n < 725)
+	else if (n < 720)
 		op_retry();
-	else if (n < 740)
+	else if (n < 730)
 		op_progress();
+	else if (n < 735)
+		op_ask();
+	else if (n < 740)
+		op_answer(chance(95) ? is_asking : may_be_answered);
 	else if (n < 760)
 		op_over(may_be_taken, LQ_TAKEN);
 	else if (n < 775)
@@ -778,6 +836,7 @@ static void drain(void)
 		tick(100000);
 		op_commit();
 		op_end();
+		op_answer(is_asking);
 	}
 	m_must(&w.m, !pick(is_there), "ends exactly once");
 	compare();
@@ -932,6 +991,10 @@ static const struct {
 	[SUSPECT_AS_SOUND] = {"a suspect runs among others", "quarantine alone"},
 	[SLOTS_LOST] = {"a change of slots is lost", "only moved slots yield"},
 	[END_LOST] = {"an end is lost", "ends exactly once"},
+	[DENY_LOST] = {"a message does not answer", "a message answers"},
+	[DENY_TWICE] = {"a message answers twice", "a message answers"},
+	[QUESTION_AS_LOST] = {"a run that asks goes on", "a question holds the lane"},
+	[ANSWER_LOST] = {"an answer is lost", "work conserving"},
 	[PRIORITY_LOST] = {"priorities are forgotten", "order between lanes"},
 };
 

@@ -36,6 +36,8 @@ enum fault {
 	TAKEN_STAYS,     /* a consumed message keeps its row */
 	PAUSE_IGNORED, /* a claim finds a run in retry_wait that is not due, and starts it
 			*/
+	QUESTION_IGNORED, /* a claim starts a run that waits for a person */
+	DENY_FORGOTTEN,   /* a message does not answer in that person's place */
 	FAULTS
 };
 
@@ -46,6 +48,7 @@ enum what {
 	TX_CANCEL,
 	TX_EXPIRE,
 	TX_BURY,
+	TX_ANSWER, /* what a run asks is answered, by a person or for a message */
 	TX_JOURNAL,
 	/* back, to the supervisor or to a run on a worker */
 	ANSWER,
@@ -62,7 +65,7 @@ enum what {
 	NET /* the supervisor compares the rows with its memory */
 };
 
-enum journal { J_STEP, J_END, J_RETRY };
+enum journal { J_STEP, J_END, J_RETRY, J_ASK };
 
 struct msg {
 	bool used;
@@ -75,13 +78,15 @@ struct msg {
 	enum journal journal;
 	enum lq_event_kind event;
 	bool fuse, fold, crashed, ok, started, resend, victim_gone, victim_folded, ran;
+	bool asks, queued;
 	uint64_t taken;
 };
 
 struct row {
 	bool there, ran, folded, cancel, retrying;
+	bool asking, queued; /* it waits for a person; it did, and is to be claimed */
 	int crashes;
-	int64_t pos, run_at;
+	int64_t pos, run_at, asks_until;
 };
 struct run {
 	struct uuid id;
@@ -92,6 +97,8 @@ struct run {
 	struct row row;
 	/* on its worker */
 	bool live, yield, cancel;
+	bool let_go; /* its question stands: what its worker still has of it does nothing
+		      */
 	int worker, steps;
 	int charged; /* deaths of a worker under it that were its own, perhaps */
 	unsigned life, start;
@@ -115,7 +122,7 @@ static struct sim {
 	unsigned gen, starts, life[LQ_MAX_WORKERS];
 	bool up[LQ_MAX_WORKERS];
 	struct lq *q;
-	uint64_t deaths, restarts, lost, stale, claims, early;
+	uint64_t deaths, restarts, lost, stale, claims, early, asked, denied;
 } s;
 
 static uint32_t dice(uint32_t n)
@@ -194,7 +201,8 @@ static void db_enqueue(struct msg *m)
 			r->row.pos = --l->low;
 		for (int i = 0; i < s.runs && r->mode == MODE_INTERRUPT; i++)
 			s.run[i].row.cancel |= s.run[i].lane == r->lane &&
-					       s.run[i].row.there && s.run[i].row.ran;
+					       s.run[i].row.there && s.run[i].row.ran &&
+					       !s.run[i].row.asking;
 		if (m->fuse && !busy) {
 			r->row.ran = true;
 			m->fence = ++l->fence;
@@ -222,6 +230,12 @@ static void db_claim(struct msg *m)
 	m->ok = r->row.there;
 	if (!m->ok)
 		return;
+	if (r->row.asking && s.fault != QUESTION_IGNORED) {
+		m->asks = true;
+		m->retry_at = r->row.asks_until;
+		return;
+	}
+	must(!r->row.asking, "a question holds its run");
 	if (early && s.fault != PAUSE_IGNORED) {
 		m->retry_at = r->row.run_at;
 		s.early++;
@@ -231,9 +245,32 @@ static void db_claim(struct msg *m)
 	r->row.crashes += m->crashed;
 	must(r->row.crashes <= r->charged, "a crash is charged that was none");
 	r->row.ran = true;
-	r->row.folded = r->row.retrying = false;
+	r->row.folded = r->row.retrying = r->row.queued = false;
 	m->fence = ++l->fence;
 	m->commit_no = l->commit_no;
+}
+
+/* Nothing of it is pending any more; an interrupt that waits cuts it short. */
+static void db_release(struct run *r)
+{
+	if (!r->row.asking)
+		return;
+	r->row.asking = false;
+	r->row.queued = true;
+	for (int i = 0; i < s.runs; i++) {
+		const struct run *o = &s.run[i];
+		r->row.cancel |= o->lane == r->lane && o->row.there && !o->row.ran &&
+				 o->mode == MODE_INTERRUPT && o->row.pos < r->row.pos;
+	}
+}
+
+static void db_answer(struct msg *m)
+{
+	struct run *r = &s.run[m->run];
+	if (r->row.there)
+		db_release(r);
+	m->queued = r->row.there && r->row.queued;
+	m->ok = !r->row.there;
 }
 
 static void db_cancel(struct msg *m)
@@ -244,14 +281,19 @@ static void db_cancel(struct msg *m)
 		archive(r);
 	else
 		r->row.cancel = true;
+	if (r->row.there)
+		db_release(r);
 }
 
 static void db_expire(struct msg *m)
 {
 	struct run *r = &s.run[m->run];
-	m->ok = r->row.there && !r->row.ran && r->deadline <= s.now;
+	m->ok = r->row.there && !r->row.ran && r->deadline && r->deadline <= s.now;
 	if (m->ok)
 		archive(r);
+	if (r->row.there && r->row.asking && r->row.asks_until <= s.now)
+		db_release(r);
+	m->queued = r->row.there && r->row.queued;
 	m->ok = !r->row.there;
 }
 
@@ -288,6 +330,15 @@ static void db_journal(struct msg *m)
 	} else if (m->journal == J_RETRY) {
 		r->row.retrying = true;
 		r->row.run_at = m->retry_at;
+	} else if (m->journal == J_ASK) {
+		s.asked++;
+		r->let_go = true;
+		r->row.asking = true;
+		r->row.asks_until = m->retry_at;
+		if (r->row.cancel) {
+			db_release(r);
+			m->retry_at = 0;
+		}
 	} else {
 		r->row.crashes = 0;
 		db_take(m);
@@ -321,6 +372,8 @@ static void db_apply(struct msg m)
 		db_expire(&back);
 	else if (m.what == TX_BURY)
 		db_bury(&back);
+	else if (m.what == TX_ANSWER)
+		db_answer(&back);
 	else
 		db_journal(&back);
 	back.about = m.what;
@@ -370,13 +423,15 @@ static void do_start(const struct lq_action *a)
 {
 	struct run *r = run_of(a->run);
 	for (int i = 0; i < s.runs; i++)
-		must(s.run[i].lane != r->lane || !s.run[i].live, "one runner of a lane");
+		must(s.run[i].lane != r->lane || !s.run[i].live || s.run[i].let_go,
+		     "one runner of a lane");
 	if (lq_run_crashes(a->run) >= CRASHES_MOST) {
 		post(to_db(TX_BURY, r), a_while());
 		return;
 	}
 	r->live = true;
-	r->yield = r->cancel = false;
+	r->yield = r->let_go = false;
+	r->cancel = r->row.cancel;
 	r->worker = a->worker;
 	r->life = s.life[a->worker];
 	r->start = ++s.starts;
@@ -418,6 +473,12 @@ static void act(void *ctx, const struct lq_action *a)
 		break;
 	case LQ_DO_YIELD:
 		r->yield = true;
+		break;
+	case LQ_DO_DENY:
+		s.denied++;
+		m.what = TX_ANSWER;
+		if (s.fault != DENY_FORGOTTEN)
+			post(m, a_while());
 		break;
 	case LQ_DO_QUARANTINE:
 		post((struct msg){.what = WORKER_COMES, .worker = LQ_QUARANTINE},
@@ -464,6 +525,18 @@ static void on_claimed(const struct msg *m)
 		step((struct lq_event){.kind = LQ_UNCLAIMED, .run = is, .gone = true});
 		return;
 	}
+	if (m->asks) {
+		struct lq_event lane = {.kind = LQ_PAUSE,
+					.scope = LQ_LANE,
+					.tenant = 1 + r->lane % 2,
+					.id = {{(uint8_t)(1 + r->lane)}}};
+		step(lane); /* as lane_look does */
+		step((struct lq_event){.kind = LQ_UNCLAIMED, .run = is});
+		step((struct lq_event){.kind = LQ_ASKS, .run = is, .at_us = m->retry_at});
+		lane.kind = LQ_RESUME;
+		step(lane);
+		return;
+	}
 	if (m->retry_at) {
 		step((struct lq_event){
 			.kind = LQ_NOT_DUE, .run = is, .at_us = m->retry_at});
@@ -485,6 +558,7 @@ static void say(const struct run *r, enum lq_event_kind event, int about, int64_
 			  .worker = r->worker,
 			  .life = r->life,
 			  .event = event,
+			  .fence = r->fence,
 			  .retry_at = at},
 	     dice(3 * MS));
 }
@@ -506,8 +580,10 @@ static void run_step(const struct msg *m)
 	j.commit_no = r->commit_no;
 	j.journal = r->cancel || r->steps-- <= 0 ? J_END
 		    : chance(10) && !calm()      ? J_RETRY
+		    : chance(10) && !calm()      ? J_ASK
 						 : J_STEP;
-	j.retry_at = s.now + dice(2000 * MS);
+	j.retry_at = s.now +
+		     (j.journal == J_ASK && chance(50) ? 1000000 * MS : dice(2000 * MS));
 	post(j, a_while());
 }
 
@@ -533,7 +609,10 @@ static void journal_answer(const struct msg *m)
 		return;
 	}
 	r->live = false;
-	say(r, m->journal == J_END ? LQ_ENDED : LQ_RETRY, m->run, m->retry_at);
+	if (m->journal == J_ASK)
+		say(r, m->retry_at ? LQ_ASKS : LQ_ANSWERED, m->run, m->retry_at);
+	else
+		say(r, m->journal == J_END ? LQ_ENDED : LQ_RETRY, m->run, m->retry_at);
 }
 
 /* A link keeps its order, so does what is said over it. */
@@ -550,7 +629,33 @@ static void on_said(const struct msg *m)
 			return;
 		}
 	}
+	/* As by its fence: it was answered and claimed meanwhile. */
+	if ((m->event == LQ_ASKS || m->event == LQ_ANSWERED) &&
+	    (lq_run_state(is) != LQ_S_RUNNING || s.run[m->run].fence != m->fence))
+		return;
 	step((struct lq_event){.kind = m->event, .run = is, .at_us = m->retry_at});
+}
+
+/* The supervisor has one connection: its answers come in the order of what was done. */
+static bool waits_for_earlier(const struct msg *m)
+{
+	for (int i = 0; i < MSGS; i++) {
+		struct msg *o = &s.msg[i];
+		if (!o->used || o->what != ANSWER || o->about == TX_JOURNAL ||
+		    o->gen != m->gen || o->order >= m->order)
+			continue;
+		uint64_t order = m->order, sent = s.sent;
+		s.sent = order;
+		post(*m, o->at - s.now + 1);
+		s.sent = sent;
+		return true;
+	}
+	return false;
+}
+
+static void answered(const struct msg *m, enum lq_event_kind otherwise)
+{
+	tell(m->queued ? LQ_ANSWERED : otherwise, m->run);
 }
 
 /* ---- answers */
@@ -561,7 +666,7 @@ static void on_answer(const struct msg *m)
 		journal_answer(m);
 		return;
 	}
-	if (m->gen != s.gen)
+	if (m->gen != s.gen || waits_for_earlier(m))
 		return;
 	if (m->about == TX_ENQUEUE)
 		on_accepted(m);
@@ -570,8 +675,10 @@ static void on_answer(const struct msg *m)
 	else if (m->about == TX_CANCEL)
 		tell(m->ok ? LQ_GONE : LQ_CANCEL, m->run);
 	else if (m->about == TX_EXPIRE)
-		tell(m->ok ? LQ_GONE : LQ_KEPT, m->run);
-	else
+		answered(m, m->ok ? LQ_GONE : LQ_KEPT);
+	else if (m->about == TX_ANSWER && (m->queued || m->ok))
+		answered(m, LQ_GONE);
+	else if (m->about == TX_BURY)
 		tell(LQ_ENDED, m->run);
 }
 
@@ -637,6 +744,11 @@ static void client(void)
 	uint32_t i = (uint32_t)s.runs;
 	if (!calm())
 		post((struct msg){.what = CLIENT}, dice(700 * MS));
+	if (chance(30) && s.runs) {
+		struct run *r = &s.run[dice(i)];
+		if (r->row.there && r->row.asking)
+			post(to_db(TX_ANSWER, r), a_while());
+	}
 	if (chance(10) && s.runs) {
 		struct run *r = &s.run[dice(i)];
 		if (r->acked)
@@ -700,6 +812,9 @@ static void load_row(struct run *r)
 	it.run_at_us = r->row.run_at;
 	it.ran = r->row.ran;
 	it.retrying = r->row.retrying;
+	it.asking = r->row.asking;
+	if (it.asking)
+		it.run_at_us = r->row.asks_until;
 	it.folded = r->row.folded;
 	it.crashes = (uint32_t)r->row.crashes;
 	r->known = true;
@@ -715,6 +830,16 @@ static void load_rows(void)
 	for (int i = 0; i < s.runs; i++)
 		load_row(&s.run[i]);
 	step((struct lq_event){.kind = LQ_RELEASE});
+}
+
+/* An answer that a dead supervisor had sent may have landed after its rows were read. */
+static void look_at_questions(void)
+{
+	for (int i = 0; i < s.runs; i++) {
+		const struct lq_run *r = known(i);
+		if (r && lq_run_state(r) == LQ_S_ASKING && s.run[i].row.queued)
+			tell(LQ_ANSWERED, i);
+	}
 }
 
 /* A new supervisor: nothing is left of the old one but what it had sent. */
@@ -737,6 +862,20 @@ static void restart(void)
 		post((struct msg){.what = WORKER_COMES, .worker = w}, a_while());
 }
 
+/* In the end somebody answers; but for a run whose lane has a message, which does. */
+static void answer_all(void)
+{
+	for (int i = 0; i < s.runs; i++) {
+		struct run *r = &s.run[i];
+		bool message = false;
+		for (int k = 0; k < s.runs; k++)
+			message |= s.run[k].lane == r->lane && s.run[k].row.there &&
+				   !s.run[k].row.ran;
+		if (r->row.there && r->row.asking && !message)
+			post(to_db(TX_ANSWER, r), a_while());
+	}
+}
+
 static void tick(void)
 {
 	if (!calm() && chance(2))
@@ -747,6 +886,8 @@ static void tick(void)
 		s.skew = 0;
 	s.told = s.now + s.skew;
 	step((struct lq_event){.kind = LQ_TICK, .now_us = s.told});
+	if (calm() && chance(5))
+		answer_all();
 	post((struct msg){.what = TICK}, 50 * MS);
 }
 
@@ -791,6 +932,7 @@ static void deliver(const struct msg *m)
 		break;
 	case NET:
 		load_rows();
+		look_at_questions();
 		post((struct msg){.what = NET}, 3000 * MS);
 		break;
 	default:
@@ -833,6 +975,8 @@ static const char *play(uint64_t seed, enum fault fault)
 	s.stale = before.stale;
 	s.claims = before.claims;
 	s.early = before.early;
+	s.asked = before.asked;
+	s.denied = before.denied;
 	s.now = s.order = 1000 * MS;
 	s.q = lq_new(&(struct lq_limits){4, 1000, 2}, act, NULL);
 	for (int w = 0; w < WORKERS; w++)
@@ -865,10 +1009,11 @@ static void play_seeds(uint64_t seed, int n)
 			fail_msg("TB_SEED=%" PRIu64 ": %s", seed + (uint64_t)i, s.broken);
 	printf("claims %" PRIu64 ", deaths %" PRIu64 ", restarts %" PRIu64
 	       ", lost %" PRIu64 ", refused by the fence %" PRIu64 ", too early %" PRIu64
-	       "\n",
-	       s.claims, s.deaths, s.restarts, s.lost, s.stale, s.early);
+	       ", asked %" PRIu64 ", denied %" PRIu64 "\n",
+	       s.claims, s.deaths, s.restarts, s.lost, s.stale, s.early, s.asked,
+	       s.denied);
 	assert_true(s.deaths > 0 && s.restarts > 0 && s.lost > 0 && s.stale > 0 &&
-		    s.early > 0);
+		    s.early > 0 && s.asked > 0 && s.denied > 0);
 }
 
 static void test_fixed_seeds(void **state)
@@ -895,6 +1040,8 @@ static void test_faults_are_found(void **state)
 		[ORDER_LOST] = "lanes in order",
 		[TAKEN_STAYS] = "a run ended twice",
 		[PAUSE_IGNORED] = "a retry waits for its time",
+		[QUESTION_IGNORED] = "a question holds its run",
+		[DENY_FORGOTTEN] = "an accepted run did not end",
 	};
 	(void)state;
 	for (int f = NO_FAULT + 1; f < FAULTS; f++) {

@@ -39,12 +39,17 @@ static const struct group {
 	 {PG_INT4, PG_TEXT, PG_TEXT, PG_TEXT, PG_INT2, PG_INT2, PG_INT8, PG_INT8}},
 	{"wishes", 2, {PG_INT2, PG_BOOL}},
 	{"retries", 5, {PG_INT4, PG_INT8, PG_TEXT, PG_TEXT, PG_INT4}},
+	{"asks",
+	 9,
+	 {PG_INT4, PG_UUID, PG_INT2, PG_INT2, PG_TEXT, PG_JSONB, PG_TEXT, PG_INT8,
+	  PG_INT4}},
 };
 
 static struct commit commits[COMMITS_MOST];
 static struct commit_message messages[COMMITS_MOST][ROWS_MOST];
 static struct commit_tool tools[COMMITS_MOST][ROWS_MOST];
 static struct commit_event events[COMMITS_MOST][ROWS_MOST];
+static struct commit_ask asks[COMMITS_MOST][ROWS_MOST];
 static struct pg_params params;
 static struct list batch;
 
@@ -113,7 +118,8 @@ static struct commit *add_commit(size_t i)
 			     .cap = "cap",
 			     .messages = messages[i],
 			     .tools = tools[i],
-			     .events = events[i]};
+			     .events = events[i],
+			     .asks = asks[i]};
 	list_init(&c->node);
 	list_push(&batch, &c->node);
 	for (size_t k = 0; k < ROWS_MOST; k++) {
@@ -127,6 +133,9 @@ static struct commit *add_commit(size_t i)
 		events[i][k] = (struct commit_event){
 			.type = EVENT_TOOL, .stored = SLICE("{}"), .shown = SLICE("{}")};
 	}
+	for (size_t k = 0; k < ROWS_MOST; k++)
+		asks[i][k] = (struct commit_ask){
+			.tool = SLICE("t"), .input = SLICE("{}"), .rule = "why"};
 	c->usage[0] = (struct commit_usage){.provider = SLICE("p"), .model = SLICE("m")};
 	return c;
 }
@@ -141,7 +150,7 @@ static int first_column(size_t group)
 
 static void check_shape(const int32_t *lengths)
 {
-	assert_int_equal(params.count, 57);
+	assert_int_equal(params.count, 66);
 	for (size_t g = 0; g < ARRAY_LEN(groups); g++)
 		for (int c = 0; c < groups[g].columns; c++) {
 			int i = first_column(g) + c;
@@ -195,6 +204,7 @@ static void test_random_batches(void **state)
 			counts[6][i] = 1;
 			counts[7][i] =
 				(size_t)(c->has_retry = !c->has_end && rand_chance(40));
+			counts[8][i] = c->ask_count = rand_below(ROWS_MOST + 1);
 			for (size_t g = 0; g < ARRAY_LEN(groups); g++)
 				lengths[g] += (int32_t)counts[g][i];
 		}
@@ -312,6 +322,32 @@ static void test_values(void **state)
 	assert_int_equal(be32(element(f + 7, 0).p + 4), 22);
 }
 
+static void test_questions(void **state)
+{
+	(void)state;
+	struct commit *c = add_commit(0);
+	c = add_commit(1);
+	c->ask_count = 1;
+	asks[1][0] = (struct commit_ask){.step = 2,
+					 .call = 3,
+					 .tool = SLICE("bash"),
+					 .input = SLICE("{}"),
+					 .rule = "ask names it",
+					 .life_us = 5,
+					 .active_ms = 6};
+	memset(asks[1][0].id.b, 0xCC, 16);
+	journal_params(&params, &batch);
+	int a = first_column(8);
+	assert_int_equal(be32(element(a, 0).p), 2);
+	assert_int_equal((uint8_t)element(a + 1, 0).p[0], 0xCC);
+	assert_int_equal(element(a + 2, 0).p[1], 2);
+	assert_int_equal(element(a + 3, 0).p[1], 3);
+	assert_true(slice_is(element(a + 4, 0), "bash"));
+	assert_true(slice_is(element(a + 6, 0), "ask names it"));
+	assert_int_equal(be32(element(a + 7, 0).p + 4), 5);
+	assert_int_equal(be32(element(a + 8, 0).p), 6);
+}
+
 /* What a commit asks for besides: its waiting messages, a clean slate, another attempt.
  */
 static void test_wishes_and_retries(void **state)
@@ -346,9 +382,9 @@ static void test_wishes_and_retries(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(test_an_empty_batch),     CASE(test_random_batches),
-		CASE(test_absent_values),      CASE(test_values),
-		CASE(test_wishes_and_retries),
+		CASE(test_an_empty_batch), CASE(test_random_batches),
+		CASE(test_absent_values),  CASE(test_values),
+		CASE(test_questions),      CASE(test_wishes_and_retries),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

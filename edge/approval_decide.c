@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * POST /v1/approvals/{id}: a person's answer to what a run asks. Looked up first, so that
+ * nobody learns of another tenant's; then one question to the supervisor, which commits
+ * it. */
+#include <stdio.h>
+#include <string.h>
+
+#include "common/json.h"
+#include "edge/call.h"
+#include "edge/decide.h"
+#include "edge/link.h"
+#include "edge/reply.h"
+#include "edge/store.h"
+
+#define ANSWER_US 15000000
+#define BODY_MAX (16u << 10)
+
+enum stage { DECIDE_START, DECIDE_READ, DECIDE_SENT };
+
+struct deciding {
+	struct uuid id;
+	unsigned decision; /* enum decision */
+	struct slice message;
+	struct approval_row row;
+	struct loop_timer *patience;
+	bool known, silent;
+	enum err error;
+	const char *why;
+};
+
+/* ---- the body */
+
+static bool take_member(struct call *c, struct deciding *x, struct slice key, json_t v)
+{
+	struct arena *a = c->request->arena;
+	struct slice text = json_str(v);
+	if (slice_is(key, "decision")) {
+		x->decision = text.p ? decision_from_word(text) : 0;
+		return x->decision ||
+		       reply_wrong(c->request, "decision",
+				   "decision must be approve, always or deny");
+	}
+	if (slice_is(key, "message")) {
+		if (!text.p || text.n > LIMIT_DENIAL || memchr(text.p, 0, text.n))
+			return reply_wrong(c->request, "message",
+					   "message must be a text of at most 2000 bytes "
+					   "without U+0000");
+		x->message = arena_slice(a, text);
+		return true;
+	}
+	const char *name = arena_strndup(a, key.p, key.n < 63 ? key.n : 63);
+	return reply_wrong(c->request, name,
+			   arena_printf(a, "there is no member \"%s\" here", name));
+}
+
+static bool read_body(struct call *c, struct deciding *x)
+{
+	char why[160];
+	struct slice key, body = slice_trim(strbuf_slice(&c->request->body));
+	AUTO(auto_json_free)
+	struct json_doc *doc = json_parse_unique(body, BODY_MAX, why, sizeof why);
+	if (!doc)
+		return reply_wrong(c->request, NULL,
+				   arena_printf(c->request->arena,
+						"the body must be a JSON object: %s",
+						why));
+	if (json_kind(json_root(doc)) != JSON_OBJECT)
+		return reply_wrong(c->request, NULL, "the body must be a JSON object");
+	struct json_iter it = json_iter(json_root(doc));
+	for (json_t v; (v = json_next(&it, &key));)
+		if (!take_member(c, x, key, v))
+			return false;
+	if (!x->decision)
+		return reply_wrong(c->request, "decision",
+				   "decision must be approve, always or deny");
+	if (x->message.n && x->decision != DECISION_DENY)
+		return reply_wrong(c->request, "message",
+				   "message goes with decision deny alone");
+	return true;
+}
+
+/* ---- the question */
+
+static void on_end(struct call *c)
+{
+	struct deciding *x = c->state;
+	loop_timer_free(x->patience);
+}
+
+static void on_patience(void *arg)
+{
+	struct call *c = arg;
+	struct deciding *x = c->state;
+	x->silent = true;
+	call_wake(c);
+}
+
+static void send_decision(struct call *c, struct deciding *x)
+{
+	char token[UUID_TEXT_LEN + 1], by[64];
+	uuid_format(c->caller.token, token);
+	snprintf(by, sizeof by, "token:%s", token);
+	struct wire_decide m = {.req = c->handle,
+				.tenant = c->caller.tenant,
+				.run = x->row.run,
+				.session = x->row.session,
+				.approval = x->id,
+				.decision = x->decision,
+				.message = x->message.p ? x->message : SLICE(""),
+				.by = slice_str(by)};
+	c->stage = DECIDE_SENT;
+	if (!link_decide(c->edge, &m)) {
+		reply_err(c->request, ERR_UNAVAILABLE, NULL, NULL, 1);
+		return;
+	}
+	c->at_supervisor = true;
+	c->on_end = on_end;
+	x->patience = loop_timer_new(c->edge->loop, on_patience, c);
+	loop_timer_start(x->patience, ANSWER_US);
+}
+
+static void not_found(struct call *c)
+{
+	reply_err(c->request, ERR_NOT_FOUND, NULL, "there is no such approval", 0);
+}
+
+static void begin(struct call *c)
+{
+	struct deciding *x = arena_zalloc(c->request->arena, sizeof *x);
+	c->state = x;
+	if (!uuid_parse(c->match.params[0], &x->id)) {
+		not_found(c);
+		return;
+	}
+	if (!read_body(c, x))
+		return;
+	c->stage = DECIDE_READ;
+	store_get_approval(c, x->id, &x->row);
+}
+
+/* ---- answers */
+
+void decide_answered(struct call *c, const struct wire_decided *m)
+{
+	struct deciding *x = c->state;
+	struct arena *a = c->request->arena;
+	if (c->stage != DECIDE_SENT || x->known)
+		return;
+	c->at_supervisor = false;
+	x->known = true;
+	x->error = m->error.n ? err_from_code(arena_slice(a, m->error).p) : ERR_OK;
+	x->why = m->message.n ? arena_slice(a, m->message).p : NULL;
+	call_wake(c);
+}
+
+static void put_id(struct json_out *o, const char *key, struct uuid id)
+{
+	char text[UUID_TEXT_LEN + 1];
+	uuid_format(id, text);
+	json_kv_cstr(o, key, text);
+}
+
+static void take_answer(struct call *c, const struct deciding *x)
+{
+	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
+	struct json_out o = json_out(&b);
+	if (x->error) {
+		reply_err(c->request, x->error, NULL, x->why, 0);
+		return;
+	}
+	json_obj(&o);
+	put_id(&o, "id", x->id);
+	put_id(&o, "runId", x->row.run);
+	json_kv_cstr(&o, "state", decision_state(x->decision));
+	json_obj_end(&o);
+	strbuf_add_char(&b, '\n');
+	reply_head(c->request, 200);
+	reply_body(c->request, "application/json", strbuf_slice(&b));
+}
+
+void approval_decide(struct call *c)
+{
+	struct deciding *x = c->state;
+	if (c->asking)
+		return;
+	if (c->stage == DECIDE_START)
+		begin(c);
+	else if (c->stage == DECIDE_READ && c->asked)
+		reply_err(c->request, c->asked, NULL, NULL, 0);
+	else if (c->stage == DECIDE_READ && !x->row.found)
+		not_found(c);
+	else if (c->stage == DECIDE_READ)
+		send_decision(c, x);
+	else if (x->known)
+		take_answer(c, x);
+	else if (x->silent)
+		reply_err(c->request, ERR_UNAVAILABLE, NULL,
+			  "the queue does not answer: whether this was stored is not "
+			  "known, ask again",
+			  1);
+}
