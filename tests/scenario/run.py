@@ -14,7 +14,7 @@ import time
 import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-AT_ONCE = int(os.environ.get("TB_AT_ONCE", 2 * len(os.sched_getaffinity(0))))
+AT_ONCE = int(os.environ.get("TB_AT_ONCE", 3 * len(os.sched_getaffinity(0))))
 LINES = 40
 
 

@@ -11,6 +11,8 @@ import uuid
 from node import wait_for
 from test_main_job import WithNode, text_of
 
+together = True  # the classes share a node: one process
+
 SKIPPED = "Skipped to process an incoming message."
 STORE = '[tool memory_store {"text":"%s","path":"%s"}]'
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from node import wait_for
 from test_queue_modes import WithQueue
 
+together = True  # the classes share a node: one process
+
 
 class WithTools(WithQueue):
     workers = 2
