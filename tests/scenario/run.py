@@ -57,8 +57,8 @@ class Run:
             return {}
 
     def weight(self, unit):
-        tests = self.units[unit]
-        return self.seconds.get(unit) or max(getattr(type(t), "seconds", 0) for t in tests) or 5 + len(tests)
+        tests = collections.Counter(type(t) for t in self.units[unit])
+        return self.seconds.get(unit) or sum(getattr(c, "seconds", 5 + n) for c, n in tests.items())
 
     def one(self, unit):
         began = time.monotonic()

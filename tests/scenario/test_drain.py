@@ -10,6 +10,7 @@ from test_queue_modes import STORE, WithQueue
 
 
 class Drain(WithQueue):
+    seconds = 50
     env = {"TERABITS_DRAIN_SECONDS": "600"}
     workers = 2
 

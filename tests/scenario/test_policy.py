@@ -458,6 +458,7 @@ class Calls(WithPolicy):
 
 class Ctl(WithPolicy):
     """terabitsctl policy, as the database's owner."""
+    seconds = 40
     alone = True  # one tenant, and a ceiling that nobody has set
 
     def tearDown(self):

@@ -60,6 +60,8 @@ class WithTools(WithQueue):
 
 
 class Programs(WithTools):
+    seconds = 35
+
     def test_a_script(self):
         out = self.bash("echo out; echo err >&2; echo $((6*7)) >f; exit 3")
         self.assertEqual((out["exit"], out["stdout"], out["stderr"]), (3, "out\n", "err\n"))
