@@ -310,6 +310,13 @@ static int expected(const struct attempt *a, enum sandbox_role role, bool kills)
 	return want == DENIED ? (kills ? KILLED : EPERM) : want;
 }
 
+/* Each death costs a process that some 20 ms: of what kills a third, by turns; all of it
+ * where there is time. */
+static bool is_asked(size_t i)
+{
+	return i % 3 == (size_t)getpid() % 3 || getenv("TB_LONG");
+}
+
 static void check_role(enum sandbox_role role, enum seccomp_else otherwise)
 {
 	for (size_t i = 0; i < ARRAY_LEN(attempts); i++) {
@@ -317,6 +324,8 @@ static void check_role(enum sandbox_role role, enum seccomp_else otherwise)
 		if (SANITIZED && a->sanitizers)
 			continue;
 		int want = expected(a, role, otherwise == SECCOMP_ELSE_KILL);
+		if (want == KILLED && !is_asked(i))
+			continue;
 		if (a->fn == foreign_architecture && kernel_has_no_32_bit())
 			want = -SIGSEGV;
 		int got = confined(role, otherwise, a->fn);

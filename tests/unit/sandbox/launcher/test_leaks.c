@@ -140,7 +140,7 @@ static void call(const struct driven *d, uint64_t id)
 static void test_calls_leave_nothing(void **state)
 {
 	struct driven d;
-	unsigned calls = getenv("TB_LONG") ? 10000 : 160;
+	unsigned calls = getenv("TB_LONG") ? 10000 : 120;
 	(void)state;
 	driver_start(&d);
 	driver_grant(&d, 1, 20000);
