@@ -10,6 +10,8 @@ import uuid
 from node import wait_for
 from test_queue_modes import WithQueue
 
+together = True  # the classes share a node: one process
+
 FINE, FAILED, USAGE, ABSENT = range(4)
 STORE = '[tool memory_store {"text":"kept"}] '
 
@@ -456,6 +458,8 @@ class Calls(WithPolicy):
 
 class Ctl(WithPolicy):
     """terabitsctl policy, as the database's owner."""
+    seconds = 40
+    alone = True  # one tenant, and a ceiling that nobody has set
 
     def tearDown(self):
         self.node.sql("DELETE FROM tb.tool_ceilings")
