@@ -9,7 +9,7 @@ import signal
 import subprocess
 import unittest
 
-from node import Node, wait_for
+from node import GROUPS, wait_for
 from test_main_job import WithNode
 from test_tools import WithTools
 
@@ -68,6 +68,7 @@ class WithLevel(WithNode):
         return check["verdict"], check["text"]
 
 
+@unittest.skipIf(GROUPS, "control groups were delegated to the node")
 class AsUser(WithLevel):
     def test_reduced_is_told(self):
         told = self.check_told("reduced", "user-ns=yes", "tenant-uid=no", "cgroup=none", "memory limits are per process plus a watchdog",
@@ -106,14 +107,11 @@ class AsUser(WithLevel):
         self.assertIn("user.max_user_namespaces", p.stderr)
 
 
-@unittest.skipIf(os.getuid() or not hierarchies(), "control groups of v1, and root, are needed")
-class AsRoot(WithTools, WithLevel):
-    @classmethod
-    def setUpClass(cls):
-        cls.agents = {}
-        cls.node = Node(model=cls.model, env=FULL, workers=1, migrated=True, as_root=True)
-        cls.addClassCleanup(cls.node.close)
-        cls.node.start()
+class Full:
+    """With control groups: of v2 where a group was delegated to the node, else of v1."""
+    env = FULL
+    workers = 1
+    namespaces = ("user-ns=no", "tenant-uid=yes")
 
     def mine(self):
         """Every group of this node, and of no other one beside it."""
@@ -137,7 +135,8 @@ class AsRoot(WithTools, WithLevel):
         return run
 
     def test_full_is_told(self):
-        told = self.check_told("full", "user-ns=no", "tenant-uid=yes", "cgroup=v1(memory,pids)", "proc=yes")
+        groups = "cgroup=v2(memory,pids,cpu)" if GROUPS else "cgroup=v1(memory,pids)"
+        told = self.check_told("full", *self.namespaces, groups, "proc=yes")
         self.assertEqual(told["missing"], "")
         verdict, text = self.doctor(env=FULL)
         self.assertEqual(verdict, "ok", text)
@@ -179,3 +178,14 @@ class AsRoot(WithTools, WithLevel):
         with self.stopped():
             self.assertEqual(self.left_of(old), [])
             self.assertEqual(os.listdir(os.path.join(self.node.state, "cgroups")), [])
+
+
+@unittest.skipIf(os.getuid() or not (GROUPS or hierarchies()), "control groups, and root, are needed")
+class AsRoot(Full, WithTools, WithLevel):
+    as_root = True
+
+
+@unittest.skipUnless(GROUPS, "a delegated group of cgroup v2 is needed: scripts/vm-test")
+class Delegated(Full, WithTools, WithLevel):
+    """To an ordinary user."""
+    namespaces = ("user-ns=yes", "tenant-uid=no")

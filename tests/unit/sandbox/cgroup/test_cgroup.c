@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Control groups. Of v2, whose memory and pids controllers few test machines have, the
- * file logic alone: a directory with the kernel's file names stands for the mount, and
- * what is written is looked at. Of v1 the real thing, as root. */
+ * Control groups. The file logic of v2 everywhere: a directory with the kernel's file
+ * names stands for the mount, and what is written is looked at. Then the real thing, of
+ * v2 and of v1, where this process may make groups (v2: alone in a group of its own,
+ * which scripts/vm-test sees to). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -404,19 +406,25 @@ static void test_v2_sweep(void **state)
 	assert_true(exists("%s", path));
 }
 
-/* ---- v1, for real */
+/* ---- for real */
 
 static struct cgroup_base base;
 static struct cgroup_pool pool;
+static bool is_open;
 
 /* In a group from its first step on; what it returns is its status. */
 static int run_in(struct cgroup_way *way, int (*fn)(void))
 {
 	int how;
-	pid_t child = fork();
+	struct clone_args args = {.exit_signal = SIGCHLD};
+	if (way->into >= 0) {
+		args.flags = CLONE_INTO_CGROUP;
+		args.cgroup = (uint64_t)way->into;
+	}
+	pid_t child = (pid_t)syscall(SYS_clone3, &args, sizeof args);
 	if (child == 0) {
 		for (int i = 0; i < 2; i++)
-			if (write(way->join[i], "0", 1) != 1)
+			if (way->join[i] >= 0 && write(way->join[i], "0", 1) != 1)
 				_exit(99);
 		_exit(fn());
 	}
@@ -459,28 +467,38 @@ static int do_nothing(void)
 	return 0;
 }
 
-static bool has_v1(void)
+/* Ends as the kernel wants: everybody with it. */
+static int use_memory_beside_others(void)
+{
+	for (int i = 0; i < 3; i++)
+		if (fork() == 0)
+			for (;;)
+				pause();
+	return use_memory();
+}
+
+static bool has(enum cgroup_kind kind)
 {
 	struct cgroup_places p;
-	if (base.kind == CGROUP_V1)
-		return true;
+	if (is_open)
+		return base.kind == kind;
 	cgroup_find("/proc/self", &p);
-	*p.unified = 0;
+	if (kind == CGROUP_V1)
+		*p.unified = 0;
+	else
+		*p.memory = *p.pids = 0;
 	cgroup_base_make(&p, "unit", &base);
-	if (base.kind != CGROUP_V1) {
-		print_message("no v1 here: %s\n", base.why);
+	if (base.kind != kind) {
+		print_message("not here: %s\n", base.why);
 		return false;
 	}
 	assert_int_equal(cgroup_pool_open(&pool, &base, "0-unit."), 0);
-	return true;
+	return is_open = true;
 }
 
-static void test_v1(void **state)
+static void check_memory(void)
 {
 	struct cgroup_way way;
-	(void)state;
-	if (!has_v1())
-		return;
 	struct cgroup_group *g = cgroup_take(&pool, 32 * MB, 8, &way);
 	assert_non_null(g);
 	assert_int_equal(run_in(&way, use_memory), 1000 + SIGKILL);
@@ -496,24 +514,18 @@ static void test_v1(void **state)
 	cgroup_give_back(&pool, g);
 }
 
-static void test_v1_processes(void **state)
+static void check_processes(void)
 {
 	struct cgroup_way way;
-	(void)state;
-	if (!has_v1())
-		return;
 	struct cgroup_group *g = cgroup_take(&pool, 64 * MB, 8, &way);
 	assert_int_equal(run_in(&way, count_processes), 8);
 	assert_true(exists("%s/%s", base.pids, g->name));
 	cgroup_give_back(&pool, g); /* with its sleepers, for the next test */
 }
 
-static void test_v1_what_it_cached(void **state)
+static void check_what_it_cached(void)
 {
 	struct cgroup_way way;
-	(void)state;
-	if (!has_v1())
-		return;
 	struct cgroup_group *g = cgroup_take(&pool, 200 * MB, 8, &way);
 	char name[sizeof g->name];
 	memcpy(name, g->name, sizeof name);
@@ -527,17 +539,96 @@ static void test_v1_what_it_cached(void **state)
 	cgroup_give_back(&pool, g);
 }
 
-static void test_v1_nothing_is_left(void **state)
+static void check_nothing_is_left(void)
 {
-	(void)state;
-	if (!has_v1())
-		return;
 	cgroup_pool_close(&pool);
 	assert_true(cgroup_base_remove(&base, 2000)); /* with the sleepers of above */
 	assert_false(exists("%s", base.memory));
 	assert_false(exists("%s", base.pids));
 	while (waitpid(-1, NULL, WNOHANG) > 0)
 		;
+	is_open = false;
+}
+
+static void test_real_v1(void **state)
+{
+	(void)state;
+	if (!has(CGROUP_V1))
+		skip();
+	check_memory();
+	check_what_it_cached();
+	check_processes();
+	check_nothing_is_left();
+}
+
+static unsigned count_lines(const char *text)
+{
+	unsigned n = 0;
+	for (; *text; text++)
+		n += *text == '\n';
+	return n;
+}
+
+/* One of its processes is too much: all of them go, by the kernel's hand. */
+static void check_all_go_together(void)
+{
+	struct cgroup_way way;
+	struct cgroup_group *g = cgroup_take(&pool, 32 * MB, 8, &way);
+	assert_non_null(g);
+	assert_int_equal(run_in(&way, use_memory_beside_others), 1000 + SIGKILL);
+	assert_true(cgroup_ran_out(&pool, g));
+	for (int i = 0; i < 400 && *text_of("%s/%s/cgroup.procs", base.memory, g->name);
+	     i++)
+		usleep(5000);
+	assert_string_equal(text_of("%s/%s/cgroup.procs", base.memory, g->name), "");
+	cgroup_give_back(&pool, g);
+}
+
+static void check_kill(void)
+{
+	struct cgroup_way way;
+	struct cgroup_group *g = cgroup_take(&pool, 64 * MB, 8, &way);
+	assert_non_null(g);
+	assert_string_equal(text_of("%s/%s/memory.swap.max", base.memory, g->name),
+			    "0\n");
+	if (base.cpu)
+		assert_string_equal(text_of("%s/%s/cpu.max", base.memory, g->name),
+				    "200000 100000\n");
+	assert_int_equal(run_in(&way, count_processes), 8);
+	assert_int_equal(count_lines(text_of("%s/%s/cgroup.procs", base.memory, g->name)),
+			 8);
+	cgroup_kill(&pool, g);
+	for (int i = 0; i < 400 && *text_of("%s/%s/cgroup.procs", base.memory, g->name);
+	     i++)
+		usleep(5000);
+	assert_string_equal(text_of("%s/%s/cgroup.procs", base.memory, g->name), "");
+	assert_false(cgroup_ran_out(&pool, g));
+	cgroup_give_back(&pool, g);
+}
+
+/* What root or an ordinary user may do in a group that was delegated. */
+static void test_real_v2(void **state)
+{
+	struct cgroup_base tried;
+	struct cgroup_places before, after;
+	(void)state;
+	cgroup_find("/proc/self", &before);
+	cgroup_base_try(&before, &tried);
+	if (!has(CGROUP_V2))
+		skip();
+	assert_int_equal(tried.kind, CGROUP_V2);
+	check_memory();
+	check_what_it_cached();
+	check_all_go_together();
+	check_kill();
+	check_processes();
+	check_nothing_is_left();
+	cgroup_find("/proc/self", &after);
+	assert_string_equal(after.unified, before.unified);
+	assert_false(exists("%s/terabits-node", before.unified));
+	/* And again, with what a node of the past has left. */
+	assert_true(has(CGROUP_V2));
+	check_nothing_is_left();
 }
 
 #define CASE(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
@@ -553,10 +644,8 @@ int main(void)
 		CASE(test_v2_groups),
 		CASE(test_v2_a_group_that_refuses),
 		CASE(test_v2_sweep),
-		cmocka_unit_test(test_v1),
-		cmocka_unit_test(test_v1_what_it_cached),
-		cmocka_unit_test(test_v1_processes),
-		cmocka_unit_test(test_v1_nothing_is_left),
+		cmocka_unit_test(test_real_v1),
+		cmocka_unit_test(test_real_v2),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

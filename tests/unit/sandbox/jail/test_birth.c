@@ -20,7 +20,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "common/attr.h"
+#include "sandbox/cgroup/cgroup.h"
 #include "sandbox/jail/jail.h"
 
 #define NOBODY 65534
@@ -111,17 +111,12 @@ static void test_refusals(void **state)
 
 static void test_into_a_group(void **state)
 {
-	static const char *const mounts[] = {"/sys/fs/cgroup/unified", "/sys/fs/cgroup"};
-	char path[128] = "", file[64], text[4096], err[300];
+	char path[CGROUP_PATH + 32], file[64], text[4096], err[300];
+	struct cgroup_places own;
 	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(mounts) && !*path; i++) {
-		snprintf(path, sizeof path, "%s/cgroup.subtree_control", mounts[i]);
-		bool is_v2 = access(path, F_OK) == 0;
-		snprintf(path, sizeof path, "%s/tb-birth-%d", mounts[i], (int)getpid());
-		if (!is_v2 || mkdir(path, 0755))
-			*path = 0;
-	}
-	if (!*path) {
+	cgroup_find("/proc/self", &own);
+	snprintf(path, sizeof path, "%s/tb-birth-%d", own.unified, (int)getpid());
+	if (!*own.unified || mkdir(path, 0755)) {
 		print_message("no group of cgroup v2 can be made here\n");
 		return;
 	}

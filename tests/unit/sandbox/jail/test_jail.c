@@ -257,7 +257,8 @@ static void test_the_view(void **state)
 	(void)state;
 	assert_says("hostname", "jail\n");
 	assert_says("ls /proc/1/fd 2>&1", "No such file");
-	assert_says("kill -9 1 2>&1; echo up", "not permitted\nup");
+	/* Refused by Landlock, or ignored by who is the first of its namespace. */
+	assert_says("kill -9 1 2>/dev/null; echo up", "up\n");
 	assert_says("pwd; echo $HOME", "/workspace\n/workspace\n");
 	assert_says("ls /", "workspace");
 	assert_silent_about("ls -a / /root /home /var /run", ".ssh");
