@@ -187,7 +187,9 @@ class Fake(WithNode):
         self.assertEqual([o["run_id"] for o in order], runs)
 
     def test_a_full_lane_refuses(self):
+        before = self.node.model_stats()["requests"]
         first = self.node.enqueue("[hang] hold", session="full")
+        wait_for(lambda: self.node.model_stats()["requests"] > before)  # until then it takes what comes
         for i in range(20):
             self.node.enqueue("x", session="full")
         status, head, e = self.node.post("/v1/agents/main/runs", {"message": "x", "sessionKey": "full"})
