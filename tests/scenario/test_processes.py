@@ -7,8 +7,6 @@ import unittest
 from node import wait_for
 from test_tools import WithTools
 
-together = True  # the classes share a node: one process
-
 
 def call(name, **arguments):
     return f"[tool {name} {json.dumps(arguments)}]"
