@@ -21,12 +21,15 @@ UPDATE agent_tool_policies p SET denied = '{group:runtime}', version = version +
    SELECT FROM agents a JOIN agent_revisions r USING (tenant_id, agent_id, revision)
     WHERE a.tenant_id = p.tenant_id AND a.agent_id = p.agent_id AND r.config->'tools' ?| ARRAY['bash', 'exec']);
 
--- Of the layers that decide about an agent's tools in a session: another text, another policy.
+-- Of the layers that decide about an agent's tools in a session: another text, another policy. As plpgsql, whose plans are kept: each claim
+-- and each commit with calls asks for them.
 CREATE FUNCTION tb.policy_versions(p_tenant bigint, p_agent uuid, p_session uuid) RETURNS text
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, tb, pg_temp AS $$
-  SELECT coalesce((SELECT c.version FROM tb.tool_ceilings c WHERE c.tenant_id = p_tenant), 0) || '.' ||
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, tb, pg_temp AS $$
+BEGIN
+  RETURN coalesce((SELECT c.version FROM tb.tool_ceilings c WHERE c.tenant_id = p_tenant), 0) || '.' ||
          coalesce((SELECT p.version FROM tb.agent_tool_policies p WHERE p.tenant_id = p_tenant AND p.agent_id = p_agent), 0) || '.' ||
-         coalesce((SELECT s.policy_version FROM tb.agent_sessions s WHERE s.tenant_id = p_tenant AND s.session_id = p_session), 0) $$;
+         coalesce((SELECT s.policy_version FROM tb.agent_sessions s WHERE s.tenant_id = p_tenant AND s.session_id = p_session), 0);
+END $$;
 
 -- ---- approvals: what a person is asked before a call is made. A run in `waiting` has at least one that is pending, and no other run has one.
 
@@ -433,6 +436,7 @@ BEGIN
         UPDATE tb.lanes l SET head_seq = a_head WHERE l.tenant_id = i_tenant[k] AND l.session_id = i_session[k];
         v_head[k] := a_head; v_taken[k] := a_taken;
       END IF;
+      v_versions[k] := tb.policy_versions(i_tenant[k], v_agent[k], i_session[k]); -- the model is asked next
     END LOOP;
   END IF;
   IF cardinality(t_item) > 0 THEN                    -- what its worker knows of the policy may be old
@@ -450,6 +454,7 @@ REVOKE ALL ON FUNCTION journal, policy_versions, approval_set, approvals_close, 
 GRANT EXECUTE ON FUNCTION approval_answer, approvals_deny TO tb_supervisor;
 GRANT EXECUTE ON FUNCTION approval_json, as_text TO tb_supervisor, tb_edge;
 GRANT EXECUTE ON FUNCTION journal, policy_versions TO tb_worker;
+GRANT EXECUTE ON FUNCTION policy_versions TO tb_supervisor;
 
 -- ---- The tool policy: its layers as documents, and the one way in which they change. Rights are the caller's.
 

@@ -29,6 +29,7 @@
 /* One file of a workspace. */
 #define LIMIT_FILE_BYTES (256ull << 20)
 #define LIMIT_CAP_TEXT 64u
+#define LIMIT_POLICY_VERSIONS 40u /* as tb.policy_versions says them: three int32 */
 /* A link's outbox: over SOFT what can wait waits (streams of events, models), over HARD
  * the edge takes no further message. */
 #define LIMIT_OUTBOX_SOFT (256u << 10)

@@ -166,6 +166,8 @@ static void add_launcher(scmp_filter_ctx f)
 		seccomp_rule(f, SCMP_ACT_ALLOW, jail_calls[i], 0, NULL);
 	for (size_t i = 0; i < ARRAY_LEN(conditional); i++)
 		seccomp_rule(f, SCMP_ACT_ALLOW, conditional[i], 0, NULL);
+	/* a birth's, once it is in its control group; the jail's own filter refuses it */
+	allow_if(f, "unshare", SCMP_A0(SCMP_CMP_EQ, CLONE_NEWCGROUP));
 	add_sockets(f, SANDBOX_LAUNCHER);
 	seccomp_rule(f, SCMP_ACT_ERRNO(ENOSYS), "io_uring_setup", 0, NULL);
 }

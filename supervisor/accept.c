@@ -179,7 +179,8 @@ static struct wire_run_start fused_start(struct item *it, const struct pg_result
 				       .ev_seq = 1,
 				       .accepted_us = pg_get_time(r, row, 9),
 				       .started_us = pg_get_time(r, row, 9),
-				       .body = item_text(it, it->body)};
+				       .body = item_text(it, it->body),
+				       .policy = pg_get_text(r, row, 11)};
 }
 
 /* What became of the run whose place this one took. */

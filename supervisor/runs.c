@@ -160,7 +160,8 @@ static struct wire_run_start claimed_start(struct item *it, const struct pg_resu
 				       .ev_seq = (uint32_t)pg_get_i64(r, row, 14),
 				       .cancel = claimed_cancel(r, row),
 				       .active_ms = (uint32_t)pg_get_i64(r, row, 16),
-				       .max_attempts = (uint32_t)pg_get_i64(r, row, 17)};
+				       .max_attempts = (uint32_t)pg_get_i64(r, row, 17),
+				       .policy = pg_get_text(r, row, 21)};
 }
 
 /* It ended unheard: its worker died between the commit and the word, or somebody archived

@@ -63,6 +63,7 @@ void group_permit(struct run *r, struct run_call *c)
 {
 	struct policy_reason why;
 	c->asks = false;
+	c->policy_version = permit_version(r, tool_index(c->tool));
 	switch (permit_judge(r, tool_index(c->tool), &why)) {
 	case POLICY_DENY:
 		if (!strcmp(why.layer, "revision"))
@@ -83,8 +84,6 @@ void group_permit(struct run *r, struct run_call *c)
 	case POLICY_ALLOW:
 		take_answer(r, c);
 	}
-	if (!c->refusal)
-		c->policy_version = r->permit->policy_version;
 }
 
 void group_check(struct run *r, struct run_call *c)
@@ -170,10 +169,12 @@ void group_prepare(struct run *r)
 			c->id = slice_str(
 				arena_printf(r->arena, "call_%d_%zu", r->step_no, i));
 		c->tool = tool_find(c->name);
-		if (r->calls_made >= permit_max_calls(r))
+		if (r->calls_made >= permit_max_calls(r)) {
 			refuse(c, ERR_TOOL_EXCESS, GROUP_EXCESS);
-		else
+			c->policy_version = permit_max_calls_version(r);
+		} else {
 			r->calls_made++;
+		}
 		c->input = input_of(r, c, strbuf_slice(&m->arguments));
 		c->may_ask = true;
 		group_check(r, c);

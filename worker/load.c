@@ -101,12 +101,13 @@ static void ask_again(struct run *r, const struct pg_answer *a,
 	loop_timer_start(r->pause, WEATHER_US);
 }
 
-static bool is_asked_again(struct run *r, const struct pg_answer *a)
+static bool is_asked_again(struct run *r, const struct pg_answer *a,
+			   void (*load)(struct run *r))
 {
 	if (!a->err ||
 	    (a->fate == PG_ROLLED_BACK && pg_error_kind(a->sqlstate) == PG_ERROR_ROW))
 		return false;
-	ask_again(r, a, load_run);
+	ask_again(r, a, load);
 	return true;
 }
 
@@ -145,7 +146,7 @@ static void on_past(void *arg, const struct pg_answer *a)
 {
 	struct run *r = arg;
 	r->loading = false;
-	if (a->err == ERR_CANCELLED || is_asked_again(r, a))
+	if (a->err == ERR_CANCELLED || is_asked_again(r, a, load_run))
 		return;
 	/* The third worker that ends for it ends the run: see tb.bury. */
 	if (a->err)
@@ -185,7 +186,7 @@ static void on_loaded(void *arg, const struct pg_answer *a)
 {
 	struct run *r = arg;
 	r->loading = false;
-	if (a->err == ERR_CANCELLED || is_asked_again(r, a))
+	if (a->err == ERR_CANCELLED || is_asked_again(r, a, load_run))
 		return;
 	if (!a->err) {
 		take_all(r, a);
@@ -202,14 +203,19 @@ static void on_permit(void *arg, const struct pg_answer *a)
 {
 	struct run *r = arg;
 	r->loading = false;
-	if (a->err == ERR_CANCELLED)
+	if (a->err == ERR_CANCELLED || is_asked_again(r, a, load_permit))
 		return;
 	if (a->err) {
-		ask_again(r, a, load_permit);
-		return;
+		log_error("load-failed", "sqlstate=%s message=\"%s\"", a->sqlstate,
+			  a->message);
+		run_fail(r, ERR_INTERNAL,
+			 "the tool policy cannot be read (the database says %s: see the "
+			 "worker's log), so no tool may run",
+			 a->sqlstate);
+	} else {
+		check_capability(r, a);
+		permit_take(r, a->results[1]);
 	}
-	check_capability(r, a);
-	permit_take(r, a->results[1]);
 	run_wake(r);
 }
 

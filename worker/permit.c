@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/alloc.h"
 #include "common/clock.h"
@@ -91,7 +92,8 @@ bool permit_is_there(struct run *r)
 	struct permit *p = r->session->permit;
 	if (r->permit)
 		return true;
-	if (!p || clock_mono_us() - p->read_us > PERMIT_FRESH_US)
+	if (!p || clock_mono_us() - p->read_us > PERMIT_FRESH_US ||
+	    strcmp(p->versions, r->policy_claimed))
 		return false;
 	become(r, p);
 	return true;
@@ -128,4 +130,25 @@ int permit_max_calls(const struct run *r)
 	now = policy_max_calls(r->permit->policy);
 	first = policy_max_calls(r->started_with->policy);
 	return now < first ? now : first;
+}
+
+int permit_version(const struct run *r, size_t tool)
+{
+	const struct permit *first = r->started_with, *now = r->permit;
+	if (!now)
+		return 0;
+	return policy_judge(first->policy, tool, NULL) <
+			       policy_judge(now->policy, tool, NULL)
+		       ? first->policy_version
+		       : now->policy_version;
+}
+
+int permit_max_calls_version(const struct run *r)
+{
+	const struct permit *first = r->started_with, *now = r->permit;
+	if (!now)
+		return 0;
+	return policy_max_calls(first->policy) < policy_max_calls(now->policy)
+		       ? first->policy_version
+		       : now->policy_version;
 }

@@ -357,6 +357,8 @@ void run_begin(struct worker *w, const struct wire_run_start *m)
 		r->failure = ERR_CANCELLED;
 	r->interrupted = m->cancel == CANCEL_INTERRUPTED;
 	snprintf(r->cap, sizeof r->cap, "%.*s", SLICE_ARG(m->cap));
+	snprintf(r->policy_claimed, sizeof r->policy_claimed, "%.*s",
+		 SLICE_ARG(m->policy));
 	fill_env(r);
 	r->arena = arena_new(RUN_ARENA_BYTES);
 	list_init(&r->speaking);

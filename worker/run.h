@@ -52,7 +52,7 @@ struct run_call {
 	struct json_doc *args;
 	const char *refusal;     /* not NULL: it is not executed; the model reads this */
 	enum err refused;        /* the class of the refusal */
-	int policy_version;      /* of the agent's policy, that allowed it */
+	int policy_version;      /* of the agent's policy, by which it was judged */
 	struct tool_facts facts; /* once it is done */
 	bool may_ask; /* it is judged when somebody can be asked: with its answer's commit
 		       */
@@ -85,6 +85,8 @@ struct run {
 	int64_t active_us,
 		began_us; /* of its budget: used before, and since (monotonic) */
 	char cap[LIMIT_CAP_TEXT + 1];
+	/* The versions its claim found, as a permit's. "": unknown. */
+	char policy_claimed[LIMIT_POLICY_VERSIONS + 1];
 	struct tool_env env;
 
 	enum run_step step;

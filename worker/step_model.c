@@ -91,6 +91,11 @@ enum step_verdict step_ask(struct run *r)
 		commit_submit(r);
 		return STEP_WAIT;
 	}
+	if (r->permit_is_old) { /* what was taken away is not offered */
+		load_permit(r);
+		return STEP_WAIT;
+	}
+	r->judges_again = false; /* nothing that was judged is left */
 	if (r->step_no >= RUN_STEPS_MOST)
 		return run_fail(r, ERR_BUDGET, "the model was asked %d times in one run",
 				RUN_STEPS_MOST);

@@ -8,6 +8,7 @@
 
 #include "common/attr.h"
 #include "common/die.h"
+#include "common/err.h"
 #include "sandbox/files/files_call.h"
 #include "sandbox/files/files_text.h"
 
@@ -65,7 +66,7 @@ static bool answer(enum files_tool which, struct files_call *c, struct slice arg
 void files_answer(enum files_tool which, int workspace_fd, struct slice args,
 		  struct strbuf *out)
 {
-	struct files_call c = {.root = workspace_fd};
+	struct files_call c = {.root = workspace_fd, .why.workspace = workspace_fd};
 	check(which < ARRAY_LEN(tools));
 	if (!answer(which, &c, args)) {
 		AUTO(strbuf_fini) struct strbuf text = STRBUF_INIT;
@@ -74,6 +75,8 @@ void files_answer(enum files_tool which, int workspace_fd, struct slice args,
 		struct json_out o = json_out(&c.out);
 		json_obj(&o);
 		json_kv_str(&o, "error", strbuf_slice(&text));
+		if (c.why.full)
+			json_kv_cstr(&o, "code", err_code(ERR_QUOTA));
 		json_obj_end(&o);
 	}
 	strbuf_add_slice(out, strbuf_slice(&c.out));

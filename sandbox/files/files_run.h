@@ -23,7 +23,8 @@ const char *files_tool_schema(enum files_tool which);
 bool files_tool_find(struct slice name, enum files_tool *which);
 
 /* Answers one call: `args` is JSON text, out gets one JSON object, the tool's own or
- * {"error": "a sentence"}. Blocks while it works on files. */
+ * {"error": "a sentence"}, with "code": "quota" where there is no room left. Blocks while
+ * it works on files. */
 void files_answer(enum files_tool which, int workspace_fd, struct slice args,
 		  struct strbuf *out);
 /* Reads the arguments from `in` until it ends, answers, and writes the answer to `out`.

@@ -399,8 +399,11 @@ void files_transfer(enum files_transfer_way way, int workspace, uint64_t room_by
 		    int in, int out)
 {
 	AUTO(strbuf_fini) struct strbuf line = STRBUF_INIT;
-	struct files_transfer t = {
-		.root = workspace, .in = in, .out = out, .room_bytes = room_bytes};
+	struct files_transfer t = {.root = workspace,
+				   .in = in,
+				   .out = out,
+				   .room_bytes = room_bytes,
+				   .why.workspace = workspace};
 	signal(SIGXFSZ, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
 	if (!take_line(in, &line))

@@ -10,7 +10,9 @@
 #include "common/slice.h"
 
 struct files_why {
+	int workspace; /* to ask how full it is; borrowed, 0: none */
 	char text[1600];
+	bool full; /* because there is no room left */
 };
 
 /* Sets the sentence; always false, to be returned. */

@@ -256,8 +256,7 @@ static int bear(const struct jail_host *h, const struct jail_spec *s,
 	int pidfd = -1;
 	struct ends e;
 	struct clone_args a = {.flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET |
-					CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP |
-					CLONE_PIDFD,
+					CLONE_NEWIPC | CLONE_NEWUTS | CLONE_PIDFD,
 			       .pidfd = (uint64_t)(uintptr_t)&pidfd,
 			       .exit_signal = SIGCHLD};
 	if (h->identity == JAIL_USER_NAMESPACE)

@@ -6,6 +6,7 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/securebits.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -20,13 +21,16 @@
 
 /* ---- control group */
 
-/* Before anything that takes memory or a process. */
+/* Before anything that takes memory or a process. The namespace after it: its root is the
+ * group one is in then, so that nothing in the jail has a name of the node's. */
 void birth_join(const struct birth *b)
 {
 	const struct cgroup_way *g = b->group;
 	for (int i = 0; g && i < 2; i++)
 		if (g->join[i] >= 0 && write(g->join[i], "0", 1) != 1)
 			birth_fail(b, "join", "the control group");
+	if (unshare(CLONE_NEWCGROUP))
+		birth_fail(b, "unshare", "control groups (CONFIG_CGROUPS)");
 }
 
 /* ---- identity */

@@ -320,15 +320,13 @@ static void kernel_files(void)
 			ENOENT, EACCES, EPERM, ENXIO, 0);
 }
 
-/* Its own group, at most: of v1 it joins one when it already has its namespace. Not where
- * the node itself is. */
+/* Its own group is the root of all it sees. */
 static void cgroup_of_oneself(void)
 {
 	int fd = open("/proc/self/cgroup", O_RDONLY);
 	text[fd < 0 ? 0 : slurp(fd)] = 0;
 	for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
-		if (strcmp(line + strlen(line) - 2, ":/") != 0 &&
-		    !strstr(line, ":/terabits"))
+		if (strcmp(line + strlen(line) - 2, ":/") != 0)
 			hole("%s", line);
 }
 

@@ -103,8 +103,17 @@ def kept(name, make):
     return path
 
 
+def link_or_copy(source, target):
+    try:
+        os.link(source, target)
+    except OSError:  # another file system
+        shutil.copy2(source, target)
+
+
 SETTINGS = ("listen_addresses=''\nwal_compression=lz4\ncheckpoint_timeout=15min\nmax_wal_size=4GB\nshared_buffers=256MB\njit=off\n"
             "max_connections=200\n")
+# Small segments: a third of what every node copies would be an empty log.
+INITDB = ("-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N", "--wal-segsize=1")
 OBJECTS = ("CREATE ROLE terabits_owner LOGIN CREATEROLE PASSWORD 'owner'", "CREATE DATABASE terabits OWNER terabits_owner")
 
 
@@ -151,7 +160,7 @@ class Cluster:
         self.socket = os.path.join(dir, "s")
         self.data = os.path.join(dir, "pg")
         self.readers = []
-        self.cause = digest(self.bin, os.stat(self.bin).st_mtime, SETTINGS, OBJECTS)
+        self.cause = digest(self.bin, os.stat(self.bin).st_mtime, SETTINGS, OBJECTS, INITDB)
         os.makedirs(self.socket)
         own(dir)
         data = data or os.path.join(kept(f"cluster-{self.cause}", self.begin), "pg")
@@ -176,7 +185,7 @@ class Cluster:
         """initdb takes longer than most tests."""
         self.data = os.path.join(path, "pg")
         own(path)
-        self.tool("initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N")
+        self.tool("initdb", "-D", self.data, *INITDB)
         with open(os.path.join(self.data, "pg_hba.conf"), "w") as f:
             f.write("local all postgres trust\nlocal all all scram-sha-256\n")
         with open(os.path.join(self.data, "postgresql.conf"), "a") as f:
@@ -283,15 +292,21 @@ class Node:
         source = os.path.join(self.build, "bin")
         if os.getuid():
             return source
-        # Installed programs look for their libraries in ../lib; those of a build tree in the checkout.
-        subprocess.run(["cmake", "--install", self.build, "--prefix", self.dir], check=True, stdout=subprocess.DEVNULL)
-        copy = os.path.join(self.dir, "bin")
-        libs = os.path.join(ROOT, ".deps/libs/usr/lib")
-        shutil.copy2(os.path.join(source, "fake-model"), copy)
-        for lib in glob.glob(os.path.join(libs, "*", "*.so*")):
-            os.makedirs(os.path.join(self.dir, "lib"), exist_ok=True)
-            shutil.copy2(lib, os.path.join(self.dir, "lib"))
-        return copy
+        made = [[p, os.stat(p).st_mtime_ns, os.stat(p).st_size] for p in sorted(glob.glob(os.path.join(source, "*")))]
+        installed = kept(f"programs-{digest(str(made))}", self.install)
+        for folder in ("bin", "lib"):
+            if os.path.isdir(os.path.join(installed, folder)):
+                # Names of its own, by which its processes are known, of the same files.
+                shutil.copytree(os.path.join(installed, folder), os.path.join(self.dir, folder), copy_function=link_or_copy)
+        return os.path.join(self.dir, "bin")
+
+    def install(self, path):
+        """Installed programs look for their libraries in ../lib; those of a build tree in the checkout."""
+        subprocess.run(["cmake", "--install", self.build, "--prefix", path], check=True, stdout=subprocess.DEVNULL)
+        shutil.copy2(os.path.join(self.build, "bin", "fake-model"), os.path.join(path, "bin"))
+        for lib in glob.glob(os.path.join(ROOT, ".deps/libs/usr/lib", "*", "*.so*")):
+            os.makedirs(os.path.join(path, "lib"), exist_ok=True)
+            shutil.copy2(lib, os.path.join(path, "lib"))
 
     def migrated_before(self):
         """What this build's `terabitsctl migrate` made of nothing: pg, state, and its socket's path in a file; kept, for its time."""
@@ -304,7 +319,7 @@ class Node:
                 f.write(node.cluster.socket)
             node.close()
         programs = [os.path.join(self.build, "bin", "terabitsctl")] + sorted(glob.glob(os.path.join(ROOT, "migrations", "*.sql")))
-        return kept(f"migrated-{digest(programs, SETTINGS, OBJECTS, os.getuid())}", make)
+        return kept(f"migrated-{digest(programs, SETTINGS, INITDB, OBJECTS, os.getuid())}", make)
 
     def take_secrets(self, begin):
         with open(os.path.join(begin, "socket")) as f:

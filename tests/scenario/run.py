@@ -14,7 +14,7 @@ import time
 import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-AT_ONCE = int(os.environ.get("TB_AT_ONCE", 2 * len(os.sched_getaffinity(0))))
+AT_ONCE = int(os.environ.get("TB_AT_ONCE", 3 * len(os.sched_getaffinity(0))))
 LINES = 40
 
 
@@ -57,8 +57,8 @@ class Run:
             return {}
 
     def weight(self, unit):
-        tests = self.units[unit]
-        return self.seconds.get(unit) or max(getattr(type(t), "seconds", 0) for t in tests) or 5 + len(tests)
+        tests = collections.Counter(type(t) for t in self.units[unit])
+        return self.seconds.get(unit) or sum(getattr(c, "seconds", 5 + n) for c, n in tests.items())
 
     def one(self, unit):
         began = time.monotonic()

@@ -11,6 +11,7 @@ from test_main_job import WithNode, text_of
 
 
 class Crash(WithNode):
+    seconds = 65
     model = "fake"
 
     def running(self, message, session):

@@ -10,7 +10,7 @@ from node import Node, wait_for
 class Housekeeping(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.node = Node(model="offline", workers=1)
+        cls.node = Node(model="offline", workers=1, migrated=True)
         cls.addClassCleanup(cls.node.close)
         cls.node.start()
 

@@ -14,7 +14,7 @@ from faults import DIE, Faults  # noqa: E402
 class Instants(WithQueue):
     @classmethod
     def setUpClass(cls):
-        cls.node = Node(model="fake", workers=1)
+        cls.node = Node(model="fake", workers=1, migrated=True)
         cls.faults = Faults(cls.node.dir)
         own(cls.node.dir)
         cls.node.env.update(cls.faults.env())

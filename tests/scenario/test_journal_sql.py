@@ -1102,6 +1102,7 @@ class Hands(WithDatabase):
         self.root.ask(f"UPDATE tb.agent_sessions SET policy_version = 2 WHERE session_id = '{s}';")
         try:
             self.assertEqual(versions(2, tools=[tool(call=1)]), "7.4.2")
+            self.assertEqual(versions(3, messages=[said("no call")], take=1), "7.4.2")  # the model is asked next
         finally:
             self.root.ask("DELETE FROM tb.tool_ceilings; DELETE FROM tb.agent_tool_policies;")
 

@@ -18,7 +18,7 @@ BAD_ONCE = "[delay 400][status 400 1] bad once in "  # of each text, so the sess
 class Policy(WithQueue):
     @classmethod
     def setUpClass(cls):
-        cls.node = Node(model="fake")
+        cls.node = Node(model="fake", migrated=True)
         cls.addClassCleanup(cls.node.close)
         cls.faults = Faults(cls.node.dir)
         cls.addClassCleanup(cls.faults.close)

@@ -143,8 +143,9 @@ class Full:
         self.assertIn("the node's jails are full: ", text)
 
     def test_memory_of_all_its_processes(self):
-        hog = "for i in 1 2 3 4 5 6; do head -c 250000000 /dev/zero | tail -n 1 | sleep 100 & done; wait; sleep 100"
-        out = self.bash(hog)
+        hog = ("import os, time\nfor i in range(6):\n if os.fork() == 0:\n  x = bytearray(b'x') * 250000000\n  time.sleep(100)\n"
+               "time.sleep(100)")
+        out = self.tool("exec", argv=["/usr/bin/python3", "-c", hog])
         self.assertIs(out.get("out_of_memory"), True, out)
         self.assertEqual(self.bash("echo next")["stdout"], "next\n")
         self.assertEqual(self.bash("ls /sys/fs/cgroup /sys 2>&1 | grep -c 'No such'")["stdout"], "2\n")

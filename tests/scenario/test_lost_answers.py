@@ -55,6 +55,7 @@ class HeldCommits:
 
 
 class LostAnswers(WithQueue):
+    seconds = 55
     workers = 2
 
     def hold_commits(self):

@@ -2,6 +2,7 @@
 """The main job through the real programs: one message in, events and an answer out, every row in Postgres."""
 import json
 import os
+import sys
 import threading
 import unittest
 
@@ -26,16 +27,25 @@ def text_of(events):
 
 
 class WithNode(unittest.TestCase):
+    """A class has a node of its own; where its module says `together`, one with those beside it whose node is made of the same, but for
+    one that must be `alone`."""
     model = "offline"
     env = {}
     workers = 1
     as_root = False
+    alone = False
 
     @classmethod
     def setUpClass(cls):
-        cls.node = Node(model=cls.model, env=cls.env, workers=cls.workers, migrated=True, as_root=cls.as_root)
-        cls.addClassCleanup(cls.node.close)
-        cls.node.start()
+        module = sys.modules[cls.__module__]
+        is_shared = getattr(module, "together", False) and not cls.alone
+        nodes = vars(module).setdefault("nodes", {}) if is_shared else {}
+        made_of = repr((cls.model, cls.env, cls.workers, cls.as_root))
+        if made_of not in nodes:
+            node = Node(model=cls.model, env=cls.env, workers=cls.workers, migrated=True, as_root=cls.as_root)
+            (unittest.addModuleCleanup if is_shared else cls.addClassCleanup)(node.close)
+            nodes[made_of] = node.start()
+        cls.node = nodes[made_of]
 
     def tearDown(self):
         wait_for(lambda: self.node.sql("SELECT count(*) FROM tb.agent_run_queue") == "0", 60)
@@ -177,7 +187,9 @@ class Fake(WithNode):
         self.assertEqual([o["run_id"] for o in order], runs)
 
     def test_a_full_lane_refuses(self):
+        before = self.node.model_stats()["requests"]
         first = self.node.enqueue("[hang] hold", session="full")
+        wait_for(lambda: self.node.model_stats()["requests"] > before)  # until then it takes what comes
         for i in range(20):
             self.node.enqueue("x", session="full")
         status, head, e = self.node.post("/v1/agents/main/runs", {"message": "x", "sessionKey": "full"})

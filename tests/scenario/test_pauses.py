@@ -9,6 +9,7 @@ from test_queue_modes import STORE, WithQueue
 
 
 class Pauses(WithQueue):
+    seconds = 40
     workers = 2
 
     def ask(self, command, **args):

@@ -149,6 +149,8 @@ class WithPeers(WithQueue):
 
 
 class Peers(WithPeers):
+    seconds = 65
+
     # ---- lanes, keys, pauses, cancels
 
     def test_one_key_from_many_clients_is_one_run(self):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tool policy through the real processes: what is refused, when a change holds, who may change it, what is written down."""
 import json
+import time
 import unicodedata
 import unittest
 import urllib.parse
@@ -8,6 +9,8 @@ import uuid
 
 from node import wait_for
 from test_queue_modes import WithQueue
+
+together = True  # the classes share a node: one process
 
 FINE, FAILED, USAGE, ABSENT = range(4)
 STORE = '[tool memory_store {"text":"kept"}] '
@@ -88,21 +91,24 @@ class Refused(WithPolicy):
         self.assertEqual(set(names), set(self.ARGUMENTS))
         for document in ({"profile": "full", "denied": ["*"]}, {"profile": "minimal"}, {"profile": "coding"}, {"profile": "messaging"},
                          {"profile": "full", "allowed": ["memory_get"]}, {"profile": "full", "denied": ["Group:FileSystem", "BASH"]}):
-            self.set(agent, **document)
+            version = self.set(agent, **document)
             asked = {n: self.explain(agent, n)["verdict"] for n in names}
             denied = [n for n in names if asked[n] == "deny"]
             self.assertTrue(denied, document)
             spelled = [s for n in denied for s in (n, n.upper(), f"{n}\v", f"\u00a0{n}", f"functions.{n}", f"mcp__{n}",
                                                   f"{n}\u200b", f"{n[:-1]}{chr(ord(n[-1]) + 0xfee0)}")]
-            self.assert_none_ran(agent, document, spelled, len(denied))
+            self.assert_none_ran(agent, document, spelled, len(denied), version)
 
-    def assert_none_ran(self, agent, document, spelled, count):
+    def assert_none_ran(self, agent, document, spelled, count, version):
         """In turns of ten calls, for there are no more in one."""
         rows = []
         for i in range(0, len(spelled), 10):
             rows += self.do("".join(f"[tool {s} {self.arguments(s)}]" for s in spelled[i:i + 10]) + "go", agent)
         self.assertEqual([r["tool"] for r in rows], spelled, document)
-        self.assertEqual({(r["state"], r["policy_version"]) for r in rows}, {("error", 0)}, document)
+        self.assertEqual({r["state"] for r in rows}, {"error"}, document)
+        # of what is no tool no policy was asked
+        self.assertEqual({r["policy_version"] for r in rows if "is not allowed" in r["output"]["error"]}, {version}, document)
+        self.assertEqual({r["policy_version"] for r in rows if "there is no tool" in r["output"]["error"]}, {0}, document)
         said = [r["output"]["error"] for r in rows]
         self.assertTrue(all("is not allowed" in s or "there is no tool" in s for s in said), said)
         self.assertEqual(sum("is not allowed" in s for s in said), count, said)
@@ -152,10 +158,21 @@ class Refused(WithPolicy):
         self.assertEqual([r["state"] for r in rows], ["completed"] * 2 + ["error"] * 2)
         self.assertEqual({r["error_class"] for r in rows[2:]}, {"tool_excess"})
 
-    def test_which_version_allowed_it(self):
-        agent = self.agent()
+    def test_by_which_version(self):
+        """A call was allowed, or refused: also where another layer or the number of calls refused it."""
+        agent, key = self.agent(tools=["memory_store", "memory_get"]), self.session()
+        for document, states in (({}, ["completed"] * 2), ({"denied": ["memory_store"]}, ["error"] * 2),
+                                 ({"maxToolCallsPerTurn": 1}, ["completed", "error"])):
+            version = self.set(agent, profile="full", **document)
+            rows = self.do(STORE.strip() * 2 + " go", agent)
+            self.assertEqual([(r["state"], r["policy_version"]) for r in rows], [(s, version) for s in states])
+        self.set(agent, key, denied=["memory_get"])
+        rows = self.do("[tool memory_get {}][tool bash {}][tool nothing {}] go", agent, key)
+        self.assertEqual([(r["error_class"], r["policy_version"]) for r in rows],
+                         [("tool_denied", version), ("tool_excess", version), ("tool_excess", version)])
         version = self.set(agent, profile="full")
-        self.assertEqual([r["policy_version"] for r in self.do(STORE, agent)], [version])
+        rows = self.do("[tool bash {}][tool nothing {}] go", agent)
+        self.assertEqual([(r["error_class"], r["policy_version"]) for r in rows], [("tool_unknown", version), ("tool_unknown", 0)])
 
 
 class Layers(WithPolicy):
@@ -208,6 +225,10 @@ class Layers(WithPolicy):
 class Live(WithPolicy):
     """A change meets a run that is under way: it stands before its second call while the first waits for a table."""
 
+    def tearDown(self):
+        self.node.sql("DELETE FROM tb.tool_ceilings")
+        super().tearDown()
+
     def held_run(self, agent, message):
         held = self.hold_memory()
         run = self.post(message, self.session(), agent=agent)
@@ -222,8 +243,8 @@ class Live(WithPolicy):
         held.release()
         self.assertEqual(self.node.wait(run)["status"], "ok")
         rows = self.executions(run)
-        self.assertEqual([(r["state"], r["policy_version"]) for r in rows[:1]], [("completed", first)])
-        self.assertEqual([r["state"] for r in rows], ["completed", "error", "completed"])
+        self.assertEqual([(r["state"], r["policy_version"]) for r in rows],
+                         [("completed", first), ("error", first + 1), ("completed", first + 1)])
         self.assertIn("the agent's policy denies 'memory_store'", rows[1]["output"]["error"])
 
     def test_the_ceiling_and_the_session_are_as_live(self):
@@ -243,26 +264,102 @@ class Live(WithPolicy):
 
     def test_a_widening_waits_for_the_next_run(self):
         agent, key = self.agent(), self.session()
-        self.set(agent, profile="full", denied=["memory_get"])
+        first = self.set(agent, profile="full", denied=["memory_get"])
         held = self.hold_memory()
         run = self.post(STORE.strip() + "[tool memory_get {}] go", key, agent=agent)
         wait_for(lambda: self.calls(run)[:1] == [("memory_store", "running")])
         self.set(agent, profile="full")
         held.release()
         self.assertEqual(self.node.wait(run)["status"], "ok")
-        self.assertEqual([r["state"] for r in self.executions(run)], ["completed", "error"])
+        self.assertEqual([(r["state"], r["policy_version"]) for r in self.executions(run)], [("completed", first), ("error", first)])
         self.assertEqual([r["state"] for r in self.do("[tool memory_get {}] next", agent, key)], ["completed"])
 
-    def test_a_denial_holds_for_the_next_run_at_once(self):
-        """Also where the call has no effect and the session's last run was a moment ago."""
+    def offered(self):
+        """To the model, with the last question."""
+        return {t["function"]["name"] for t in self.node.fake_get("/last")["tools"]}
+
+    def test_a_run_begins_with_the_policy_that_stands(self):
+        """Nothing is missed of what was changed before it, in either direction, however short ago the session's last run was: neither in
+        what its model is offered nor in its calls, of which none is even begun."""
+        agent, key = self.agent(), self.session()
+        layers = {"agent": lambda **d: self.set(agent, profile="full", **d), "session": lambda **d: self.set(agent, key, **d),
+                  "ceiling": self.ceiling}
+        for layer, change in layers.items():
+            change()
+            self.do(f"{layer}: all", agent, key)
+            self.assertIn("memory_get", self.offered(), layer)
+            change(denied=["memory_get"])
+            self.do(f"{layer}: fewer", agent, key)
+            self.assertNotIn("memory_get", self.offered(), layer)
+            change()
+            self.assertEqual(self.do("[tool memory_get {}] allowed", agent, key)[0]["state"], "completed", layer)
+            change(denied=["memory_get"])
+            run = self.post("[tool memory_get {}] denied", key, agent=agent)
+            self.assertEqual(self.node.wait(run)["status"], "ok")
+            row, = self.executions(run)
+            self.assertEqual((row["state"], row["error_class"]), ("error", "tool_denied"), layer)
+            self.assertEqual(self.node.sql("SELECT count(*) FROM tb.run_events WHERE body->'metadata' ? 'durationMs'"
+                                           f" AND run_id = '{run}'"), "0", layer)
+            change()
+
+    def test_a_run_that_waited_begins_with_what_stands_when_its_turn_comes(self):
         agent, key = self.agent(), self.session()
         self.set(agent, profile="full")
-        for i in range(3):
-            self.assertEqual([r["state"] for r in self.do(f"[tool memory_get {{}}] a{i}", agent, key)], ["completed"])
+        first = self.asked("[delay 300] first", key, agent=agent)  # its last commit has no calls, and tells it nothing
+        with self.node.model_stopped():
+            second = self.post("[tool memory_get {}] second", key, agent=agent)
+            version = self.set(agent, profile="full", denied=["memory_get"])
+        self.assertEqual([self.node.wait(r)["status"] for r in (first, second)], ["ok"] * 2)
+        self.assertNotIn("memory_get", self.offered())
+        self.assertEqual([(r["state"], r["policy_version"]) for r in self.executions(second)], [("error", version)])
+
+    def break_policies(self):
+        """The database refuses to read any agent's."""
+        name = "tb.policy_document(tb.agent_tool_policies)"
+        mend = self.node.sql(f"SELECT pg_get_functiondef('{name}'::regprocedure)")
+        self.addCleanup(self.node.sql, mend)
+        self.node.sql("CREATE OR REPLACE FUNCTION tb.policy_document(p tb.agent_tool_policies) RETURNS jsonb LANGUAGE sql STABLE AS"
+                      " $$ SELECT to_jsonb(1 / (p.version - p.version)) $$")
+        return mend
+
+    def test_a_policy_that_cannot_be_read_ends_the_run(self):
+        """Soon, with a reason, and its calls get their results: whether it was to begin or stood between two calls."""
+        agent, key = self.agent(), self.session()
+        self.set(agent, profile="full")
+        held, running = self.held_run(agent, STORE.strip() * 2 + " go")
+        self.do("hello", agent, key)  # the lane is known, so that the policy is all that is read
+        self.set(agent, profile="full", denied=["memory_store"])
+        mend = self.break_policies()
+        began = time.monotonic()
+        fresh = self.post("hello again", key, agent=agent)
+        held.release()
+        for run in (fresh, running):
+            row = self.ended(run)
+            self.assertEqual((row["result"], row["error_code"]), ("failed", "internal"))
+            self.assertIn("the tool policy cannot be read (the database says 22012", row["error"])
+        self.assertLess(time.monotonic() - began, 20)
+        self.assertEqual([r["state"] for r in self.executions(running)], ["completed", "error"])
+        self.assertEqual(self.roles(running), ["user", "assistant", "tool", "tool"])
+        self.node.sql(mend)
+        self.assertEqual(self.do(STORE, agent)[0]["error_class"], "tool_denied")
+
+    def test_what_was_denied_meanwhile_is_not_offered_again(self):
+        """Neither after calls, nor where a message came behind an answer without any."""
+        agent, key = self.agent(), self.session()
+        self.set(agent, profile="full")
+        held, run = self.held_run(agent, STORE + "go")
+        self.set(agent, profile="full", denied=["memory_get"])
+        held.release()
+        self.assertEqual(self.node.wait(run)["status"], "ok")
+        self.assertNotIn("memory_get", self.offered())
+        self.set(agent, profile="full")
+        run = self.asked("[delay 300] first", key, agent=agent)
+        with self.node.model_stopped():
             self.set(agent, profile="full", denied=["memory_get"])
-            self.assertEqual([r["state"] for r in self.do(f"[tool memory_get {{}}] b{i}", agent, key)], ["error"])
-            self.set(agent, profile="full")
-            wait_for(lambda: self.do("[tool memory_get {}] again", agent, key)[0]["state"] == "completed")
+            steer = self.post("second", key, "steer", agent=agent)
+        self.assertEqual(self.node.wait(run)["status"], "ok")
+        self.assert_taken(steer, run)
+        self.assertNotIn("memory_get", self.offered())
 
 
 class Calls(WithPolicy):
@@ -361,6 +458,8 @@ class Calls(WithPolicy):
 
 class Ctl(WithPolicy):
     """terabitsctl policy, as the database's owner."""
+    seconds = 40
+    alone = True  # one tenant, and a ceiling that nobody has set
 
     def tearDown(self):
         self.node.sql("DELETE FROM tb.tool_ceilings")

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Programs that outlive their calls, and what programs print while they run, through the real processes."""
+import errno
 import json
 import os
 import unittest
@@ -14,6 +15,19 @@ def call(name, **arguments):
 
 def poll(id, out=0, err=0, wait_ms=20000):
     return call("process", action="poll", id=id, from_stderr=err, wait_ms=wait_ms, **{"from": out})
+
+
+def feed(fifo):
+    """A line into it, once somebody reads there."""
+    def opened():
+        try:
+            return os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError as e:
+            if e.errno not in (errno.ENXIO, errno.ENOENT):
+                raise
+    fd = wait_for(opened)
+    os.write(fd, b"x\n")
+    os.close(fd)
 
 
 class WithProcesses(WithTools):
@@ -140,8 +154,7 @@ class Shown(WithProcesses):
         fifo = os.path.join(self.workspace(), "go")
         def go_on(piece):
             if piece["content"] == "\u00e9\n":  # never half of it
-                with open(fifo, "w") as f:
-                    f.write("x\n")
+                feed(fifo)
         run, seen = self.follow("rm -f go; mkfifo go; printf 'begun\\xc3'; sleep 0.3; printf '\\xa9\\n'; read x <go; echo end >&2; sleep 0.3", go_on)
         tools = [(id, e) for id, type, e in seen if type == "tool"]
         states = [e["toolState"] for _, e in tools]
@@ -170,12 +183,10 @@ class Shown(WithProcesses):
         self.assertEqual(first()[1], "one\n")
         id, content = first()  # from the ring
         self.assertEqual(content, "one\n")
-        with open(fifo, "w") as f:
-            f.write("x\n")
+        feed(fifo)
         later, content = first(id)
         self.assertEqual(content, "two\n")
-        with open(fifo, "w") as f:
-            f.write("x\n")
+        feed(fifo)
         rest = self.node.events(run, last=later)
         self.assertEqual([e["toolState"] for _, t, e in rest if t == "tool"], ["completed"])
         self.assertEqual(rest[-1][2]["phase"], "end")

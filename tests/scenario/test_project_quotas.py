@@ -44,7 +44,7 @@ class ByTheKernel(WithFiles):
         self.assertEqual(out["stderr"].count("Disk quota exceeded"), 3, out)
         self.assertIn("the workspace is full", self.tool("write", "files", path="more", content="x")["error"])
         self.assertEqual(self.code(self.put("more", b"x", agent="files")), (507, "quota"))
-        self.assertEqual(self.put("f", b"x", agent="beside")[0], 201)
+        self.assertEqual(self.put("g", b"x", agent="beside")[0], 201)
         self.assertEqual(self.tool("bash", "files", script="rm f*; : >f && echo room")["stdout"], "room\n")
 
     def test_it_stays_one_and_follows_its_agent(self):

@@ -10,6 +10,8 @@ import uuid
 from node import wait_for
 from test_main_job import WithNode
 
+together = True  # the classes share a node: one process
+
 HOLD = "[delay 60000] hold"
 LIVE = ("scheduled", "queued", "running", "waiting", "retry_wait", "cancelling")
 

@@ -11,6 +11,8 @@ import uuid
 from node import wait_for
 from test_main_job import WithNode, text_of
 
+together = True  # the classes share a node: one process
+
 SKIPPED = "Skipped to process an incoming message."
 STORE = '[tool memory_store {"text":"%s","path":"%s"}]'
 
@@ -105,6 +107,8 @@ class WithQueue(WithNode):
 
 
 class Steer(WithQueue):
+    seconds = 30
+
     def test_a_memory_that_is_held_is_waited_for(self):
         """And nobody else waits meanwhile, on the same worker; it may be cancelled."""
         held = self.hold_memory()
@@ -367,6 +371,8 @@ class Drops(WithQueue):
 
 
 class Time(WithQueue):
+    seconds = 30
+
     def test_a_failing_model_waits_in_the_queue(self):
         run = self.post("[status 500 4] at last", "retry")
         follow = self.post("behind it", "retry")

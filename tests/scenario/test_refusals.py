@@ -12,6 +12,8 @@ from test_journal_sql import Session
 
 
 class Refusals(WithAdmin):
+    seconds = 55
+
     def setUp(self):
         self.root = Session(self.node.cluster, f"host={self.node.cluster.socket} dbname=terabits user=postgres")
         self.addCleanup(self.root.close)

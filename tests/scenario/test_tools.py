@@ -9,6 +9,8 @@ from pathlib import Path
 from node import wait_for
 from test_queue_modes import WithQueue
 
+together = True  # the classes share a node: one process
+
 
 class WithTools(WithQueue):
     workers = 2
@@ -58,6 +60,8 @@ class WithTools(WithQueue):
 
 
 class Programs(WithTools):
+    seconds = 35
+
     def test_a_script(self):
         out = self.bash("echo out; echo err >&2; echo $((6*7)) >f; exit 3")
         self.assertEqual((out["exit"], out["stdout"], out["stderr"]), (3, "out\n", "err\n"))

@@ -15,8 +15,10 @@ class Quotas(WithFiles):
         out = self.tool("bash", "bytes", script="echo begun; for i in 1 2 3 4 5 6; do head -c 5000000 /dev/zero >f$i; done; sleep 60", timeout_s=50)
         self.assertRegex(out["error"], r"^the workspace is over its quota: \d+ of 20971520 bytes; remove files$")
         self.assertEqual(out["stdout"], "begun\n")
-        out = self.tool("write", "bytes", path="more", content="x")
-        self.assertIn("over its quota", out["error"])
+        for name, arguments in (("write", {"content": "x"}), ("edit", {"old_text": "x", "new_text": "y"})):
+            out, row = self.facts(name, agent="bytes", path="more", **arguments)
+            self.assertRegex(out["error"], r"^the workspace is over its quota: \d+ of 20971520 bytes; remove files$")
+            self.assertEqual((row["state"], row["error_class"]), ("error", "quota"))
         self.assertEqual(self.code(self.put("more", b"x", agent="bytes")), (507, "quota"))
         # What is full may be emptied, by a program and from outside.
         self.assertEqual(self.tool("bash", "bytes", script="rm f1; ls | wc -l; sleep 1.2")["exit"], 0)
@@ -25,8 +27,9 @@ class Quotas(WithFiles):
         self.assertEqual(self.tool("bash", "bytes", script="cat more; sleep 1.2")["stdout"], "x")
 
     def test_files_by_tools(self):
-        out = self.tool("bash", "files", script="for i in $(seq 700); do : >f$i; done; sleep 60", timeout_s=50)
+        out, row = self.facts("bash", agent="files", script="for i in $(seq 700); do : >f$i; done; sleep 60", timeout_s=50)
         self.assertRegex(out["error"], r"^the workspace is over its quota: \d+ of 500 files; remove files$")
+        self.assertEqual((row["state"], row["error_class"]), ("completed", "quota"))
         self.assertEqual(self.code(self.put("more", b"x", agent="files")), (507, "quota"))
         self.assertEqual(self.tool("bash", "files", script="rm f*; ls | wc -l")["stdout"], "0\n")
         self.assertEqual(self.put("more", b"x", agent="files")[0], 201)

@@ -41,7 +41,11 @@ static enum err take_result(struct jail_call *j)
 		return ended_by_force(c, &j->work.closed);
 	strbuf_add_slice(&c->output, strbuf_slice(out));
 	c->facts.truncated = is_partial(json_root(d));
-	return json_get(json_root(d), "error") ? ERR_TOOL_FAILED : ERR_OK;
+	if (!json_get(json_root(d), "error"))
+		return ERR_OK;
+	return slice_is(json_str(json_get(json_root(d), "code")), err_code(ERR_QUOTA))
+		       ? ERR_QUOTA
+		       : ERR_TOOL_FAILED;
 }
 
 static void free_call(void *p)

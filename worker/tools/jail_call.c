@@ -42,6 +42,8 @@ static enum err answer(struct jail_call *j)
 	if (!problem)
 		return j->take(j);
 	tool_error(j->call, "%s", problem);
+	if (j->work.full || j->work.closed.end == JAIL_END_QUOTA)
+		return ERR_QUOTA;
 	return j->result ? j->result : ERR_TOOL_FAILED;
 }
 

@@ -137,6 +137,7 @@ static struct {
 		struct wire_run_start start;
 		struct wire_run_cancel cancel;
 	} m;
+	char policy[LIMIT_POLICY_VERSIONS + 1]; /* of a RUN_START: its rows go */
 } sent[SENT_MOST];
 static int sent_n;
 
@@ -157,6 +158,9 @@ void child_send(struct child *c, enum wire_id id, const void *msg)
 	for (size_t i = 0; i < ARRAY_LEN(known); i++)
 		if (known[i].id == id)
 			memcpy(&sent[sent_n].m, msg, known[i].size);
+	if (id == WIRE_RUN_START)
+		snprintf(sent[sent_n].policy, sizeof sent[sent_n].policy, "%.*s",
+			 SLICE_ARG(sent[sent_n].m.start.policy));
 	sent_n++;
 }
 bool child_has_room(const struct child *c)
@@ -321,7 +325,7 @@ UNUSED static void land(struct item *it, const char *outcome, int64_t lane_pos,
 {
 	static const unsigned types[] = {PG_INT4, PG_UUID,        PG_TEXT, PG_INT8,
 					 PG_INT8, PG_INT8,        PG_INT8, PG_INT8,
-					 PG_INT4, PG_TIMESTAMPTZ, PG_TEXT};
+					 PG_INT4, PG_TIMESTAMPTZ, PG_TEXT, PG_TEXT};
 	bool starts = it->worker >= 0 && !strcmp(outcome, "accepted");
 	PGresult *r = rows_new(ARRAY_LEN(types), types, 1);
 	set_uuid(r, 0, 1, it->run_id);
@@ -330,8 +334,10 @@ UNUSED static void land(struct item *it, const char *outcome, int64_t lane_pos,
 		set_i64(r, 0, 3, lane_pos);
 		set_i64(r, 0, 4, lane_pos);
 	}
-	if (starts)
+	if (starts) {
 		set_i64(r, 0, 5, 1);
+		set_text(r, 0, 11, "0.7.0");
+	}
 	set_time(r, 0, 9, EPOCH_2000_US + 5);
 	if (victim)
 		set_text(r, 0, 10, victim);

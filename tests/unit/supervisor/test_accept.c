@@ -129,6 +129,7 @@ static void test_a_message_that_has_no_room(void **state)
 			&sent[sent_at(WIRE_RUN_START, 0)].m.start;
 		assert_int_equal(m->body.n, cases[i].sent);
 		assert_int_equal(m->appended, 1);
+		assert_string_equal(sent[sent_at(WIRE_RUN_START, 0)].policy, "0.7.0");
 		strbuf_fini(&it->text);
 	}
 }

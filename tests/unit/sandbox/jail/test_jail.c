@@ -63,6 +63,7 @@ TRY(try_chroot, SYS_chroot, "/workspace")
 TRY(try_open_tree, SYS_open_tree, AT_FDCWD, "/", 0)
 TRY(try_fsopen, SYS_fsopen, "tmpfs", 0)
 TRY(try_unshare, SYS_unshare, CLONE_NEWUSER)
+TRY(try_unshare_group, SYS_unshare, CLONE_NEWCGROUP)
 TRY(try_setns, SYS_setns, -1, 0)
 TRY(try_clone_ns, SYS_clone, CLONE_NEWUSER | SIGCHLD, 0, 0, 0, 0)
 TRY(try_clone3, SYS_clone3, NULL, 0)
@@ -158,6 +159,7 @@ static const struct call_probe calls[] = {
 	{"open_tree", try_open_tree, EPERM},
 	{"fsopen", try_fsopen, EPERM},
 	{"unshare", try_unshare, EPERM},
+	{"unshare of groups", try_unshare_group, EPERM},
 	{"setns", try_setns, EPERM},
 	{"clone into a namespace", try_clone_ns, EPERM},
 	{"clone3", try_clone3, ENOSYS},
@@ -473,9 +475,9 @@ static void nothing(void *arg)
 
 static void test_nothing_is_left(void **state)
 {
-	int before = open_descriptors();
+	int before = open_descriptors(), jails = getenv("TB_LONG") ? 100 : 30;
 	(void)state;
-	for (int i = 0; i < 100; i++) {
+	for (int i = 0; i < jails; i++) {
 		struct jail_spec s = make_spec();
 		s.run = nothing;
 		run(&s, &said, 10000);

@@ -30,6 +30,12 @@
 #include "proto/packet.h"
 
 #define TENANT 200002
+/* A guard is a copy of its launcher, and a sanitizer's grows with the calls. */
+#ifdef TB_SANITIZED
+#define MEMORY (1 << 30)
+#else
+#define MEMORY (64 << 20)
+#endif
 #define ORDINARY 65534
 #define PATIENCE_MS 30000
 
@@ -144,7 +150,7 @@ static void driver_grant(const struct driven *d, uint64_t handle, uint32_t timeo
 			       .dev = st.st_dev,
 			       .ino = st.st_ino,
 			       .uid = TENANT,
-			       .memory_bytes = 64 << 20,
+			       .memory_bytes = MEMORY,
 			       .file_bytes = 1 << 20,
 			       .processes = 32,
 			       .timeout_ms = timeout_ms};
