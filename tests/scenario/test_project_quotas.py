@@ -29,7 +29,7 @@ class ByTheKernel(WithFiles):
         self.assertGreater(int(size), 7 * MIB)
         self.assertIn("Disk quota exceeded", out["stderr"])
         out = self.tool("write", "bytes", path="more", content="x" * 10000)
-        self.assertIn("the workspace is full; delete what is not needed", out["error"])
+        self.assertRegex(out["error"], r"the workspace is full, 83\d{5} of 8388608 bytes and \d of 100 files are used; remove what is not needed$")
         self.assertEqual(self.code(self.put("more", b"x" * 100000, agent="bytes")), (507, "quota"))
         # Another one has its own, and what is removed makes room.
         self.assertEqual(self.tool("bash", "beside", script="head -c 5000000 /dev/zero >f && echo written")["stdout"], "written\n")
@@ -42,7 +42,8 @@ class ByTheKernel(WithFiles):
         self.assertTrue(90 <= int(lines[0]) <= 100, out)
         self.assertEqual(lines[1], "hard")  # a second name is no second file
         self.assertEqual(out["stderr"].count("Disk quota exceeded"), 3, out)
-        self.assertIn("the workspace is full", self.tool("write", "files", path="more", content="x")["error"])
+        out = self.tool("write", "files", path="more", content="x")
+        self.assertRegex(out["error"], r"the workspace is full, \d+ of 8388608 bytes and 100 of 100 files are used; remove what is not needed$")
         self.assertEqual(self.code(self.put("more", b"x", agent="files")), (507, "quota"))
         self.assertEqual(self.put("g", b"x", agent="beside")[0], 201)
         self.assertEqual(self.tool("bash", "files", script="rm f*; : >f && echo room")["stdout"], "room\n")

@@ -792,11 +792,8 @@ static void test_groups_of_a_killed_launcher(void **state)
 #define GROUPS(fn) cmocka_unit_test_setup_teardown(fn, setup_groups, teardown_groups)
 #define CASE(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
-/* An argument: the tests whose name it matches, such as "test_groups_*". */
-int main(int argc, char **argv)
+int main(void)
 {
-	if (argc > 1)
-		cmocka_set_test_filter(argv[1]);
 	const struct CMUnitTest tests[] = {
 		CASE(test_a_program),
 		CASE(test_ends),
