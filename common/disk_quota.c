@@ -34,8 +34,7 @@ bool disk_quota_is_free(int fd, uint32_t project)
 	struct dqblk q = {0};
 	if (control(fd, Q_GETQUOTA, project, &q))
 		return errno == ENOENT || errno == ESRCH;
-	return !q.dqb_bhardlimit && !q.dqb_ihardlimit && !q.dqb_curspace &&
-	       !q.dqb_curinodes;
+	return !q.dqb_curspace && !q.dqb_curinodes;
 }
 
 int disk_quota_set(int fd, uint32_t project, uint64_t bytes, uint64_t files)

@@ -16,7 +16,12 @@
 #include "common/attr.h"
 #include "common/die.h"
 
-enum { S = PRIVILEGES_SUPERVISOR, L = PRIVILEGES_LAUNCHER, V = PRIVILEGES_VIEW };
+enum {
+	S = PRIVILEGES_SUPERVISOR,
+	L = PRIVILEGES_LAUNCHER,
+	V = PRIVILEGES_VIEW,
+	M = PRIVILEGES_MOMENT
+};
 
 static const struct {
 	int cap;
@@ -159,6 +164,30 @@ int privileges_hand_on(enum privileges_holder h)
 		    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0))
 			return -1;
 	return 0;
+}
+
+/* Of who kept nothing: the process is as it was started, a test's for instance. */
+bool privileges_raise(void)
+{
+	struct sets s;
+	uint64_t mask = mask_of(M);
+	if (get(&s) || ((kept ? s.permitted : s.effective) & mask) != mask)
+		return false;
+	s.effective |= mask;
+	return set(&s) == 0;
+}
+
+void privileges_lower(void)
+{
+	struct sets s;
+	if (!kept)
+		return;
+	if (get(&s) == 0) {
+		s.effective = mask_of(S);
+		if (set(&s) == 0)
+			return;
+	}
+	fatal("capabilities cannot be put down: %s", strerror(errno));
 }
 
 /* ---- its children */

@@ -12,8 +12,9 @@ enum privileges_holder {
 	PRIVILEGES_NONE = 0,
 	PRIVILEGES_SUPERVISOR = 1, /* what it uses itself */
 	PRIVILEGES_LAUNCHER = 2,
-	PRIVILEGES_VIEW = 4, /* edge and worker until they have their view */
-	PRIVILEGES_ALL = 7,
+	PRIVILEGES_VIEW = 4,   /* edge and worker until they have their view */
+	PRIVILEGES_MOMENT = 8, /* what the supervisor takes up for a moment */
+	PRIVILEGES_ALL = 15,
 };
 
 /* Whether this process may use all that those holders have. */
@@ -31,6 +32,13 @@ void privileges_leave(uid_t uid, gid_t gid);
 /* After fork, before exec: the next program gets what the holder has, and no other one
  * ever anything. Async-signal-safe. -1: refused. Nothing for who kept nothing. */
 int privileges_hand_on(enum privileges_holder h);
+
+/* Of the supervisor: what it takes up for a moment can be used from here to the call of
+ * privileges_lower, by this thread. False: it has not got it; nothing is to be lowered.
+ */
+bool privileges_raise(void);
+/* Dies when the kernel refuses. */
+void privileges_lower(void);
 
 /* Of a child: keeps what the holder has, as far as it is there, for itself alone; no
  * program that it starts inherits any of it. */

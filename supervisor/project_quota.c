@@ -15,6 +15,7 @@
 #include "common/dirs.h"
 #include "common/disk_quota.h"
 #include "common/log.h"
+#include "sandbox/privileges.h"
 
 #define TRIES 64
 #define FIRST 0x40000000u /* far from the numbers that people give */
@@ -29,6 +30,7 @@ static uint32_t free_number(int dir)
 		if (disk_quota_is_free(dir, n))
 			return n;
 	}
+	errno = EBUSY;
 	return 0;
 }
 
@@ -40,6 +42,7 @@ static uint32_t number_of(int dir)
 		return 0;
 	if (x.fsx_projid && (x.fsx_xflags & FS_XFLAG_PROJINHERIT))
 		return x.fsx_projid;
+	errno = 0;
 	if (!dir_is_empty(dir))
 		return 0;
 	x.fsx_projid = free_number(dir);
@@ -51,13 +54,17 @@ static uint32_t number_of(int dir)
 
 enum project_quota project_quota_set(int directory, uint64_t bytes, uint64_t files)
 {
-	if (disk_quota_kind(directory) == DISK_QUOTA_NONE)
+	if (disk_quota_kind(directory) == DISK_QUOTA_NONE || !privileges_raise())
 		return PROJECT_QUOTA_NONE;
+	errno = 0;
 	uint32_t n = number_of(directory);
-	if (n && disk_quota_set(directory, n, bytes, files) == 0)
+	bool is_set = n && disk_quota_set(directory, n, bytes, files) == 0;
+	int e = errno;
+	privileges_lower();
+	if (is_set)
 		return PROJECT_QUOTA_SET;
 	log_warn("project-quota-refused",
 		 "message=\"%s\" instead=\"the workspace is counted by walks\"",
-		 n ? strerror(errno) : "the directory holds files of no project");
+		 e ? strerrordesc_np(e) : "the directory holds files of no project");
 	return PROJECT_QUOTA_NONE;
 }

@@ -7,7 +7,8 @@
 #include <stdint.h>
 
 enum project_quota {
-	PROJECT_QUOTA_NONE, /* this file system has none, or we may not set it */
+	PROJECT_QUOTA_NONE, /* this file system has none, or we may not set it (that takes
+			     * CAP_SYS_ADMIN, taken up for as long) */
 	PROJECT_QUOTA_SET
 };
 

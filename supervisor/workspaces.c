@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "common/alloc.h"
+#include "common/disk_quota.h"
 #include "common/list.h"
 #include "common/log.h"
 #include "proto/packet.h"
@@ -37,6 +38,7 @@ struct use {
 	struct child *child;
 	uint64_t handle;
 	struct workspace_place place;
+	bool is_project; /* the file system counts it */
 };
 
 static struct list uses = {&uses, &uses};
@@ -106,6 +108,33 @@ static uint64_t least(uint64_t asked, long most)
 	return asked && asked < (uint64_t)most ? asked : (uint64_t)most;
 }
 
+static bool is_same(const struct workspace_place *a, const struct workspace_place *b)
+{
+	return a->tenant == b->tenant && uuid_eq(a->agent, b->agent) &&
+	       uuid_eq(a->session, b->session);
+}
+
+/* Whether the file system counts it. Only an owner may make a directory a project, so
+ * that it is ours for a moment; not while jails are in it, for which it stays as it was.
+ */
+static bool set_project(const struct sup *s, const struct workspace_place *p, int fd,
+			const struct wire_grant *m)
+{
+	if (disk_quota_kind(fd) == DISK_QUOTA_NONE)
+		return false;
+	list_each (n, &uses) {
+		const struct use *u = list_entry(n, struct use, node);
+		if (is_same(&u->place, p))
+			return u->is_project;
+	}
+	if (s->tenant_uids && fchownat(fd, "", s->uid, s->gid, AT_EMPTY_PATH))
+		return false;
+	AUTO(auto_close)
+	int own = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return own >= 0 && project_quota_set(own, m->quota_bytes, m->quota_files) ==
+				   PROJECT_QUOTA_SET;
+}
+
 /* What may be used of it, but the limits of its jails. */
 static int make(const struct sup *s, const struct workspace_place *p, uint64_t most_bytes,
 		uint64_t most_files, struct wire_grant *m, char *path, size_t size)
@@ -115,30 +144,22 @@ static int make(const struct sup *s, const struct workspace_place *p, uint64_t m
 	uint32_t uid = identity_of_tenant(p->tenant);
 	if (fd < 0)
 		return -1;
-	int rv = fstat(fd, &st);
-	if (rv == 0 && s->tenant_uids && st.st_uid != uid)
-		rv = fchownat(fd, "", uid, uid, AT_EMPTY_PATH);
-	if (rv)
+	m->quota_bytes = least(most_bytes, s->config.workspace_bytes);
+	m->quota_files = least(most_files, s->config.workspace_files);
+	if (set_project(s, p, fd, m))
+		m->quota_bytes = m->quota_files = 0;
+	if (fstat(fd, &st) || (s->tenant_uids && st.st_uid != uid &&
+			       fchownat(fd, "", uid, uid, AT_EMPTY_PATH)))
 		return -1;
 	m->workspace = slice_str(path);
 	m->dev = st.st_dev;
 	m->ino = st.st_ino;
 	m->uid = uid;
 	m->file_bytes = LIMIT_FILE_BYTES;
-	m->quota_bytes = least(most_bytes, s->config.workspace_bytes);
-	m->quota_files = least(most_files, s->config.workspace_files);
-	if (project_quota_set(fd, m->quota_bytes, m->quota_files) == PROJECT_QUOTA_SET)
-		m->quota_bytes = m->quota_files = 0; /* the file system counts */
 	return 0;
 }
 
 /* ---- grants */
-
-static bool is_same(const struct workspace_place *a, const struct workspace_place *b)
-{
-	return a->tenant == b->tenant && uuid_eq(a->agent, b->agent) &&
-	       uuid_eq(a->session, b->session);
-}
 
 static struct use *use_of(const struct child *c, uint64_t handle)
 {
@@ -159,7 +180,10 @@ static enum err grant(struct child *c, const struct workspace_place *p,
 	    packet_send(c->launcher_control, WIRE_GRANT, m, NULL, 0))
 		return ERR_UNAVAILABLE;
 	struct use *u = xcalloc(1, sizeof *u);
-	*u = (struct use){.child = c, .handle = m->handle, .place = *p};
+	*u = (struct use){.child = c,
+			  .handle = m->handle,
+			  .place = *p,
+			  .is_project = !m->quota_bytes && !m->quota_files};
 	list_push(&uses, &u->node);
 	return ERR_OK;
 }

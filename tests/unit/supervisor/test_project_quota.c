@@ -50,6 +50,44 @@ static int fill(int dir, size_t bytes)
 	return error;
 }
 
+static int make(const char *name, uid_t owner)
+{
+	char path[128];
+	snprintf(path, sizeof path, "%s/m/%s", home, name);
+	assert_int_equal(mkdir(path, 0700), 0);
+	assert_int_equal(chown(path, owner, owner), 0);
+	return open(path, O_RDONLY | O_DIRECTORY);
+}
+
+/* A directory that comes after a removed one has its inode, from which numbers are
+ * chosen, and the limits of that one are still known to the file system. */
+static void check_numbers_come_back(void)
+{
+	char path[128];
+	snprintf(path, sizeof path, "%s/m/again", home);
+	for (int i = 0; i < 100; i++) {
+		int dir = make("again", 65534);
+		assert_int_equal(project_quota_set(dir, 1 << 20, 10), PROJECT_QUOTA_SET);
+		close(dir);
+		assert_int_equal(rmdir(path), 0);
+	}
+	/* One beside another has limits of its own. */
+	int one = make("one", 65534), two = make("two", 65534);
+	assert_int_equal(project_quota_set(one, 1 << 20, 10), PROJECT_QUOTA_SET);
+	assert_int_equal(project_quota_set(two, 1 << 20, 10), PROJECT_QUOTA_SET);
+	assert_int_equal(seteuid(65534), 0);
+	assert_int_equal(fill(one, 2 << 20), EDQUOT);
+	assert_int_equal(fill(two, 1 << 19), 0);
+	assert_int_equal(seteuid(0), 0);
+	/* One that holds files of no project is not made one. */
+	int old = make("old", 65534);
+	assert_int_equal(fill(old, 65536), 0);
+	assert_int_equal(project_quota_set(old, 1 << 20, 10), PROJECT_QUOTA_NONE);
+	close(old);
+	close(two);
+	close(one);
+}
+
 static void test_the_kernel_counts(void **state)
 {
 	char path[128], name[32];
@@ -89,6 +127,7 @@ static void test_the_kernel_counts(void **state)
 	assert_int_equal(fill(dir, 8 << 20), 0);
 	assert_int_equal(seteuid(0), 0);
 	close(dir);
+	check_numbers_come_back();
 	run("umount %s/m");
 	run("rm -rf %s");
 }
