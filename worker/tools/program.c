@@ -85,9 +85,12 @@ static void put_end(struct json_out *o, const struct wire_jail_closed *m)
 		json_kv_str(o, "error", m->message);
 }
 
+/* Of what was ended by force nobody learns what it used: no figure then, not 0. */
 static void put_use(struct json_out *o, const struct wire_jail_closed *m)
 {
 	json_kv_i64(o, "wall_ms", (int64_t)(m->wall_us / 1000));
+	if (!m->rss_peak_bytes)
+		return;
 	json_kv_i64(o, "cpu_ms", (int64_t)((m->user_us + m->system_us) / 1000));
 	json_kv_i64(o, "max_rss_kib", (int64_t)(m->rss_peak_bytes / 1024));
 }
