@@ -50,7 +50,8 @@ class Quotas(WithFiles):
         self.assertEqual((status, answer["error"]["code"]), (507, "quota"))
         self.assertIn("remove files", answer["error"]["message"])
         self.assertEqual(self.left(agent), ["a"])
-        self.assertEqual(self.put("b", b"x" * (6 * MIB), agent=agent)[0], 201)
+        status, _, answer = self.put("b", b"x" * (6 * MIB), agent=agent)
+        self.assertEqual(status, 201, answer)
         self.assertEqual(self.get("b", agent=agent)[2], b"x" * (6 * MIB))
 
 
