@@ -38,8 +38,10 @@ struct transfer {
 	struct strbuf in;   /* what goes to the jail next */
 	struct strbuf head; /* the first line, until it is whole */
 	bool has_head;      /* the answer has begun */
-	bool body_over;     /* the body's end is in `in` */
-	uint64_t left;      /* of a file */
+	enum err refused;   /* by the jail, in these words: told when it has ended */
+	char why[512];
+	bool body_over; /* the body's end is in `in` */
+	uint64_t left;  /* of a file */
 };
 
 /* ---- how many */
@@ -245,12 +247,17 @@ static void add_file_fields(struct transfer *t, json_t head)
 	reply_field(r, "content-disposition", strbuf_slice(&b));
 }
 
+/* To be told when the jail has ended: what it had reserved of the workspace is free then,
+ * so that who asks for less at once gets it. */
 static void refuse(struct transfer *t, json_t head)
 {
-	char message[512];
-	const char *code = json_cstr(json_get(head, "error"), "");
-	snprintf(message, sizeof message, "%s", json_cstr(json_get(head, "message"), ""));
-	fail(t, err_from_code(code), message);
+	t->refused = err_from_code(json_cstr(json_get(head, "error"), ""));
+	if (!t->refused)
+		t->refused = ERR_INTERNAL;
+	snprintf(t->why, sizeof t->why, "%s", json_cstr(json_get(head, "message"), ""));
+	shut(t, 0);
+	if (!loop_timer_is_running(t->last))
+		loop_timer_start(t->last, LAST_US);
 }
 
 static bool begin_answer(struct transfer *t, json_t head)
@@ -336,7 +343,7 @@ static void on_output(void *arg, int what)
 		return;
 	}
 	struct slice piece = slice_of(scratch, (size_t)n);
-	if (!t->call)
+	if (!t->call || t->refused)
 		return;
 	if (t->has_head) {
 		relay(t, piece);
@@ -391,7 +398,9 @@ static void conclude(struct transfer *t, enum err result)
 	bool well = !result && m->end == JAIL_END_EXITED && m->number == 0;
 	if (!t->call)
 		return;
-	if (t->has_head && t->answer == TRANSFER_JSON && well)
+	if (t->refused)
+		fail(t, t->refused, t->why);
+	else if (t->has_head && t->answer == TRANSFER_JSON && well)
 		end_answer(t);
 	else if (m->end == JAIL_END_QUOTA || t->work.full)
 		fail(t, ERR_QUOTA, t->work.message);

@@ -342,7 +342,7 @@ class Peers(WithPeers):
 
         def client(lane):
             for m, calls in enumerate(programs[lane]):
-                message = "[delay 20]" + "".join(STORE % c for c in calls) + " go"
+                message = "[delay 150]" + "".join(STORE % c for c in calls) + " go"
                 first, second = (self.insist(message, f"counter{lane}", key=f"{seed}-{lane}-{m}") for _ in range(2))
                 self.assertEqual(first, second)
                 runs[lane, m] = first

@@ -53,6 +53,10 @@ class Quotas(WithFiles):
         status, _, answer = self.put("b", b"x" * (6 * MIB), agent=agent)
         self.assertEqual(status, 201, answer)
         self.assertEqual(self.get("b", agent=agent)[2], b"x" * (6 * MIB))
+        # Who was refused and asks for less at once finds all that is left.
+        for i in range(8):
+            self.assertEqual(self.code(self.put("c", b"x" * (4 * MIB), agent=agent)), (507, "quota"))
+            self.assertIn(self.put("d", b"x" * MIB, agent=agent)[0], (200, 201), i)
 
 
 class Sessions(WithFiles):
