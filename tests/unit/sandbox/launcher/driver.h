@@ -30,12 +30,6 @@
 #include "proto/packet.h"
 
 #define TENANT 200002
-/* A guard is a copy of its launcher, and a sanitizer's grows with the calls. */
-#ifdef TB_SANITIZED
-#define MEMORY (1 << 30)
-#else
-#define MEMORY (64 << 20)
-#endif
 #define ORDINARY 65534
 #define PATIENCE_MS 30000
 
@@ -45,6 +39,7 @@ struct driven {
 	char workspace[64];
 };
 
+static uint64_t driver_memory = 64 << 20; /* of a jail */
 static uid_t driver_uid; /* whom it is started by; 0: who runs the tests */
 static struct packet answer;
 
@@ -150,7 +145,7 @@ static void driver_grant(const struct driven *d, uint64_t handle, uint32_t timeo
 			       .dev = st.st_dev,
 			       .ino = st.st_ino,
 			       .uid = TENANT,
-			       .memory_bytes = MEMORY,
+			       .memory_bytes = driver_memory,
 			       .file_bytes = 1 << 20,
 			       .processes = 32,
 			       .timeout_ms = timeout_ms};
