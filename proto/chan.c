@@ -6,11 +6,13 @@
 #include <errno.h>
 #include <nng/nng.h>
 #include <nng/protocol/pair1/pair.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/alloc.h"
@@ -65,9 +67,17 @@ static void chan_down(struct chan *ch, const char *why)
 	ch->c.on_down(ch->c.arg, why);
 }
 
-static void reap(void *p)
+/* ---- closing: nng_close (of the versions that Debian has) waits for ever now and then,
+ * which must not stop a supervisor */
+
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t done;
+	unsigned under_way;
+} closings = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0};
+
+static void close_now(struct chan *ch)
 {
-	struct chan *ch = p;
 	nng_close(ch->socket); /* after this no callback of nng's comes */
 	close(ch->poke_fd);
 	while (ch->first) {
@@ -79,6 +89,53 @@ static void reap(void *p)
 	strbuf_fini(&ch->out);
 	crypto_wipe(ch->secret, sizeof ch->secret);
 	free(ch);
+}
+
+static void *close_apart(void *p)
+{
+	close_now(p);
+	pthread_mutex_lock(&closings.lock);
+	closings.under_way--;
+	pthread_cond_signal(&closings.done);
+	pthread_mutex_unlock(&closings.lock);
+	return NULL;
+}
+
+/* Children close theirs when they end, and may start no thread then. */
+static void reap(void *p)
+{
+	struct chan *ch = p;
+	pthread_t thread;
+	if (!ch->c.is_supervisor) {
+		close_now(ch);
+		return;
+	}
+	pthread_mutex_lock(&closings.lock);
+	closings.under_way++;
+	pthread_mutex_unlock(&closings.lock);
+	if (pthread_create(&thread, NULL, close_apart, ch))
+		close_apart(ch);
+	else
+		pthread_detach(thread);
+}
+
+bool chan_wait_closed(unsigned ms)
+{
+	struct timespec until;
+	int rv = 0;
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += ms / 1000;
+	until.tv_nsec += ms % 1000 * 1000000l;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000;
+	}
+	pthread_mutex_lock(&closings.lock);
+	while (closings.under_way && rv != ETIMEDOUT)
+		rv = pthread_cond_timedwait(&closings.done, &closings.lock, &until);
+	bool all = closings.under_way == 0;
+	pthread_mutex_unlock(&closings.lock);
+	return all;
 }
 
 void chan_free(struct chan *ch)

@@ -46,8 +46,12 @@ struct chan_config {
 
 /* NULL and a sentence in err when the socket cannot be opened. */
 struct chan *chan_open(const struct chan_config *c, char *err, size_t err_size);
-/* Flushes nothing. Frees at the turn's end. */
+/* Flushes nothing. Frees at the turn's end; a supervisor's socket is closed by a thread
+ * of its own, for that may take long, and now and then for ever. */
 void chan_free(struct chan *c);
+/* Before a supervisor ends: whether all its sockets are closed, after so long at most.
+ * Blocks. */
+bool chan_wait_closed(unsigned ms);
 /* READY was received or sent, DRAIN was: the owner moves the phase on. */
 void chan_set_phase(struct chan *c, unsigned phase);
 unsigned chan_phase(const struct chan *c);

@@ -17,6 +17,7 @@
 #include "common/fault.h"
 #include "common/log.h"
 #include "common/loop.h"
+#include "proto/chan.h"
 #include "supervisor/admin.h"
 #include "supervisor/children.h"
 #include "supervisor/door.h"
@@ -32,6 +33,7 @@
 #include "supervisor/workers.h"
 
 #define NODE_RUNNING 10000
+#define CLOSE_MS 2000 /* to unlink sockets; milliseconds as a rule */
 
 static void on_stop(void *sup, int signo)
 {
@@ -209,6 +211,11 @@ int main(int argc, char **argv)
 	admin_close(s.admin);
 	groups_free(s.groups);
 	config_wipe(&s.config);
+	if (!chan_wait_closed(CLOSE_MS))
+		log_warn("link-not-closed",
+			 "message=\"a child's socket could not be closed in %d ms; left "
+			 "so\"",
+			 CLOSE_MS);
 	log_info("node-stopped", "ended=%llu", (unsigned long long)s.runs_ended);
 	return 0;
 }
