@@ -34,7 +34,7 @@ class Relay:
                         return
                     if key.fileobj is self.listener:
                         self.accept()
-                    elif key.fileobj.fileno() in self.selector.get_map():
+                    elif key.fileobj.fileno() >= 0 and key.fileobj in self.selector.get_map():  # its other end may have closed it in this turn
                         self.pass_on(key.fileobj, key.data)
 
     def accept(self):
