@@ -174,7 +174,7 @@ class Shown(WithProcesses):
 
     def test_a_stream_goes_on_behind_a_piece(self):
         fifo = os.path.join(self.workspace(), "go")
-        run = self.begin(call("bash", script="rm -f go; mkfifo go; echo one; read x <go; echo two; read x <go"))
+        run = self.begin(call("bash", script="rm -f go on; mkfifo go on; echo one; read x <go; echo two; read x <on"))
         def first(last=None):
             headers = {"Last-Event-ID": last} if last else None
             for id, type, e in self.node.sse(f"/v1/runs/{run}/events", headers):
@@ -186,7 +186,7 @@ class Shown(WithProcesses):
         feed(fifo)
         later, content = first(id)
         self.assertEqual(content, "two\n")
-        feed(fifo)
+        feed(os.path.join(self.workspace(), "on"))  # another one: who still holds the first would end it at once
         rest = self.node.events(run, last=later)
         self.assertEqual([e["toolState"] for _, t, e in rest if t == "tool"], ["completed"])
         self.assertEqual(rest[-1][2]["phase"], "end")
