@@ -2,30 +2,27 @@
  * POST /v1/approvals/{id}: a person's answer to what a run asks. Looked up first, so that
  * nobody learns of another tenant's; then one question to the supervisor, which commits
  * it. */
-#include <stdio.h>
 #include <string.h>
 
 #include "common/json.h"
 #include "edge/call.h"
 #include "edge/decide.h"
 #include "edge/link.h"
+#include "edge/question.h"
 #include "edge/reply.h"
+#include "edge/run_json.h"
 #include "edge/store.h"
 
-#define ANSWER_US 15000000
 #define BODY_MAX (16u << 10)
 
 enum stage { DECIDE_START, DECIDE_READ, DECIDE_SENT };
 
 struct deciding {
+	struct question q;
 	struct uuid id;
 	unsigned decision; /* enum decision */
 	struct slice message;
 	struct approval_row row;
-	struct loop_timer *patience;
-	bool known, silent;
-	enum err error;
-	const char *why;
 };
 
 /* ---- the body */
@@ -81,25 +78,10 @@ static bool read_body(struct call *c, struct deciding *x)
 
 /* ---- the question */
 
-static void on_end(struct call *c)
-{
-	struct deciding *x = c->state;
-	loop_timer_free(x->patience);
-}
-
-static void on_patience(void *arg)
-{
-	struct call *c = arg;
-	struct deciding *x = c->state;
-	x->silent = true;
-	call_wake(c);
-}
-
 static void send_decision(struct call *c, struct deciding *x)
 {
-	char token[UUID_TEXT_LEN + 1], by[64];
-	uuid_format(c->caller.token, token);
-	snprintf(by, sizeof by, "token:%s", token);
+	char by[CALL_ACTOR];
+	call_actor(c, by);
 	struct wire_decide m = {.req = c->handle,
 				.tenant = c->caller.tenant,
 				.run = x->row.run,
@@ -109,14 +91,7 @@ static void send_decision(struct call *c, struct deciding *x)
 				.message = x->message.p ? x->message : SLICE(""),
 				.by = slice_str(by)};
 	c->stage = DECIDE_SENT;
-	if (!link_decide(c->edge, &m)) {
-		reply_err(c->request, ERR_UNAVAILABLE, NULL, NULL, 1);
-		return;
-	}
-	c->at_supervisor = true;
-	c->on_end = on_end;
-	x->patience = loop_timer_new(c->edge->loop, on_patience, c);
-	loop_timer_start(x->patience, ANSWER_US);
+	question_asked(c, link_decide(c->edge, &m));
 }
 
 static void not_found(struct call *c)
@@ -142,35 +117,20 @@ static void begin(struct call *c)
 
 void decide_answered(struct call *c, const struct wire_decided *m)
 {
-	struct deciding *x = c->state;
-	struct arena *a = c->request->arena;
-	if (c->stage != DECIDE_SENT || x->known)
-		return;
-	c->at_supervisor = false;
-	x->known = true;
-	x->error = m->error.n ? err_from_code(arena_slice(a, m->error).p) : ERR_OK;
-	x->why = m->message.n ? arena_slice(a, m->message).p : NULL;
-	call_wake(c);
-}
-
-static void put_id(struct json_out *o, const char *key, struct uuid id)
-{
-	char text[UUID_TEXT_LEN + 1];
-	uuid_format(id, text);
-	json_kv_cstr(o, key, text);
+	question_answered(c, m->error, m->message);
 }
 
 static void take_answer(struct call *c, const struct deciding *x)
 {
 	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
 	struct json_out o = json_out(&b);
-	if (x->error) {
-		reply_err(c->request, x->error, NULL, x->why, 0);
+	if (x->q.error) {
+		reply_err(c->request, x->q.error, NULL, x->q.message, 0);
 		return;
 	}
 	json_obj(&o);
-	put_id(&o, "id", x->id);
-	put_id(&o, "runId", x->row.run);
+	run_put_id(&o, "id", x->id);
+	run_put_id(&o, "runId", x->row.run);
 	json_kv_cstr(&o, "state", decision_state(x->decision));
 	json_obj_end(&o);
 	strbuf_add_char(&b, '\n');
@@ -191,9 +151,9 @@ void approval_decide(struct call *c)
 		not_found(c);
 	else if (c->stage == DECIDE_READ)
 		send_decision(c, x);
-	else if (x->known)
+	else if (x->q.known)
 		take_answer(c, x);
-	else if (x->silent)
+	else if (x->q.silent)
 		reply_err(c->request, ERR_UNAVAILABLE, NULL,
 			  "the queue does not answer: whether this was stored is not "
 			  "known, ask again",

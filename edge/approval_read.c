@@ -5,6 +5,7 @@
 #include "edge/paging.h"
 #include "edge/reply.h"
 #include "edge/run_json.h"
+#include "proto/wire.h"
 
 enum stage { READ_START, READ_AGENT, READ_ASKED };
 
@@ -33,13 +34,9 @@ static bool take_run(struct call *c, struct slice v)
 static bool take_state(struct call *c, struct slice v)
 {
 	struct listing *l = c->state;
-	static const char *const words[] = {"pending", "once", "session", "denied",
-					    "expired"};
 	l->filter.state = v;
-	for (size_t i = 0; i < ARRAY_LEN(words); i++)
-		if (slice_is(v, words[i]))
-			return true;
-	return reply_wrong(c->request, "state",
+	return approval_is_state(v) ||
+	       reply_wrong(c->request, "state",
 			   "state must be pending, once, session, denied or expired");
 }
 

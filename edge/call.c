@@ -3,6 +3,7 @@
 #include "edge/call.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/alloc.h"
 #include "common/map.h"
@@ -116,6 +117,12 @@ void call_begin(void *arg, struct request *r)
 }
 
 /* ---- helpers of handlers */
+
+void call_actor(const struct call *c, char text[CALL_ACTOR])
+{
+	memcpy(text, "token:", strlen("token:"));
+	uuid_format(c->caller.token, text + strlen("token:"));
+}
 
 bool call_run_id(struct call *c, unsigned i, struct uuid *out)
 {

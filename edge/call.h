@@ -63,6 +63,9 @@ void call_wake(struct call *c);
 bool call_may_wait(struct call *c);
 /* The path parameter i as a run id; false: answered 404. */
 bool call_run_id(struct call *c, unsigned i, struct uuid *out);
+/* Who calls, as audit_log says it: "token:" and its id. */
+#define CALL_ACTOR (sizeof "token:" + UUID_TEXT_LEN)
+void call_actor(const struct call *c, char text[CALL_ACTOR]);
 /* Ends the long answers of a revoked token. NULL: of everybody. */
 void call_cut(struct edge *e, const struct uuid *token);
 /* The supervisor is gone: ends everything it owes an answer to. */

@@ -37,8 +37,8 @@ bool change_read(struct call *c, struct change *ch)
 
 void change_add(struct pg_params *p, const struct call *c, const struct change *ch)
 {
-	char actor[UUID_TEXT_LEN + 8] = "token:";
-	uuid_format(c->caller.token, actor + 6);
+	char actor[CALL_ACTOR];
+	call_actor(c, actor);
 	if (ch->expect < 0)
 		pg_null(p, PG_INT4);
 	else

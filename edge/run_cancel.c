@@ -5,20 +5,16 @@
 #include "edge/call.h"
 #include "edge/cancel.h"
 #include "edge/link.h"
+#include "edge/question.h"
 #include "edge/reply.h"
 
-/* The supervisor answers after its commit; one that is silent for so long is stuck. */
-#define ANSWER_US 15000000
 #define BODY_MAX 4096
 
 enum stage { CANCEL_START, CANCEL_SENT };
 
 struct cancelling {
+	struct question q;
 	struct uuid run;
-	struct loop_timer *patience;
-	bool known, silent;
-	enum err error;
-	const char *message;
 	unsigned result; /* enum run_result, 0: it goes on for a moment */
 };
 
@@ -47,33 +43,12 @@ static bool check_body(struct call *c)
 			   arena_printf(a, "there is no member \"%s\" here", name));
 }
 
-static void on_end(struct call *c)
-{
-	struct cancelling *x = c->state;
-	loop_timer_free(x->patience);
-}
-
-static void on_patience(void *arg)
-{
-	struct call *c = arg;
-	struct cancelling *x = c->state;
-	x->silent = true;
-	call_wake(c);
-}
-
 static void send_cancel(struct call *c, struct cancelling *x)
 {
 	struct wire_cancel m = {
 		.req = c->handle, .tenant = c->caller.tenant, .run = x->run};
 	c->stage = CANCEL_SENT;
-	if (!link_cancel(c->edge, &m)) {
-		reply_err(c->request, ERR_UNAVAILABLE, NULL, NULL, 1);
-		return;
-	}
-	c->at_supervisor = true;
-	c->on_end = on_end;
-	x->patience = loop_timer_new(c->edge->loop, on_patience, c);
-	loop_timer_start(x->patience, ANSWER_US);
+	question_asked(c, link_cancel(c->edge, &m));
 }
 
 static void begin(struct call *c)
@@ -87,15 +62,8 @@ static void begin(struct call *c)
 void cancel_answered(struct call *c, const struct wire_cancelled *m)
 {
 	struct cancelling *x = c->state;
-	struct arena *a = c->request->arena;
-	if (c->stage != CANCEL_SENT || x->known)
-		return;
-	c->at_supervisor = false;
-	x->known = true;
-	x->error = m->error.n ? err_from_code(arena_slice(a, m->error).p) : ERR_OK;
-	x->message = m->message.n ? arena_slice(a, m->message).p : NULL;
-	x->result = m->result;
-	call_wake(c);
+	if (question_answered(c, m->error, m->message))
+		x->result = m->result;
 }
 
 static void reply_status(struct call *c, const struct cancelling *x)
@@ -116,17 +84,17 @@ static void reply_status(struct call *c, const struct cancelling *x)
 static void take_answer(struct call *c, const struct cancelling *x)
 {
 	struct request *r = c->request;
-	if (x->error == ERR_OK)
+	if (x->q.error == ERR_OK)
 		reply_status(c, x);
-	else if (x->error == ERR_NOT_FOUND)
-		reply_err(r, x->error, NULL, "there is no such run", 0);
-	else if (x->error == ERR_CONFLICT && x->result)
-		reply_err(r, x->error, NULL,
+	else if (x->q.error == ERR_NOT_FOUND)
+		reply_err(r, x->q.error, NULL, "there is no such run", 0);
+	else if (x->q.error == ERR_CONFLICT && x->result)
+		reply_err(r, x->q.error, NULL,
 			  arena_printf(r->arena, "the run has ended already: %s",
 				       result_word(x->result)),
 			  0);
 	else
-		reply_err(r, x->error, NULL, x->message, 0);
+		reply_err(r, x->q.error, NULL, x->q.message, 0);
 }
 
 void run_cancel(struct call *c)
@@ -134,9 +102,9 @@ void run_cancel(struct call *c)
 	const struct cancelling *x = c->state;
 	if (c->stage == CANCEL_START)
 		begin(c);
-	else if (x->known)
+	else if (x->q.known)
 		take_answer(c, x);
-	else if (x->silent)
+	else if (x->q.silent)
 		reply_err(c->request, ERR_UNAVAILABLE, NULL,
 			  "the queue does not answer: whether the run is being cancelled "
 			  "is "

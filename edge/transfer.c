@@ -118,13 +118,19 @@ static void on_last(void *arg)
 	op_cancel(&t->op, ERR_TIMEOUT);
 }
 
+/* It ends by itself, soon. */
+static void limit(struct transfer *t)
+{
+	if (op_is_active(&t->op) && !loop_timer_is_running(t->last))
+		loop_timer_start(t->last, LAST_US);
+}
+
 /* Without its pipes it ends by itself, and leaves nothing half done. */
 static void wind_up(struct transfer *t)
 {
 	for (int i = 0; i < 2; i++)
 		shut(t, i);
-	if (op_is_active(&t->op) && !loop_timer_is_running(t->last))
-		loop_timer_start(t->last, LAST_US);
+	limit(t);
 }
 
 static void on_call_end(struct call *c)
@@ -256,8 +262,7 @@ static void refuse(struct transfer *t, json_t head)
 		t->refused = ERR_INTERNAL;
 	snprintf(t->why, sizeof t->why, "%s", json_cstr(json_get(head, "message"), ""));
 	shut(t, 0);
-	if (!loop_timer_is_running(t->last))
-		loop_timer_start(t->last, LAST_US);
+	limit(t);
 }
 
 static bool begin_answer(struct transfer *t, json_t head)

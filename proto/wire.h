@@ -193,5 +193,7 @@ unsigned mode_from_word(struct slice word);
 unsigned run_state_from_word(struct slice word);
 unsigned drop_from_word(struct slice word);
 unsigned decision_from_word(struct slice word);
+/* Whether an approval may be in a state of that name. */
+bool approval_is_state(struct slice word);
 
 #endif

@@ -116,3 +116,8 @@ unsigned decision_from_word(struct slice word)
 {
 	return number_of(decisions, ARRAY_LEN(decisions), word);
 }
+bool approval_is_state(struct slice word)
+{
+	return slice_is(word, "pending") || slice_is(word, "expired") ||
+	       number_of(answers, ARRAY_LEN(answers), word);
+}

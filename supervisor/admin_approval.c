@@ -38,13 +38,8 @@ static void list_approvals(struct ask *a)
 
 void admin_approval_list(struct ask *a)
 {
-	static const char *const words[] = {"pending", "once", "session", "denied",
-					    "expired"};
 	const struct arg *state = &a->args[ARG_STATE];
-	bool known = !state->given;
-	for (size_t i = 0; i < ARRAY_LEN(words); i++)
-		known |= state->given && slice_is(state->text, words[i]);
-	if (!known) {
+	if (state->given && !approval_is_state(state->text)) {
 		ask_fail(a, ERR_BAD_REQUEST,
 			 "state: one of pending, once, session, denied, expired is "
 			 "needed");

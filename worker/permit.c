@@ -99,10 +99,28 @@ bool permit_is_there(struct run *r)
 	return true;
 }
 
+/* Of the policy the run began with and the present one, that which gives the tool less;
+ * the present one where they say the same. */
+static const struct permit *narrower(const struct run *r, size_t tool)
+{
+	const struct permit *first = r->started_with, *now = r->permit;
+	return first != now && policy_judge(first->policy, tool, NULL) <
+				       policy_judge(now->policy, tool, NULL)
+		       ? first
+		       : now;
+}
+
+/* Likewise, of calls in one turn. */
+static const struct permit *tighter(const struct run *r)
+{
+	const struct permit *first = r->started_with, *now = r->permit;
+	return policy_max_calls(first->policy) < policy_max_calls(now->policy) ? first
+									       : now;
+}
+
 enum policy_verdict permit_judge(const struct run *r, size_t tool,
 				 struct policy_reason *why)
 {
-	enum policy_verdict first, now;
 	if (!r->permit || !r->agent || !(r->agent->tool_set >> tool & 1)) {
 		if (why)
 			*why = (struct policy_reason){
@@ -111,44 +129,21 @@ enum policy_verdict permit_judge(const struct run *r, size_t tool,
 				.rule = "the agent's revision does not list it"};
 		return POLICY_DENY;
 	}
-	now = policy_judge(r->permit->policy, tool, why);
-	if (r->started_with != r->permit) {
-		first = policy_judge(r->started_with->policy, tool, NULL);
-		if (why && first < now)
-			policy_judge(r->started_with->policy, tool, why);
-		if (first < now)
-			now = first;
-	}
-	return now == POLICY_ASK && r->permit->always >> tool & 1 ? POLICY_ALLOW : now;
+	enum policy_verdict v = policy_judge(narrower(r, tool)->policy, tool, why);
+	return v == POLICY_ASK && r->permit->always >> tool & 1 ? POLICY_ALLOW : v;
 }
 
 int permit_max_calls(const struct run *r)
 {
-	int now, first;
-	if (!r->permit)
-		return 0;
-	now = policy_max_calls(r->permit->policy);
-	first = policy_max_calls(r->started_with->policy);
-	return now < first ? now : first;
+	return r->permit ? policy_max_calls(tighter(r)->policy) : 0;
 }
 
 int permit_version(const struct run *r, size_t tool)
 {
-	const struct permit *first = r->started_with, *now = r->permit;
-	if (!now)
-		return 0;
-	return policy_judge(first->policy, tool, NULL) <
-			       policy_judge(now->policy, tool, NULL)
-		       ? first->policy_version
-		       : now->policy_version;
+	return r->permit ? narrower(r, tool)->policy_version : 0;
 }
 
 int permit_max_calls_version(const struct run *r)
 {
-	const struct permit *first = r->started_with, *now = r->permit;
-	if (!now)
-		return 0;
-	return policy_max_calls(first->policy) < policy_max_calls(now->policy)
-		       ? first->policy_version
-		       : now->policy_version;
+	return r->permit ? tighter(r)->policy_version : 0;
 }
