@@ -15,7 +15,7 @@
 #include "common/crypto.h"
 #include "common/die.h"
 
-#define BOOT_MOST_BYTES 16384
+#define BOOT_MOST_BYTES 65536
 
 static char text[BOOT_MOST_BYTES];
 static union wire_any message;

@@ -28,6 +28,8 @@
 #define LIMIT_JAILS 128u
 /* One file of a workspace. */
 #define LIMIT_FILE_BYTES (256ull << 20)
+/* The model providers of a node, their keys among them. */
+#define LIMIT_ENDPOINTS (24u << 10)
 #define LIMIT_CAP_TEXT 64u
 #define LIMIT_POLICY_VERSIONS 40u /* as tb.policy_versions says them: three int32 */
 /* A link's outbox: over SOFT what can wait waits (streams of events, models), over HARD

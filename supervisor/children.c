@@ -91,8 +91,28 @@ void children_new(struct sup *s)
 
 /* ---- birth */
 
+/* A value that would end its line or column is left out: the provider then says what it
+ * misses. */
+static void add_column(struct strbuf *out, const char *value, char end)
+{
+	if (!slice_has_control(slice_str(value)))
+		strbuf_add_str(out, value);
+	strbuf_add_char(out, end);
+}
+
+static void write_endpoints(const struct config *c, struct strbuf *out)
+{
+#define ENDPOINT(provider, base_url, key, version)                                       \
+	add_column(out, provider, '\t');                                                 \
+	add_column(out, base_url, '\t');                                                 \
+	add_column(out, key, '\t');                                                      \
+	add_column(out, version, '\n');
+#include "supervisor/endpoints.tbl"
+#undef ENDPOINT
+}
+
 static void fill_boot(struct child *c, const uint8_t *secret, const char *conninfo,
-		      struct wire_boot *b)
+		      struct strbuf *endpoints, struct wire_boot *b)
 {
 	const struct config *g = &c->sup->config;
 	*b = (struct wire_boot){.role = c->role,
@@ -110,8 +130,8 @@ static void fill_boot(struct child *c, const uint8_t *secret, const char *connin
 				.approval_s = (uint32_t)g->approval_seconds,
 				.database_connections = DATABASE_CONNECTIONS};
 	if (c->role == ROLE_WORKER) { /* nobody else needs the provider's key */
-		b->openai_base_url = slice_str(g->openai_base_url);
-		b->openai_api_key = slice_str(g->openai_api_key);
+		write_endpoints(g, endpoints);
+		b->endpoints = strbuf_slice(endpoints);
 	}
 }
 
@@ -158,6 +178,7 @@ static void birth_process(struct child *c, const uint8_t *secret)
 	char *conninfo =
 		sup_conninfo(c->sup, c->role == ROLE_EDGE ? "tb_edge" : "tb_worker");
 	struct wire_boot b;
+	AUTO(strbuf_fini) struct strbuf endpoints = STRBUF_INIT;
 	int peer = -1;
 	if (launcher_birth(c, &peer)) {
 		log_error("launcher-refused", "child=%s.%d message=\"%s\"", name_of(c),
@@ -167,12 +188,13 @@ static void birth_process(struct child *c, const uint8_t *secret)
 			close(peer);
 		return;
 	}
-	fill_boot(c, secret, conninfo, &b);
+	fill_boot(c, secret, conninfo, &endpoints, &b);
 	struct spawn_fds fds = {.boot = boot_write(&b),
 				.peer = peer,
 				.control = -1,
 				.listen = c->role == ROLE_EDGE ? c->sup->listen_fd : -1};
 	crypto_wipe(conninfo, strlen(conninfo));
+	crypto_wipe(endpoints.p, endpoints.n);
 	c->pid = spawn_child(c->sup->binaries,
 			     c->role == ROLE_EDGE ? "terabits-edge" : "terabits-worker",
 			     &fds);

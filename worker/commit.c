@@ -70,13 +70,35 @@ static void add_event(struct run *r, enum event_type type, struct slice stored,
 
 /* ---- the answer */
 
-static void put_call_block(struct json_out *o, const struct run_call *c)
+static void put_opaque(const struct run *r, struct json_out *o, const struct llm_part *p)
+{
+	if (!p->opaque.n)
+		return;
+	json_kv_cstr(o, "provider", r->target.provider->name);
+	json_kv_raw(o, "opaque", strbuf_slice(&p->opaque));
+}
+
+static void put_part(struct run *r, struct json_out *o, const struct llm_part *p,
+		     const struct run_call *c)
 {
 	json_obj(o);
-	json_kv_cstr(o, "type", "tool_call");
-	json_kv_str(o, "callId", c->id);
-	json_kv_str(o, "name", c->name);
-	json_kv_raw(o, "arguments", c->input);
+	switch (p->kind) {
+	case LLM_TEXT:
+		json_kv_cstr(o, "type", "text");
+		json_kv_str(o, "text", llm_part_text(&r->answer, p));
+		break;
+	case LLM_REASONING:
+		json_kv_cstr(o, "type", "reasoning");
+		json_kv_str(o, "text", strbuf_slice(&p->thought));
+		break;
+	case LLM_CALL:
+		json_kv_cstr(o, "type", "tool_call");
+		json_kv_str(o, "callId", c->id);
+		json_kv_str(o, "name", c->name);
+		json_kv_raw(o, "arguments", c->input);
+		break;
+	}
+	put_opaque(r, o, p);
 	json_obj_end(o);
 }
 
@@ -84,17 +106,15 @@ static struct slice answer_content(struct run *r)
 {
 	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
 	struct json_out o = json_out(&b);
+	size_t call = 0;
 	json_obj(&o);
 	json_key(&o, "blocks");
 	json_arr(&o);
-	if (r->answer.text.n) {
-		json_obj(&o);
-		json_kv_cstr(&o, "type", "text");
-		json_kv_str(&o, "text", strbuf_slice(&r->answer.text));
-		json_obj_end(&o);
+	for (size_t i = 0; i < r->answer.part_count; i++) {
+		const struct llm_part *p = &r->answer.parts[i];
+		put_part(r, &o, p, &r->calls[call]);
+		call += p->kind == LLM_CALL;
 	}
-	for (size_t i = 0; i < r->call_count; i++)
-		put_call_block(&o, &r->calls[i]);
 	json_arr_end(&o);
 	json_obj_end(&o);
 	return kept(r, &b);
@@ -119,7 +139,7 @@ void commit_answer(struct run *r)
 {
 	struct llm_answer *a = &r->answer;
 	/* Servers that report nothing are charged by a plain estimate. */
-	int64_t out = a->tokens_out ? a->tokens_out : (int64_t)a->text.n / 4 + 1;
+	int64_t out = a->usage.out ? a->usage.out : (int64_t)a->text.n / 4 + 1;
 	add_message(r, "assistant", answer_content(r), (int)out);
 	if (a->text.n) {
 		struct slice whole = text_event(r, 0);
@@ -130,10 +150,14 @@ void commit_answer(struct run *r)
 		(struct commit_usage){.step = r->step_no,
 				      .provider = slice_str(r->target.provider->name),
 				      .model = r->model,
-				      .in = a->tokens_in,
+				      .in = a->usage.in,
 				      .out = out,
-				      .cached = a->tokens_cached};
-	r->tokens_in += a->tokens_in;
+				      .cached = a->usage.cached,
+				      .cache_write = a->usage.cache_write,
+				      .reasoning = a->usage.reasoning,
+				      .cost_micros = -1,
+				      .duration_us = clock_mono_us() - r->asked_us};
+	r->tokens_in += a->usage.in;
 	r->tokens_out += out;
 }
 

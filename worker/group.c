@@ -160,7 +160,7 @@ void group_prepare(struct run *r)
 	r->call_count = a->call_count;
 	r->calls = arena_zalloc(r->arena, (a->call_count + 1) * sizeof *r->calls);
 	for (size_t i = 0; i < a->call_count; i++) {
-		struct llm_tool_call *m = &a->calls[i];
+		struct llm_part *m = llm_call_at(a, i);
 		struct run_call *c = &r->calls[i];
 		c->attempt = 1;
 		c->name = clean(r, strbuf_slice(&m->name), NAME_MOST);

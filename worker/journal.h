@@ -61,7 +61,17 @@ struct commit_ask { /* a call that waits for a person */
 struct commit_usage {
 	int step, call;
 	struct slice provider, model;
-	int64_t in, out, cached;
+	/* As the provider reports them: `in` with what its cache gave and took, `out`
+	 * with what it thought. */
+	int64_t in, out, cached, cache_write, reasoning;
+	int64_t cost_micros; /* below 0: no price is known */
+	int64_t duration_us;
+};
+
+/* What the run does to its session beyond appending messages: tb.act. */
+struct commit_act {
+	const char *what;
+	struct slice data; /* JSON */
 };
 
 struct commit_end {
@@ -111,8 +121,9 @@ struct commit {
 	struct commit_tool *tools;
 	struct commit_event *events;
 	struct commit_ask *asks; /* the run waits for them; then no end, retry or take */
-	size_t message_count, tool_count, event_count, ask_count, usage_count;
-	size_t message_cap, tool_cap, event_cap, ask_cap;
+	struct commit_act *acts; /* in order, behind the messages, before the end */
+	size_t message_count, tool_count, event_count, ask_count, usage_count, act_count;
+	size_t message_cap, tool_cap, event_cap, ask_cap, act_cap;
 	struct commit_usage usage[COMMIT_USAGE_MOST];
 	struct commit_end end;
 	struct commit_retry retry;

@@ -146,6 +146,14 @@ static void put_events(struct pg_params *p, const struct list *batch)
 	ROWS(PG_JSONB, events, event_count, pg_jsonb(p, x->stored));
 }
 
+static void put_cost(struct pg_params *p, int64_t micros)
+{
+	if (micros < 0)
+		pg_null(p, PG_INT8);
+	else
+		pg_i64(p, micros);
+}
+
 static void put_usage(struct pg_params *p, const struct list *batch)
 {
 	ROWS(PG_INT4, usage, usage_count, pg_i32(p, item));
@@ -156,6 +164,10 @@ static void put_usage(struct pg_params *p, const struct list *batch)
 	ROWS(PG_INT8, usage, usage_count, pg_i64(p, x->in));
 	ROWS(PG_INT8, usage, usage_count, pg_i64(p, x->out));
 	ROWS(PG_INT8, usage, usage_count, pg_i64(p, x->cached));
+	ROWS(PG_INT8, usage, usage_count, pg_i64(p, x->cache_write));
+	ROWS(PG_INT8, usage, usage_count, pg_i64(p, x->reasoning));
+	ROWS(PG_INT8, usage, usage_count, put_cost(p, x->cost_micros));
+	ROWS(PG_INT4, usage, usage_count, pg_i32(p, (int32_t)(x->duration_us / 1000)));
 }
 
 #define ENDS(type, expression) SINGLES(type, has_end, end, expression)
@@ -201,6 +213,13 @@ static void put_asks(struct pg_params *p, const struct list *batch)
 	ROWS(PG_INT4, asks, ask_count, pg_i32(p, x->active_ms));
 }
 
+static void put_acts(struct pg_params *p, const struct list *batch)
+{
+	ROWS(PG_INT4, acts, act_count, pg_i32(p, item));
+	ROWS(PG_TEXT, acts, act_count, pg_text(p, slice_str(x->what)));
+	ROWS(PG_JSONB, acts, act_count, pg_jsonb(p, x->data));
+}
+
 void journal_params(struct pg_params *p, const struct list *batch)
 {
 	put_items(p, batch);
@@ -212,4 +231,5 @@ void journal_params(struct pg_params *p, const struct list *batch)
 	put_wishes(p, batch);
 	put_retries(p, batch);
 	put_asks(p, batch);
+	put_acts(p, batch);
 }

@@ -115,7 +115,8 @@ struct run {
 	struct slice model;
 	struct llm_call *llm;
 	struct llm_answer answer;
-	size_t shown; /* bytes of the answer's text sent as deltas */
+	int64_t asked_us; /* CLOCK_MONOTONIC, of its last question */
+	size_t shown;     /* bytes of the answer's text sent as deltas */
 	int retries;
 
 	/* the tools */

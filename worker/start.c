@@ -19,6 +19,7 @@
 #include "sandbox/client/jails.h"
 #include "worker/journal.h"
 #include "worker/link.h"
+#include "worker/llm/endpoints.h"
 #include "worker/session.h"
 #include "worker/sql.h"
 #include "worker/worker.h"
@@ -103,8 +104,7 @@ void worker_start(struct worker *w, struct loop *l, const struct wire_boot *b)
 {
 	w->loop = l;
 	w->model = kept(b->model);
-	w->base_url = kept(b->openai_base_url);
-	w->api_key = kept(b->openai_api_key);
+	w->endpoints = endpoints_new(b->endpoints);
 	w->approval_us = b->approval_s * 1000000ll;
 	w->runs = map_new();
 	w->agents = agents_new();

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "worker/group.h"
+#include "worker/llm/endpoints.h"
 #include "worker/load.h"
 #include "worker/resume.h"
 #include "worker/run.h"
@@ -12,20 +13,17 @@ static enum step_verdict choose_model(struct run *r)
 {
 	const struct worker *w = r->worker;
 	struct slice full = *r->agent->model ? slice_str(r->agent->model) : w->model;
-	r->target.provider = llm_provider_of(full, &r->model);
-	r->target.base_url =
-		w->base_url.n ? w->base_url : SLICE("https://api.openai.com/v1");
-	r->target.api_key = w->api_key;
-	if (!r->target.provider)
+	const struct llm_provider *p = llm_provider_of(full, &r->model);
+	if (!p)
 		return run_fail(r, ERR_MODEL_CONFIG,
 				"the model '%.*s' is of no provider this node knows: use "
-				"openai/NAME or offline/rules",
+				"PROVIDER/NAME, for instance openai/gpt-4o-mini",
 				full.n > 100 ? 100 : (int)full.n, full.p);
-	if (r->target.provider->is_remote && !w->base_url.n && !w->api_key.n)
+	if (!endpoints_find(w->endpoints, p, &r->target))
 		return run_fail(r, ERR_MODEL_CONFIG,
-				"the model '%.*s' needs OPENAI_API_KEY, or "
-				"OPENAI_BASE_URL of a compatible server",
-				full.n > 100 ? 100 : (int)full.n, full.p);
+				"the model '%.*s' needs a key for %s, or the base URL of "
+				"a server that speaks its language",
+				full.n > 100 ? 100 : (int)full.n, full.p, p->name);
 	r->step = r->resumed ? STEP_RESUME : STEP_ASK;
 	return STEP_MORE;
 }

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "common/backoff.h"
+#include "common/clock.h"
 #include "common/crypto.h"
 #include "common/log.h"
 #include "worker/commit.h"
@@ -108,6 +109,7 @@ enum step_verdict step_ask(struct run *r)
 	fill_question(r, &q);
 	op_init(&r->op, r->worker->loop, run_op_done, r);
 	r->step = STEP_ANSWERED;
+	r->asked_us = clock_mono_us();
 	r->llm = llm_start(r->worker->loop, r->worker->http, &r->target, &q, &r->answer,
 			   on_text, r, &r->op);
 	if (r->worker->congested)

@@ -18,6 +18,7 @@ struct jails;
 struct journal;
 struct sessions;
 struct agents;
+struct endpoints;
 
 struct worker {
 	struct loop *loop;
@@ -32,8 +33,9 @@ struct worker {
 	struct list speaking; /* runs whose model said something this turn */
 
 	/* from BOOT */
-	struct slice model, base_url, api_key;
-	int64_t approval_us; /* how long a person has to answer */
+	struct slice model;          /* the node's default, "provider/name" */
+	struct endpoints *endpoints; /* of the node's model providers */
+	int64_t approval_us;         /* how long a person has to answer */
 
 	/* start and life */
 	struct loop_task starting;

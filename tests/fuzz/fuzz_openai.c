@@ -20,9 +20,9 @@ static void check_answer(const struct llm_answer *a, enum err e)
 	check(a->call_count <= LLM_CALLS_MOST && a->call_count <= a->call_cap);
 	check(slice_is_utf8(strbuf_slice(&a->text)));
 	for (size_t i = 0; i < a->call_count; i++) {
-		check(slice_is_utf8(strbuf_slice(&a->calls[i].id)));
-		check(slice_is_utf8(strbuf_slice(&a->calls[i].name)));
-		check(slice_is_utf8(strbuf_slice(&a->calls[i].arguments)));
+		check(slice_is_utf8(strbuf_slice(&llm_call_at(a, i)->id)));
+		check(slice_is_utf8(strbuf_slice(&llm_call_at(a, i)->name)));
+		check(slice_is_utf8(strbuf_slice(&llm_call_at(a, i)->arguments)));
 	}
 	check(memchr(a->error, 0, sizeof a->error));
 	check(!e || a->error[0]);
@@ -43,10 +43,13 @@ static void read_stream(struct llm_answer *a, struct slice all)
 
 static void write_stored(struct slice content)
 {
+	AUTO(auto_json_free)
+	struct json_doc *stored = json_parse(content, content.n, NULL, 0);
 	for (int role = LLM_USER; role <= LLM_SUMMARY; role++) {
 		AUTO(strbuf_fini) struct strbuf out = STRBUF_INIT;
 		strbuf_add_char(&out, '[');
-		llm_openai.write_message(&out, (enum llm_role)role, content);
+		llm_openai.write_message(&out, (enum llm_role)role,
+					 json_get(json_root(stored), "blocks"));
 		strbuf_add_char(&out, ']');
 		AUTO(auto_json_free)
 		struct json_doc *d = json_parse(strbuf_slice(&out), out.n, NULL, 0);

@@ -130,10 +130,11 @@ GROUPS = (
                ("ms", "integer"), ("bytes", "bigint"), ("exit", "integer"), ("signal", "text"), ("class", "text"), ("cut", "boolean"))),
     ("events", (("seq", "integer"), ("type", "text"), ("at", "timestamptz"), ("body", "jsonb"))),
     ("usage", (("step", "smallint"), ("call", "smallint"), ("provider", "text"), ("model", "text"), ("in", "bigint"), ("out", "bigint"),
-               ("cached", "bigint"))),
+               ("cached", "bigint"), ("cache_write", "bigint"), ("reasoning", "bigint"), ("cost", "bigint"), ("ms", "integer"))),
     ("end", (("result", "text"), ("code", "text"), ("error", "text"), ("steps", "smallint"), ("calls", "smallint"), ("in", "bigint"),
              ("out", "bigint"))))
 RETRY = (("pause_us", "bigint"), ("code", "text"), ("error", "text"), ("active_ms", "integer"))
+ACTS = (("what", "text"), ("data", "jsonb"))
 ASKS = (("id", "uuid"), ("step", "smallint"), ("call", "smallint"), ("tool", "text"), ("input", "jsonb"), ("rule", "text"), ("life_us", "bigint"),
         ("active_ms", "integer"))
 
@@ -154,6 +155,7 @@ def journal_sql(items):
     parts.append(array([i.get("clear", False) for i in full], "boolean"))
     group("retry", RETRY)
     group("asks", ASKS)
+    group("acts", ACTS)
     return f"SELECT * FROM tb.journal({', '.join(parts)})"
 
 
@@ -617,7 +619,7 @@ class Together(WithDatabase):
                 names[i["run"]] = f"run{n}"
             call = tool(tool="t", effect="pure")
             ok.update(messages=[said("x"), said("y")], events=[event(2, "assistant")], tools=[call],
-                      usage=[{"step": 1, "call": 0, "provider": "p", "model": "m", "in": 1, "out": 2, "cached": 0}])
+                      usage=[{"step": 1, "call": 0, "provider": "p", "model": "m", "in": 1, "out": 2, "cached": 0, "cache_write": 0, "reasoning": 1, "cost": 5, "ms": 7}])
             done.update(messages=[said("z")], events=[event(2, phase="end")], end=[ended()])
             dead.update(events=[event(2, phase="error")], end=[ended("dead", "llm_error", "five times in vain")])
             tired.update(events=[event(2, "retry")], retry=[retry()])
@@ -741,6 +743,14 @@ class Journal(WithDatabase):
         self.assertEqual((row["outcome"], row["taken"], row["head_seq"]), ("ok", None, 2))
         self.assertIsNotNone(self.live(later))
         self.assertIsNotNone(self.live(plain))
+
+    def test_an_act_that_nobody_knows(self):
+        s = self.session()
+        item = self.running(s)
+        with self.assertRaisesRegex(Refused, "22023"):
+            self.journal({**item, "messages": [said("x")], "acts": [{"what": "nothing", "data": {}}]})
+        (row,) = self.journal({**item, "messages": [said("x")]})  # nothing of it was written
+        self.assertEqual((row["outcome"], row["head_seq"]), ("ok", 2))
 
     def test_steers_and_announcements_in_their_order(self):
         s = self.session()

@@ -14,7 +14,8 @@
 #include "common/loop.h"
 
 #define STREAM_EVENT_MOST (4u << 20)
-#define ARGUMENTS_MOST (8u << 20)
+#define PARTS_MOST (8u << 20)
+#define HEADERS_MOST 8
 #define REFUSAL_MOST (64u << 10)
 #define PIECE_BYTES 24
 #define PIECE_US 4000
@@ -99,6 +100,9 @@ static void on_header(void *arg, struct slice name, struct slice value)
 	else if (slice_is(name, "retry-after") && slice_to_i64(value, &n) && n >= 0 &&
 		 !c->answer->retry_after_us)
 		c->answer->retry_after_us = (n < DAY_S ? n : DAY_S) * 1000000;
+	else if (slice_is(name, "x-request-id") || slice_is(name, "request-id"))
+		snprintf(c->answer->request_id, sizeof c->answer->request_id, "%.*s",
+			 SLICE_ARG(value));
 }
 
 static enum err on_event(void *arg, const struct sse_event *e)
@@ -108,11 +112,12 @@ static enum err on_event(void *arg, const struct sse_event *e)
 }
 
 /* What a server sends without an end must not fill the memory of all runs. */
-static size_t arguments_bytes(const struct llm_answer *a)
+static size_t parts_bytes(const struct llm_answer *a)
 {
 	size_t n = 0;
-	for (size_t i = 0; i < a->call_count; i++)
-		n += a->calls[i].arguments.n;
+	for (size_t i = 0; i < a->part_count; i++)
+		n += a->parts[i].arguments.n + a->parts[i].thought.n +
+		     a->parts[i].opaque.n;
 	return n;
 }
 
@@ -126,10 +131,11 @@ static bool on_body(void *arg, struct slice piece)
 		return true;
 	}
 	c->decoded = sse_reader_feed(&c->sse, piece);
-	if (!c->decoded && arguments_bytes(c->answer) > ARGUMENTS_MOST) {
+	if (!c->decoded && parts_bytes(c->answer) > PARTS_MOST) {
 		snprintf(c->answer->error, sizeof c->answer->error,
-			 "the model's tool arguments are larger than %u bytes",
-			 ARGUMENTS_MOST);
+			 "the model's tool arguments and thoughts are larger than %u "
+			 "bytes",
+			 PARTS_MOST);
 		c->decoded = ERR_MODEL_REQUEST;
 	}
 	if (c->decoded)
@@ -203,30 +209,49 @@ static bool is_local(struct slice url)
 	       slice_has_prefix(url, SLICE("http://[::1]"));
 }
 
+struct headers {
+	struct llm_headers as;
+	char *line[HEADERS_MOST + 1];
+	size_t count;
+};
+
+/* A value that would end its line is none: the provider then says what it misses. */
+static void put_header(struct llm_headers *as, const char *name, struct slice value)
+{
+	struct headers *h = (struct headers *)as;
+	size_t size = strlen(name) + value.n + 3;
+	if (slice_has_control(value) || h->count == HEADERS_MOST)
+		return;
+	h->line[h->count] = xmalloc(size);
+	snprintf(h->line[h->count++], size, "%s: %.*s", name, SLICE_ARG(value));
+}
+
+static void wipe_headers(struct headers *h)
+{
+	for (size_t i = 0; i < h->count; i++) {
+		crypto_wipe(h->line[i], strlen(h->line[i]));
+		free(h->line[i]);
+	}
+}
+
 static void start_remote(struct llm_call *c, struct http_client *http,
-			 const struct llm_target *t)
+			 const struct llm_target *t, const struct llm_question *q)
 {
 	static const struct http_events events = {
 		.on_head = on_head, .on_header = on_header, .on_body = on_body};
-	AUTO(auto_free) char *auth = NULL;
-	char *url = NULL;
-	const char *headers[3] = {"Content-Type: application/json", NULL, NULL};
-	struct slice base = t->base_url;
+	AUTO(strbuf_fini) struct strbuf url = STRBUF_INIT;
+	struct headers headers = {.as.put = put_header};
+	struct slice base =
+		t->base_url.n ? t->base_url : slice_str(c->provider->base_url);
 	while (base.n && base.p[base.n - 1] == '/')
 		base.n--;
-	url = xmalloc(base.n + strlen(c->provider->path) + 1);
-	memcpy(url, base.p, base.n);
-	memcpy(url + base.n, c->provider->path, strlen(c->provider->path) + 1);
-	size_t auth_size = t->api_key.n + sizeof "Authorization: Bearer ";
-	if (t->api_key.n) {
-		auth = xmalloc(auth_size);
-		snprintf(auth, auth_size, "Authorization: Bearer %.*s",
-			 SLICE_ARG(t->api_key));
-		headers[1] = auth;
-	}
+	strbuf_add_slice(&url, base);
+	c->provider->write_path(&url, q);
+	put_header(&headers.as, "Content-Type", SLICE("application/json"));
+	c->provider->write_headers(&headers.as, t);
 	struct http_request r = {.method = "POST",
-				 .url = url,
-				 .headers = headers,
+				 .url = url.p,
+				 .headers = (const char *const *)headers.line,
 				 .body = strbuf_slice(&c->body)};
 	c->api_key = t->api_key;
 	if (is_local(base)) /* a model on this machine may have to be loaded first */
@@ -235,9 +260,7 @@ static void start_remote(struct llm_call *c, struct http_client *http,
 	op_init(&c->wire_op, c->loop, on_wire_done, c);
 	c->http = http_start(http, &r, &events, c, &c->wire_op);
 	op_start(c->op, cancel_remote, c, 0);
-	if (auth)
-		crypto_wipe(auth, auth_size);
-	free(url);
+	wipe_headers(&headers);
 }
 
 /* ---- local */
@@ -282,12 +305,12 @@ struct llm_call *llm_start(struct loop *l, struct http_client *http,
 			   struct op *op)
 {
 	struct llm_call *c = call_new(l, t, a, on_text, arg, op);
-	if (!t->provider->is_remote) {
+	if (!t->provider->base_url) {
 		start_local(c, q);
 		return c;
 	}
 	t->provider->write_request(&c->body, q);
-	start_remote(c, http, t);
+	start_remote(c, http, t, q);
 	return c;
 }
 

@@ -10,11 +10,6 @@ struct http_client;
 struct loop;
 struct llm_call;
 
-struct llm_target {
-	const struct llm_provider *provider;
-	struct slice base_url, api_key; /* borrowed for the call */
-};
-
 /* Asks. `a` (initialised) is filled while the answer comes: on_text is called after its
  * text grew. op completes with ERR_OK when the answer is complete, else with a MODEL_* or
  * NETWORK error and a sentence in a->error. The question is not needed after this

@@ -149,7 +149,7 @@ static void say_help(struct llm_answer *a, const struct llm_question *q)
 
 static void call_tool(struct llm_answer *a, const struct match *m, size_t messages)
 {
-	struct llm_tool_call *c = llm_answer_call(a, 0);
+	struct llm_part *c = llm_part_new(a, LLM_CALL, 0);
 	strbuf_printf(&c->id, "call_%zu", messages);
 	strbuf_add_str(&c->name, m->rule->tool);
 	put_arguments(&c->arguments, m);
@@ -221,6 +221,15 @@ static void answer_with_result(struct llm_answer *a, const struct match *m,
 	}
 }
 
+/* What was said is a part of the answer. */
+static void end_text(struct llm_answer *a)
+{
+	struct strbuf said = a->text;
+	a->text = STRBUF_INIT;
+	llm_add_text(a, -1, strbuf_slice(&said));
+	strbuf_fini(&said);
+}
+
 static enum err answer(struct llm_answer *a, const struct llm_question *q)
 {
 	AUTO(strbuf_fini) struct strbuf text = STRBUF_INIT;
@@ -242,15 +251,16 @@ static enum err answer(struct llm_answer *a, const struct llm_question *q)
 			      "For that I would need the tool %s, which this agent does "
 			      "not have.",
 			      m.rule->tool);
-	a->tokens_in = (int64_t)text.n / 4 + 1;
-	a->tokens_out = (int64_t)a->text.n / 4 + 1;
+	end_text(a);
+	a->usage.in = (int64_t)text.n / 4 + 1;
+	a->usage.out = (int64_t)a->text.n / 4 + 1;
 	return ERR_OK;
 }
 
-static void write_message(struct strbuf *out, enum llm_role role, struct slice content)
+static void write_message(struct strbuf *out, enum llm_role role, json_t blocks)
 {
 	(void)role;
-	strbuf_add_slice(out, content);
+	json_print(out, blocks);
 }
 
 static void write_request(struct strbuf *out, const struct llm_question *q)

@@ -16,8 +16,9 @@
 
 #include "common/crypto.h"
 #include "proto/boot.h"
+#include "proto/limits.h"
 
-static char longest[4096];
+static char longest[LIMIT_ENDPOINTS];
 
 static struct wire_boot example(void)
 {
@@ -29,7 +30,7 @@ static struct wire_boot example(void)
 			      .url = SLICE("ipc:///tmp/x"),
 			      .secret = slice_of(longest, 32),
 			      .conninfo = slice_of(longest, 2048),
-			      .openai_api_key = SLICE("sk-secret"),
+			      .endpoints = SLICE("sk-secret"),
 			      .max_runs = 9};
 	return b;
 }
@@ -61,7 +62,7 @@ static int reads_back(const struct wire_boot *want)
 		    uuid_eq(b->node, want->node) && b->parent_pid == want->parent_pid &&
 		    slice_eq(b->url, want->url) && slice_eq(b->secret, want->secret) &&
 		    slice_eq(b->conninfo, want->conninfo) && b->model.n == 0 &&
-		    slice_is(b->openai_api_key, "sk-secret") && b->max_runs == 9;
+		    slice_is(b->endpoints, "sk-secret") && b->max_runs == 9;
 	if (fcntl(BOOT_FD, F_GETFD) != -1 || errno != EBADF)
 		return 11;
 	const char *secret = b->conninfo.p;
@@ -111,7 +112,7 @@ static void test_largest_fits(void **state)
 	struct wire_boot b = example();
 	b.url = slice_of(longest, 128);
 	b.listen = b.model = slice_of(longest, 256);
-	b.openai_base_url = b.openai_api_key = slice_of(longest, 1024);
+	b.endpoints = slice_of(longest, LIMIT_ENDPOINTS);
 	int fd = boot_write(&b);
 	assert_true(fd >= 0);
 	assert_int_equal(in_child(fd, only_reads, NULL), 10);

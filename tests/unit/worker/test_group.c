@@ -57,7 +57,7 @@ static void restart(void)
 
 static void call(const char *name, const char *arguments)
 {
-	struct llm_tool_call *c = llm_answer_call(&r.answer, r.answer.call_count);
+	struct llm_part *c = llm_part_new(&r.answer, LLM_CALL, 0);
 	strbuf_printf(&c->id, "id%zu", r.answer.call_count);
 	strbuf_add_str(&c->name, name);
 	strbuf_add_str(&c->arguments, arguments);
@@ -382,11 +382,11 @@ static void test_excess_calls(void **state)
 static void test_names_are_cleaned(void **state)
 {
 	(void)state;
-	struct llm_tool_call *c = llm_answer_call(&r.answer, 0);
+	struct llm_part *c = llm_part_new(&r.answer, LLM_CALL, 0);
 	for (int i = 0; i < 100; i++)
 		strbuf_add_str(&c->name, "\xE2\x82\xAC");
 	strbuf_add_str(&c->id, "ab\xFFx");
-	c = llm_answer_call(&r.answer, 1);
+	c = llm_part_new(&r.answer, LLM_CALL, 1);
 	strbuf_add(&c->name, "a\0b", 3);
 	group_prepare(&r);
 	assert_int_equal(r.calls[0].name.n, 126);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A batch as parameters of tb.journal: 50 arrays, of equal length within a group, of the
+ * A batch as parameters of tb.journal: 73 arrays, of equal length within a group, of the
  * types the function takes, with the positions of their items. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -32,8 +32,9 @@ static const struct group {
 	  PG_TEXT, PG_BOOL}},
 	{"events", 5, {PG_INT4, PG_INT4, PG_TEXT, PG_TIMESTAMPTZ, PG_JSONB}},
 	{"usage",
-	 8,
-	 {PG_INT4, PG_INT2, PG_INT2, PG_TEXT, PG_TEXT, PG_INT8, PG_INT8, PG_INT8}},
+	 12,
+	 {PG_INT4, PG_INT2, PG_INT2, PG_TEXT, PG_TEXT, PG_INT8, PG_INT8, PG_INT8, PG_INT8,
+	  PG_INT8, PG_INT8, PG_INT4}},
 	{"ends",
 	 8,
 	 {PG_INT4, PG_TEXT, PG_TEXT, PG_TEXT, PG_INT2, PG_INT2, PG_INT8, PG_INT8}},
@@ -43,6 +44,7 @@ static const struct group {
 	 9,
 	 {PG_INT4, PG_UUID, PG_INT2, PG_INT2, PG_TEXT, PG_JSONB, PG_TEXT, PG_INT8,
 	  PG_INT4}},
+	{"acts", 3, {PG_INT4, PG_TEXT, PG_JSONB}},
 };
 
 static struct commit commits[COMMITS_MOST];
@@ -50,6 +52,7 @@ static struct commit_message messages[COMMITS_MOST][ROWS_MOST];
 static struct commit_tool tools[COMMITS_MOST][ROWS_MOST];
 static struct commit_event events[COMMITS_MOST][ROWS_MOST];
 static struct commit_ask asks[COMMITS_MOST][ROWS_MOST];
+static struct commit_act acts[COMMITS_MOST][ROWS_MOST];
 static struct pg_params params;
 static struct list batch;
 
@@ -119,7 +122,8 @@ static struct commit *add_commit(size_t i)
 			     .messages = messages[i],
 			     .tools = tools[i],
 			     .events = events[i],
-			     .asks = asks[i]};
+			     .asks = asks[i],
+			     .acts = acts[i]};
 	list_init(&c->node);
 	list_push(&batch, &c->node);
 	for (size_t k = 0; k < ROWS_MOST; k++) {
@@ -136,6 +140,8 @@ static struct commit *add_commit(size_t i)
 	for (size_t k = 0; k < ROWS_MOST; k++)
 		asks[i][k] = (struct commit_ask){
 			.tool = SLICE("t"), .input = SLICE("{}"), .rule = "why"};
+	for (size_t k = 0; k < ROWS_MOST; k++)
+		acts[i][k] = (struct commit_act){"reset", SLICE("{}")};
 	c->usage[0] = (struct commit_usage){.provider = SLICE("p"), .model = SLICE("m")};
 	return c;
 }
@@ -150,7 +156,7 @@ static int first_column(size_t group)
 
 static void check_shape(const int32_t *lengths)
 {
-	assert_int_equal(params.count, 66);
+	assert_int_equal(params.count, 73);
 	for (size_t g = 0; g < ARRAY_LEN(groups); g++)
 		for (int c = 0; c < groups[g].columns; c++) {
 			int i = first_column(g) + c;
@@ -205,6 +211,7 @@ static void test_random_batches(void **state)
 			counts[7][i] =
 				(size_t)(c->has_retry = !c->has_end && rand_chance(40));
 			counts[8][i] = c->ask_count = rand_below(ROWS_MOST + 1);
+			counts[9][i] = c->act_count = rand_below(ROWS_MOST + 1);
 			for (size_t g = 0; g < ARRAY_LEN(groups); g++)
 				lengths[g] += (int32_t)counts[g][i];
 		}
@@ -223,6 +230,8 @@ static void test_absent_values(void **state)
 	struct commit *c = add_commit(0);
 	c->message_count = 2;
 	c->tool_count = 2;
+	c->usage_count = 1;
+	c->usage[0].cost_micros = -1; /* no price is known */
 	c->has_end = 1;
 	c->end = (struct commit_end){.result = RESULT_COMPLETED};
 	tools[0][1].output = SLICE("{\"x\":1}");
@@ -237,6 +246,7 @@ static void test_absent_values(void **state)
 	assert_true(slice_is(element(t + 10, 1), "bad"));
 	for (int i = 12; i < 17; i++) /* of a call that is not done */
 		assert_null(element(t + i, 0).p);
+	assert_null(element(first_column(4) + 10, 0).p);
 	assert_true(slice_is(element(f + 1, 0), "completed"));
 	assert_null(element(f + 2, 0).p);
 	assert_null(element(f + 3, 0).p);
@@ -252,7 +262,7 @@ static void test_values(void **state)
 	c->commit_no = 9;
 	memset(c->run.b, 0xAA, 16);
 	memset(c->session.b, 0xBB, 16);
-	c->tool_count = c->event_count = c->usage_count = 1;
+	c->tool_count = c->event_count = 1;
 	c->has_end = 1;
 	tools[0][0] = (struct commit_tool){.step = 2,
 					   .call = 3,
@@ -272,11 +282,6 @@ static void test_values(void **state)
 					   .input = SLICE("{}"),
 					   .output = SLICE("{}")};
 	events[0][0].seq = 77;
-	c->usage[0] = (struct commit_usage){.provider = SLICE("openai"),
-					    .model = SLICE("m"),
-					    .in = 11,
-					    .out = 12,
-					    .cached = 13};
 	c->end = (struct commit_end){.result = RESULT_FAILED,
 				     .code = "network",
 				     .error = "went away",
@@ -285,8 +290,7 @@ static void test_values(void **state)
 				     .tokens_in = 21,
 				     .tokens_out = 22};
 	journal_params(&params, &batch);
-	int t = first_column(2), e = first_column(3), u = first_column(4),
-	    f = first_column(5);
+	int t = first_column(2), e = first_column(3), f = first_column(5);
 	assert_int_equal(be32(element(0, 0).p + 4), 7);
 	assert_int_equal((uint8_t)element(1, 0).p[0], 0xAA);
 	assert_int_equal((uint8_t)element(2, 0).p[0], 0xBB);
@@ -309,10 +313,6 @@ static void test_values(void **state)
 	assert_int_equal(element(t + 17, 0).p[0], 1);
 	assert_int_equal(be32(element(e + 1, 0).p), 77);
 	assert_true(slice_is(element(e + 2, 0), "tool"));
-	assert_true(slice_is(element(u + 3, 0), "openai"));
-	assert_int_equal(be32(element(u + 5, 0).p + 4), 11);
-	assert_int_equal(be32(element(u + 6, 0).p + 4), 12);
-	assert_int_equal(be32(element(u + 7, 0).p + 4), 13);
 	assert_true(slice_is(element(f + 1, 0), "failed"));
 	assert_true(slice_is(element(f + 2, 0), "network"));
 	assert_true(slice_is(element(f + 3, 0), "went away"));
@@ -320,6 +320,45 @@ static void test_values(void **state)
 	assert_int_equal(element(f + 5, 0).p[1], 6);
 	assert_int_equal(be32(element(f + 6, 0).p + 4), 21);
 	assert_int_equal(be32(element(f + 7, 0).p + 4), 22);
+}
+
+static void test_usage(void **state)
+{
+	(void)state;
+	struct commit *c = add_commit(0);
+	int u = first_column(4);
+	c->usage_count = 1;
+	c->usage[0] = (struct commit_usage){.provider = SLICE("openai"),
+					    .model = SLICE("m"),
+					    .in = 11,
+					    .out = 12,
+					    .cached = 13,
+					    .cache_write = 14,
+					    .reasoning = 15,
+					    .cost_micros = 16,
+					    .duration_us = 17000};
+	journal_params(&params, &batch);
+	assert_true(slice_is(element(u + 3, 0), "openai"));
+	assert_int_equal(be32(element(u + 5, 0).p + 4), 11);
+	assert_int_equal(be32(element(u + 6, 0).p + 4), 12);
+	assert_int_equal(be32(element(u + 7, 0).p + 4), 13);
+	assert_int_equal(be32(element(u + 8, 0).p + 4), 14);
+	assert_int_equal(be32(element(u + 9, 0).p + 4), 15);
+	assert_int_equal(be32(element(u + 10, 0).p + 4), 16);
+	assert_int_equal(be32(element(u + 11, 0).p), 17);
+}
+
+static void test_acts(void **state)
+{
+	(void)state;
+	struct commit *c = add_commit(0);
+	int x = first_column(9);
+	c->act_count = 1;
+	acts[0][0] = (struct commit_act){"snapshot", SLICE("{\"a\":1}")};
+	journal_params(&params, &batch);
+	assert_int_equal(be32(element(x, 0).p), 1);
+	assert_true(slice_is(element(x + 1, 0), "snapshot"));
+	assert_true(slice_is(element(x + 2, 0), "\1{\"a\":1}"));
 }
 
 static void test_questions(void **state)
@@ -384,6 +423,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(test_an_empty_batch), CASE(test_random_batches),
 		CASE(test_absent_values),  CASE(test_values),
+		CASE(test_usage),          CASE(test_acts),
 		CASE(test_questions),      CASE(test_wishes_and_retries),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

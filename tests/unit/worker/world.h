@@ -22,6 +22,7 @@
 #include "common/clock.h"
 #include "worker/emit.h"
 #include "worker/group.h"
+#include "worker/llm/endpoints.h"
 #include "worker/load.h"
 #include "worker/run.h"
 #include "worker/tools/registry.h"
@@ -439,7 +440,7 @@ static void answer(struct life *l, enum err e, enum llm_stop stop)
 
 static void answer_text(struct life *l, const char *text)
 {
-	strbuf_add_str(&l->asked->text, text);
+	llm_add_text(l->asked, -1, slice_str(text));
 	answer(l, ERR_OK, LLM_STOP_END);
 }
 
@@ -447,7 +448,7 @@ static void answer_text(struct life *l, const char *text)
 static void answer_calls(struct life *l, const char *kinds)
 {
 	for (; *kinds; kinds++) {
-		struct llm_tool_call *c = llm_answer_call(l->asked, l->asked->call_count);
+		struct llm_part *c = llm_part_new(l->asked, LLM_CALL, 0);
 		strbuf_printf(&c->id, "c%d.%zu", l->run->step_no + 1,
 			      l->asked->call_count);
 		strbuf_add_str(&c->name, *kinds == 'p'   ? "look"
@@ -568,7 +569,7 @@ static struct life *life_new(void)
 	l->w.pool = (struct pg_pool *)l;
 	l->w.journal = (struct journal *)l;
 	l->w.model = SLICE("openai/test");
-	l->w.base_url = SLICE("http://nowhere");
+	l->w.endpoints = endpoints_new(SLICE("openai\thttp://nowhere\t\t\n"));
 	l->w.runs = map_new();
 	l->w.agents = agents_new();
 	l->w.sessions = sessions_new(1u << 20);
@@ -585,6 +586,7 @@ static void life_free(struct life *l)
 	map_free(l->w.runs);
 	agents_free(l->w.agents);
 	sessions_free(l->w.sessions);
+	endpoints_free(l->w.endpoints);
 	free(l);
 }
 

@@ -183,7 +183,7 @@ static void test_echo(void **state)
 	expect(ERR_OK, "");
 	assert_true(text_is("echo: hello h\xC3\xA9llo"));
 	assert_int_equal(g.a.stop, LLM_STOP_END);
-	assert_true(g.grown >= 1 && g.a.tokens_in > 0 && g.a.tokens_out > 0);
+	assert_true(g.grown >= 1 && g.a.usage.in > 0 && g.a.usage.out > 0);
 }
 
 static void test_a_long_answer(void **state)
@@ -202,11 +202,11 @@ static void test_tool_calls(void **state)
 	expect(ERR_OK, "");
 	assert_int_equal(g.a.stop, LLM_STOP_TOOLS);
 	assert_int_equal(g.a.call_count, 2);
-	assert_string_equal(g.a.calls[0].name.p, "memory_get");
-	assert_string_equal(g.a.calls[0].arguments.p, "{\"path\":\"a b\"}");
-	assert_string_equal(g.a.calls[1].name.p, "other");
-	assert_string_equal(g.a.calls[1].arguments.p, "{}");
-	assert_string_not_equal(g.a.calls[0].id.p, g.a.calls[1].id.p);
+	assert_string_equal(llm_call_at(&g.a, 0)->name.p, "memory_get");
+	assert_string_equal(llm_call_at(&g.a, 0)->arguments.p, "{\"path\":\"a b\"}");
+	assert_string_equal(llm_call_at(&g.a, 1)->name.p, "other");
+	assert_string_equal(llm_call_at(&g.a, 1)->arguments.p, "{}");
+	assert_string_not_equal(llm_call_at(&g.a, 0)->id.p, llm_call_at(&g.a, 1)->id.p);
 	assert_int_equal(g.grown, 0);
 }
 
@@ -392,7 +392,7 @@ static void test_local_tool_call(void **state)
 	expect(ERR_OK, "");
 	assert_int_equal(g.a.stop, LLM_STOP_TOOLS);
 	assert_int_equal(g.grown, 0);
-	assert_string_equal(g.a.calls[0].name.p, "memory_get");
+	assert_string_equal(llm_call_at(&g.a, 0)->name.p, "memory_get");
 }
 
 static void test_local_cancel(void **state)

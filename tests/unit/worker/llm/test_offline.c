@@ -111,7 +111,7 @@ static const char *ask(void)
 {
 	llm_answer_reset(&t.a);
 	assert_int_equal(llm_offline.answer(&t.a, &t.q), ERR_OK);
-	assert_true(t.a.tokens_in > 0 && t.a.tokens_out > 0);
+	assert_true(t.a.usage.in > 0 && t.a.usage.out > 0);
 	return t.a.text.n ? t.a.text.p : "";
 }
 
@@ -129,9 +129,9 @@ static void expect_calls(const char *tool, const char *arguments)
 	assert_int_equal(t.a.stop, LLM_STOP_TOOLS);
 	assert_int_equal(t.a.call_count, 1);
 	assert_int_equal(t.a.text.n, 0);
-	assert_true(t.a.calls[0].id.n > 0);
-	assert_string_equal(t.a.calls[0].name.p, tool);
-	assert_string_equal(t.a.calls[0].arguments.p, arguments);
+	assert_true(llm_call_at(&t.a, 0)->id.n > 0);
+	assert_string_equal(llm_call_at(&t.a, 0)->name.p, tool);
+	assert_string_equal(llm_call_at(&t.a, 0)->arguments.p, arguments);
 }
 
 /* The arguments which the row's own example must give. */
@@ -316,11 +316,12 @@ static void test_determinism(void **state)
 		grant(rows[i].tool);
 		user(rows[i].example);
 		ask();
-		snprintf(id, sizeof id, "%s", t.a.calls[0].id.p);
-		snprintf(arguments, sizeof arguments, "%s", t.a.calls[0].arguments.p);
+		snprintf(id, sizeof id, "%s", llm_call_at(&t.a, 0)->id.p);
+		snprintf(arguments, sizeof arguments, "%s",
+			 llm_call_at(&t.a, 0)->arguments.p);
 		ask();
-		assert_string_equal(t.a.calls[0].id.p, id);
-		assert_string_equal(t.a.calls[0].arguments.p, arguments);
+		assert_string_equal(llm_call_at(&t.a, 0)->id.p, id);
+		assert_string_equal(llm_call_at(&t.a, 0)->arguments.p, arguments);
 	}
 }
 
@@ -332,11 +333,11 @@ static void test_ids_differ(void **state)
 	grant("memory_store");
 	user("remember that x");
 	ask();
-	snprintf(id, sizeof id, "%s", t.a.calls[0].id.p);
+	snprintf(id, sizeof id, "%s", llm_call_at(&t.a, 0)->id.p);
 	result("{}");
 	user("remember that y");
 	ask();
-	assert_string_not_equal(t.a.calls[0].id.p, id);
+	assert_string_not_equal(llm_call_at(&t.a, 0)->id.p, id);
 }
 
 #define CASE(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)

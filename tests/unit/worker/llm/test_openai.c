@@ -66,13 +66,13 @@ static bool text_is(const char *want)
 static void expect_call(size_t i, const char *id, const char *name, const char *arguments)
 {
 	assert_true(i < a.call_count);
-	if (!slice_is(strbuf_slice(&a.calls[i].id), id) ||
-	    !slice_is(strbuf_slice(&a.calls[i].name), name) ||
-	    !slice_is(strbuf_slice(&a.calls[i].arguments), arguments))
+	if (!slice_is(strbuf_slice(&llm_call_at(&a, i)->id), id) ||
+	    !slice_is(strbuf_slice(&llm_call_at(&a, i)->name), name) ||
+	    !slice_is(strbuf_slice(&llm_call_at(&a, i)->arguments), arguments))
 		fail_msg("call %zu is %.*s %.*s %.*s", i,
-			 SLICE_ARG(strbuf_slice(&a.calls[i].id)),
-			 SLICE_ARG(strbuf_slice(&a.calls[i].name)),
-			 SLICE_ARG(strbuf_slice(&a.calls[i].arguments)));
+			 SLICE_ARG(strbuf_slice(&llm_call_at(&a, i)->id)),
+			 SLICE_ARG(strbuf_slice(&llm_call_at(&a, i)->name)),
+			 SLICE_ARG(strbuf_slice(&llm_call_at(&a, i)->arguments)));
 }
 
 /* ---- text */
@@ -105,9 +105,9 @@ static void test_text(void **state)
 	assert_true(text_is("Capital of \xC3\x85land\n"));
 	assert_int_equal(a.stop, LLM_STOP_END);
 	assert_int_equal(a.call_count, 0);
-	assert_int_equal(a.tokens_in, 15);
-	assert_int_equal(a.tokens_out, 78);
-	assert_int_equal(a.tokens_cached, 4);
+	assert_int_equal(a.usage.in, 15);
+	assert_int_equal(a.usage.out, 78);
+	assert_int_equal(a.usage.cached, 4);
 }
 
 /* Thoughts are no answer. */
@@ -132,8 +132,8 @@ static void test_usage_with_the_last_content(void **state)
 	feed_all(lines);
 	assert_true(text_is("a"));
 	assert_int_equal(a.stop, LLM_STOP_LENGTH);
-	assert_int_equal(a.tokens_in, 3);
-	assert_int_equal(a.tokens_cached, 0);
+	assert_int_equal(a.usage.in, 3);
+	assert_int_equal(a.usage.cached, 0);
 }
 
 static void test_stop_words(void **state)
@@ -308,19 +308,19 @@ static void test_stop_with_calls_means_tools(void **state)
 	assert_int_equal(a.stop, LLM_STOP_TOOLS);
 }
 
-/* The stream's say in how much memory it takes ends at LLM_CALLS_MOST. */
+/* The stream's say in how much memory it takes ends at LLM_PARTS_MOST. */
 static void test_too_many_calls(void **state)
 {
 	(void)state;
 	enum err e = ERR_OK;
-	for (int i = 0; i < LLM_CALLS_MOST; i++) {
+	for (int i = 0; i < LLM_PARTS_MOST; i++) {
 		char delta[128];
 		snprintf(delta, sizeof delta,
 			 "{\"tool_calls\":[{\"index\":%d,\"id\":\"c%d\"}]}", i * 7 - 3,
 			 i);
 		assert_int_equal(feed_delta(delta), ERR_OK);
 	}
-	assert_int_equal(a.call_count, LLM_CALLS_MOST);
+	assert_int_equal(a.call_count, LLM_PARTS_MOST);
 	e = feed_delta("{\"tool_calls\":[{\"index\":5000000000,\"id\":\"more\"}]}");
 	assert_int_equal(e, ERR_MODEL_BROKEN);
 	assert_true(a.error[0]);
@@ -418,7 +418,7 @@ static void test_refusals(void **state)
 		{404, "<html>", ERR_MODEL_REQUEST, "404"},
 		{408, "{}", ERR_MODEL_TIMEOUT, "408"},
 		{409, "{}", ERR_MODEL_TIMEOUT, "409"},
-		{413, "{}", ERR_MODEL_REQUEST, "413"},
+		{413, "{}", ERR_MODEL_CONTEXT, "413"},
 		{422, "{\"detail\":[]}", ERR_MODEL_REQUEST, "422"},
 		{429,
 		 "{\"error\":{\"message\":\"slow\",\"code\":\"rate_limit_exceeded\"}"
@@ -427,7 +427,7 @@ static void test_refusals(void **state)
 		{429,
 		 "{\"error\":{\"message\":\"quota\",\"type\":\"x\",\"code\":"
 		 "\"insufficient_quota\"}}",
-		 ERR_MODEL_AUTH, "quota"},
+		 ERR_MODEL_BILLING, "quota"},
 		{429, "", ERR_MODEL_RATE, "429"},
 		{500, "{\"error\":\"oops\"}", ERR_MODEL_OVERLOAD, "oops"},
 		{502, "\xFF\xFE", ERR_MODEL_OVERLOAD, "502"},

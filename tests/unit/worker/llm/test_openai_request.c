@@ -40,7 +40,9 @@ static void expect_message(enum llm_role role, const char *content, const char *
 {
 	strbuf_reset(&out);
 	strbuf_add_str(&out, "");
-	llm_openai.write_message(&out, role, slice_str(content));
+	AUTO(auto_json_free)
+	struct json_doc *d = json_parse(slice_str(content), strlen(content), NULL, 0);
+	llm_openai.write_message(&out, role, json_get(json_root(d), "blocks"));
 	assert_string_equal(out.p, want);
 }
 
@@ -137,11 +139,44 @@ static void test_messages(void **state)
 		       "\"f\",\"arguments\":{}}]}",
 		       "{\"role\":\"user\",\"content\":\"\"}");
 	expect_message(LLM_TOOL, "{\"blocks\":[]}", "");
+	expect_message(LLM_USER,
+		       "{\"blocks\":[{\"type\":\"text\",\"text\":\"see\"},{\"type\":"
+		       "\"image\",\"mediaType\":\"image/gif\",\"data\":\"R0lG\"},{"
+		       "\"type\":\"image\",\"url\":\"https://x/y.png\"}]}",
+		       "{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":"
+		       "\"see\"},{\"type\":\"image_url\",\"image_url\":{\"url\":"
+		       "\"data:image/gif;base64,R0lG\"}},{\"type\":\"image_url\","
+		       "\"image_url\":{\"url\":\"https://x/y.png\"}}]}");
+	/* thoughts stay here */
+	expect_message(LLM_ASSISTANT,
+		       "{\"blocks\":[{\"type\":\"reasoning\",\"text\":\"hm\"},{\"type\":"
+		       "\"text\",\"text\":\"yes\"}]}",
+		       "{\"role\":\"assistant\",\"content\":\"yes\"}");
 	expect_message(LLM_USER, "{}", "{\"role\":\"user\",\"content\":\"\"}");
 	expect_message(LLM_USER, "broken", "{\"role\":\"user\",\"content\":\"\"}");
 }
 
 /* An empty form leaves no comma behind. */
+static void test_parameters(void **state)
+{
+	(void)state;
+	struct llm_question q = {.model = SLICE("m1"),
+				 .params = {.has_temperature = true,
+					    .temperature = 0.5,
+					    .max_tokens = 99,
+					    .effort = SLICE("low"),
+					    .stop = SLICE("[\"END\"]"),
+					    .schema = SLICE("{\"type\":\"object\"}")}};
+	expect(&q, HEAD "\"temperature\":0.5,\"max_completion_tokens\":99,"
+			"\"reasoning_effort\":\"low\",\"stop\":[\"END\"],"
+			"\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{"
+			"\"name\":\"answer\",\"strict\":true,\"schema\":{\"type\":"
+			"\"object\"}}},\"messages\":[]}");
+	strbuf_reset(&out);
+	llm_vllm.write_request(&out, &q);
+	assert_non_null(strstr(out.p, "\"max_tokens\":99,"));
+}
+
 static void test_an_empty_tool_message(void **state)
 {
 	(void)state;
@@ -213,6 +248,7 @@ int main(void)
 		CASE(test_system_and_tools),
 		CASE(test_a_transcript),
 		CASE(test_messages),
+		CASE(test_parameters),
 		CASE(test_an_empty_tool_message),
 		CASE(test_the_wire_form_is_kept),
 		CASE(test_names),

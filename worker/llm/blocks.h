@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The blocks of stored messages, as every provider reads them (docs/transcript.md). */
+#ifndef TB_LLM_BLOCKS_H
+#define TB_LLM_BLOCKS_H
+
+#include "common/json.h"
+
+struct llm_provider;
+
+enum block_kind {
+	BLOCK_OTHER, /* nothing that can be shown to a model */
+	BLOCK_TEXT,
+	BLOCK_IMAGE, /* has its data in base64, or a URL */
+	BLOCK_CALL,
+	BLOCK_RESULT,
+	BLOCK_REASONING
+};
+
+enum block_kind block_kind(json_t block);
+/* What that provider wants back with the block; NULL: nothing, or it is another's. */
+json_t block_opaque(json_t block, const char *provider);
+/* Whether any block is of that kind. */
+bool blocks_have(json_t blocks, enum block_kind kind);
+/* The texts of all text blocks, a line break between two. */
+void blocks_add_text(struct strbuf *out, json_t blocks);
+
+#endif

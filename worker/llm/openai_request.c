@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A question in the form of OpenAI's chat completions. */
+#include "worker/llm/openai_request.h"
+
+#include <stdio.h>
+
+#include "common/attr.h"
+#include "common/json.h"
+#include "worker/llm/blocks.h"
+
+static void put_image(struct json_out *o, json_t b)
+{
+	AUTO(strbuf_fini) struct strbuf url = STRBUF_INIT;
+	json_t data = json_get(b, "data");
+	if (data)
+		strbuf_printf(&url, "data:%s;base64,",
+			      json_cstr(json_get(b, "mediaType"), "image/png"));
+	strbuf_add_slice(&url, json_str(data ? data : json_get(b, "url")));
+	json_obj(o);
+	json_kv_cstr(o, "type", "image_url");
+	json_key(o, "image_url");
+	json_obj(o);
+	json_kv_str(o, "url", strbuf_slice(&url));
+	json_obj_end(o);
+	json_obj_end(o);
+}
+
+static void put_parts(struct json_out *o, json_t blocks)
+{
+	struct json_iter it = json_iter(blocks);
+	json_arr(o);
+	for (json_t b; (b = json_next(&it, NULL));) {
+		enum block_kind kind = block_kind(b);
+		if (kind == BLOCK_IMAGE) {
+			put_image(o, b);
+		} else if (kind == BLOCK_TEXT) {
+			json_obj(o);
+			json_kv_cstr(o, "type", "text");
+			json_kv_str(o, "text", json_str(json_get(b, "text")));
+			json_obj_end(o);
+		}
+	}
+	json_arr_end(o);
+}
+
+static void put_text_blocks(struct json_out *o, json_t blocks)
+{
+	AUTO(strbuf_fini) struct strbuf text = STRBUF_INIT;
+	blocks_add_text(&text, blocks);
+	json_put_str(o, strbuf_slice(&text));
+}
+
+static void put_calls(struct json_out *o, json_t blocks)
+{
+	AUTO(strbuf_fini) struct strbuf arguments = STRBUF_INIT;
+	struct json_iter it = json_iter(blocks);
+	bool any = false;
+	for (json_t b; (b = json_next(&it, NULL));) {
+		if (block_kind(b) != BLOCK_CALL)
+			continue;
+		if (!any) {
+			json_key(o, "tool_calls");
+			json_arr(o);
+			any = true;
+		}
+		strbuf_reset(&arguments);
+		json_print(&arguments, json_get(b, "arguments"));
+		json_obj(o);
+		json_kv_str(o, "id", json_str(json_get(b, "callId")));
+		json_kv_cstr(o, "type", "function");
+		json_key(o, "function");
+		json_obj(o);
+		json_kv_str(o, "name", json_str(json_get(b, "name")));
+		json_kv_str(o, "arguments", strbuf_slice(&arguments));
+		json_obj_end(o);
+		json_obj_end(o);
+	}
+	if (any)
+		json_arr_end(o);
+}
+
+static void put_tool_results(struct json_out *o, json_t blocks)
+{
+	struct json_iter it = json_iter(blocks);
+	for (json_t b; (b = json_next(&it, NULL));) {
+		if (block_kind(b) != BLOCK_RESULT)
+			continue;
+		json_obj(o);
+		json_kv_cstr(o, "role", "tool");
+		json_kv_str(o, "tool_call_id", json_str(json_get(b, "callId")));
+		json_kv_str(o, "content", json_str(json_get(b, "text")));
+		json_obj_end(o);
+	}
+}
+
+void openai_write_message(struct strbuf *out, enum llm_role role, json_t blocks)
+{
+	struct json_out o = json_out(out);
+	if (role == LLM_TOOL) {
+		put_tool_results(&o, blocks);
+		return;
+	}
+	json_obj(&o);
+	json_kv_cstr(&o, "role", role == LLM_ASSISTANT ? "assistant" : "user");
+	json_key(&o, "content");
+	if (role == LLM_USER && blocks_have(blocks, BLOCK_IMAGE))
+		put_parts(&o, blocks);
+	else
+		put_text_blocks(&o, blocks);
+	if (role == LLM_ASSISTANT)
+		put_calls(&o, blocks);
+	json_obj_end(&o);
+}
+
+static void put_tools(struct json_out *o, const struct llm_question *q)
+{
+	json_key(o, "tools");
+	json_arr(o);
+	for (size_t i = 0; i < q->tool_count; i++) {
+		json_obj(o);
+		json_kv_cstr(o, "type", "function");
+		json_key(o, "function");
+		json_obj(o);
+		json_kv_cstr(o, "name", q->tools[i]->name);
+		json_kv_cstr(o, "description", q->tools[i]->description);
+		json_kv_raw(o, "parameters", slice_str(q->tools[i]->schema));
+		json_obj_end(o);
+		json_obj_end(o);
+	}
+	json_arr_end(o);
+}
+
+static void put_schema(struct json_out *o, struct slice schema)
+{
+	json_key(o, "response_format");
+	json_obj(o);
+	json_kv_cstr(o, "type", "json_schema");
+	json_key(o, "json_schema");
+	json_obj(o);
+	json_kv_cstr(o, "name", "answer");
+	json_kv_bool(o, "strict", true);
+	json_kv_raw(o, "schema", schema);
+	json_obj_end(o);
+	json_obj_end(o);
+}
+
+static void put_params(struct json_out *o, const struct llm_params *p,
+		       const char *max_tokens)
+{
+	if (p->has_temperature) {
+		json_key(o, "temperature");
+		json_put_double(o, p->temperature);
+	}
+	if (p->max_tokens)
+		json_kv_i64(o, max_tokens, p->max_tokens);
+	if (p->effort.n)
+		json_kv_str(o, "reasoning_effort", p->effort);
+	if (p->stop.n)
+		json_kv_raw(o, "stop", p->stop);
+	if (p->schema.n)
+		put_schema(o, p->schema);
+}
+
+static void write_request(struct strbuf *out, const struct llm_question *q,
+			  const char *max_tokens)
+{
+	struct json_out o = json_out(out);
+	json_obj(&o);
+	json_kv_str(&o, "model", q->model);
+	json_kv_bool(&o, "stream", true);
+	json_kv_raw(&o, "stream_options", SLICE("{\"include_usage\":true}"));
+	put_params(&o, &q->params, max_tokens);
+	if (q->tool_count)
+		put_tools(&o, q);
+	json_key(&o, "messages");
+	json_arr(&o);
+	if (q->system.n) {
+		json_obj(&o);
+		json_kv_cstr(&o, "role", "system");
+		json_kv_str(&o, "content", q->system);
+		json_obj_end(&o);
+	}
+	for (size_t i = 0; i < q->message_count; i++) {
+		struct slice wire = llm_wire(&llm_openai, q->messages[i]);
+		if (wire.n)
+			json_put_raw(&o, wire);
+	}
+	json_arr_end(&o);
+	json_obj_end(&o);
+}
+
+void openai_write_request(struct strbuf *out, const struct llm_question *q)
+{
+	write_request(out, q, "max_completion_tokens");
+}
+
+void openai_write_compatible(struct strbuf *out, const struct llm_question *q)
+{
+	write_request(out, q, "max_tokens");
+}
