@@ -21,7 +21,8 @@ static void take_info(struct arena *a, const struct pg_result *r,
 				     .agent = pg_get_uuid(r, 0, 1),
 				     .slot = (unsigned)pg_get_i64(r, 0, 2),
 				     .key = store_keep(a, r, 0, 3),
-				     .json = store_keep(a, r, 0, 4)};
+				     .json = store_keep(a, r, 0, 4),
+				     .head = pg_get_i64(r, 0, 5)};
 }
 
 static void on_info(void *arg, const struct pg_answer *a)

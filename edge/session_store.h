@@ -10,6 +10,7 @@ struct session_info {
 	bool found; /* false also of one that is being deleted */
 	struct uuid id, agent;
 	unsigned slot;
+	int64_t head;           /* the last message's seq */
 	struct slice key, json; /* json: as clients see it */
 };
 /* By its id, or by its key when that is given. */

@@ -181,3 +181,202 @@ END $$;
 REVOKE ALL ON FUNCTION session_active, session_json, message_line, messages_before, messages_after, message_text, search_terms, search_index,
   search_session, search_agent, message_search FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION session_json, message_line, messages_before, messages_after, message_search TO tb_edge;
+
+-- ------------------------------------------------------------------ lane jobs
+-- A job is a row of the queue as a message is: in its lane's order, fenced, done by a worker, whose one act below it is. Its parameters
+-- stay in run_inputs until it ends.
+ALTER TABLE agent_run_queue DROP CONSTRAINT agent_run_queue_mode_check,
+  ADD CONSTRAINT agent_run_queue_mode_check CHECK (mode IN ('steer','collect','followup','interrupt','announce',
+    'append','compact','reset','import','archive','fork','regenerate','edit','delete'));
+
+CREATE FUNCTION tb.job_input(p_tenant bigint, p_run uuid) RETURNS jsonb LANGUAGE sql STABLE SET search_path = pg_catalog, tb, pg_temp AS $$
+  SELECT i.body FROM tb.run_inputs i WHERE i.tenant_id = p_tenant AND i.run_id = p_run $$;
+
+-- The acceptance of a deletion, in its transaction: the lane takes nothing more, its key is free, what waits in it is cancelled, what runs
+-- or asks a person is to end. The rest is the job's. No pause keeps it.
+CREATE FUNCTION tb.session_deleting() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, tb, pg_temp AS $$
+DECLARE q tb.agent_run_queue;
+BEGIN
+  UPDATE tb.lanes l SET closed = true, blocked = false WHERE l.tenant_id = NEW.tenant_id AND l.session_id = NEW.session_id;
+  UPDATE tb.agent_sessions s SET status = 'deleted', session_key = 'deleted:' || s.session_id
+   WHERE s.tenant_id = NEW.tenant_id AND s.session_id = NEW.session_id;
+  DELETE FROM tb.queue_pauses x WHERE x.scope = 'lane' AND x.tenant_id = NEW.tenant_id AND x.object = NEW.session_id;
+  FOR q IN SELECT * FROM tb.agent_run_queue x WHERE x.tenant_id = NEW.tenant_id AND x.session_id = NEW.session_id
+              AND x.run_id <> NEW.run_id ORDER BY x.lane_pos LOOP
+    IF q.attempt = 0 THEN
+      PERFORM tb.archive_waiting(q, 'cancelled', NULL, 'session_deleted', 'its session was deleted', NULL);
+      CONTINUE;
+    END IF;
+    UPDATE tb.agent_run_queue x SET cancel_requested = true, cancel_code = 'session_deleted'
+     WHERE x.tenant_id = q.tenant_id AND x.run_id = q.run_id AND NOT x.cancel_requested;
+    IF q.state = 'waiting' THEN
+      PERFORM tb.approvals_close(q.tenant_id, q.run_id, 'denied', 'the session was deleted', 'queue');
+      PERFORM tb.approvals_release(q.tenant_id, q.run_id);
+    END IF;
+  END LOOP;
+  RETURN NULL;
+END $$;
+CREATE TRIGGER session_deleting AFTER INSERT ON agent_run_queue FOR EACH ROW WHEN (NEW.mode = 'delete') EXECUTE FUNCTION session_deleting();
+
+CREATE FUNCTION tb.act_append(p_tenant bigint, p_session uuid, p_run uuid, p_head bigint, p_data jsonb) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, tb, pg_temp AS $$
+DECLARE v jsonb := tb.job_input(p_tenant, p_run);
+BEGIN
+  INSERT INTO tb.session_messages (tenant_id, session_id, seq, run_id, role, content)
+  VALUES (p_tenant, p_session, p_head + 1, p_run, v->>'role', v->'content');
+  RETURN p_head + 1;
+END $$;
+
+-- What stands before the mark is shown to no model any more; people see it.
+CREATE FUNCTION tb.act_reset(p_tenant bigint, p_session uuid, p_run uuid, p_head bigint, p_data jsonb) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, tb, pg_temp AS $$
+BEGIN
+  INSERT INTO tb.session_messages (tenant_id, session_id, seq, run_id, role, content)
+  VALUES (p_tenant, p_session, p_head + 1, p_run, 'reset', '{"blocks":[]}');
+  UPDATE tb.agent_sessions s SET context_floor_seq = p_head + 1 WHERE s.tenant_id = p_tenant AND s.session_id = p_session;
+  RETURN p_head + 1;
+END $$;
+
+CREATE FUNCTION tb.act_archive(p_tenant bigint, p_session uuid, p_run uuid, p_head bigint, p_data jsonb) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, tb, pg_temp AS $$
+BEGIN
+  UPDATE tb.agent_sessions s SET status = CASE WHEN (tb.job_input(p_tenant, p_run)->>'archived')::boolean THEN 'archived' ELSE 'active' END
+   WHERE s.tenant_id = p_tenant AND s.session_id = p_session AND s.status <> 'deleted';
+  RETURN NULL;
+END $$;
+
+-- The last message of a user, or another text in its place, is answered anew: a mark says that what stands from that message on is not
+-- shown to models any more, a copy of it follows, and the run is a turn whose message that copy is.
+CREATE FUNCTION tb.branch(p_tenant bigint, p_session uuid, p_run uuid, p_head bigint, p_content jsonb) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, tb, pg_temp AS $$
+DECLARE m tb.session_messages;
+BEGIN
+  SELECT x.* INTO m FROM tb.session_messages x JOIN tb.agent_sessions s ON s.tenant_id = x.tenant_id AND s.session_id = x.session_id
+   WHERE x.tenant_id = p_tenant AND x.session_id = p_session AND x.role = 'user' AND x.seq >= s.context_floor_seq
+   ORDER BY x.seq DESC LIMIT 1;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION 'the session has no message of a user that could be answered again: none was written, or a reset or compaction hides it'
+      USING ERRCODE = '22023';
+  END IF;
+  INSERT INTO tb.session_messages (tenant_id, session_id, seq, run_id, role, content, tokens)
+  VALUES (p_tenant, p_session, p_head + 1, p_run, 'reset', jsonb_build_object('blocks', '[]'::jsonb, 'branchFrom', m.seq), NULL),
+         (p_tenant, p_session, p_head + 2, p_run, 'user', coalesce(p_content, m.content), CASE WHEN p_content IS NULL THEN m.tokens END);
+  UPDATE tb.agent_run_queue q SET kind = 'turn', mode = 'followup', input_seq = p_head + 2
+   WHERE q.tenant_id = p_tenant AND q.run_id = p_run;
+  DELETE FROM tb.run_inputs i WHERE i.tenant_id = p_tenant AND i.run_id = p_run;
+  RETURN p_head + 2;
+END $$;
+CREATE FUNCTION tb.act_regenerate(p_tenant bigint, p_session uuid, p_run uuid, p_head bigint, p_data jsonb) RETURNS bigint
+LANGUAGE sql SET search_path = pg_catalog, tb, pg_temp AS $$ SELECT tb.branch(p_tenant, p_session, p_run, p_head, NULL) $$;
+CREATE FUNCTION tb.act_edit(p_tenant bigint, p_session uuid, p_run uuid, p_head bigint, p_data jsonb) RETURNS bigint
+LANGUAGE sql SET search_path = pg_catalog, tb, pg_temp AS $$
+  SELECT tb.branch(p_tenant, p_session, p_run, p_head, tb.job_input(p_tenant, p_run)->'content') $$;
+
+-- A new session of the same agent with a copy of the transcript up to a message. Its policy comes along: a copy may do no more.
+CREATE FUNCTION tb.act_fork(p_tenant bigint, p_session uuid, p_run uuid, p_head bigint, p_data jsonb) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, tb, pg_temp AS $$
+DECLARE v jsonb := tb.job_input(p_tenant, p_run); v_to bigint := coalesce((v->>'upToSeq')::bigint, p_head); v_new uuid := v->>'sessionId';
+  v_floor bigint;
+BEGIN
+  IF v_to > p_head THEN
+    RAISE EXCEPTION 'upToSeq is %, but the transcript ends at %', v_to, p_head USING ERRCODE = '22023';
+  END IF;
+  IF EXISTS (SELECT FROM tb.session_messages m WHERE m.tenant_id = p_tenant AND m.session_id = p_session AND m.seq = v_to + 1
+                AND m.role = 'tool')
+     OR EXISTS (SELECT FROM tb.session_messages m WHERE m.tenant_id = p_tenant AND m.session_id = p_session AND m.seq = v_to
+                AND m.role = 'assistant' AND m.content @> '{"blocks":[{"type":"tool_call"}]}') THEN
+    RAISE EXCEPTION 'upToSeq % stands between tool calls and their results: copy up to before or behind them', v_to USING ERRCODE = '22023';
+  END IF;
+  SELECT CASE WHEN s.context_floor_seq <= v_to THEN s.context_floor_seq ELSE coalesce((SELECT max(m.seq) FROM tb.session_messages m
+           WHERE m.tenant_id = p_tenant AND m.session_id = p_session AND m.role = 'reset' AND m.seq <= v_to
+             AND NOT m.content ? 'branchFrom'), 0) END
+    INTO v_floor FROM tb.agent_sessions s WHERE s.tenant_id = p_tenant AND s.session_id = p_session;
+  INSERT INTO tb.agent_sessions (tenant_id, session_id, agent_id, session_key, slot, mode, queue_mode, policy, policy_version,
+         parent_session_id, depth, user_id, title, meta, context_floor_seq)
+  SELECT s.tenant_id, v_new, s.agent_id, v->>'sessionKey', (v->>'slot')::smallint, s.mode, s.queue_mode, s.policy, s.policy_version,
+         s.parent_session_id, s.depth, s.user_id, s.title,
+         s.meta || jsonb_build_object('forkedFrom', jsonb_build_object('sessionId', s.session_id, 'seq', v_to)), v_floor
+    FROM tb.agent_sessions s WHERE s.tenant_id = p_tenant AND s.session_id = p_session
+  ON CONFLICT DO NOTHING;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION 'the agent has a session of the key % already', v->>'sessionKey' USING ERRCODE = '22023';
+  END IF;
+  INSERT INTO tb.lanes (tenant_id, session_id, head_seq) VALUES (p_tenant, v_new, v_to);
+  INSERT INTO tb.session_messages (tenant_id, session_id, seq, created_at, run_id, step, role, content, tokens)
+  SELECT m.tenant_id, v_new, m.seq, m.created_at, m.run_id, m.step, m.role, m.content, m.tokens FROM tb.session_messages m
+   WHERE m.tenant_id = p_tenant AND m.session_id = p_session AND m.seq <= v_to;
+  INSERT INTO tb.agent_context_snapshots (tenant_id, session_id, version, from_seq, to_seq, summary_seq, tokens_before, tokens_after, run_id,
+         created_at)
+  SELECT x.tenant_id, v_new, x.version, x.from_seq, x.to_seq, x.summary_seq, x.tokens_before, x.tokens_after, x.run_id, x.created_at
+    FROM tb.agent_context_snapshots x WHERE x.tenant_id = p_tenant AND x.session_id = p_session AND x.summary_seq <= v_to;
+  RETURN NULL;
+END $$;
+
+-- Lines of an export, checked by the edge in themselves; here against the session: they go on where it ends, and are not messages of its
+-- own runs.
+CREATE FUNCTION tb.act_import(p_tenant bigint, p_session uuid, p_run uuid, p_head bigint, p_data jsonb) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, tb, pg_temp AS $$
+DECLARE v jsonb := tb.job_input(p_tenant, p_run)->'messages'; v_count bigint := jsonb_array_length(v); v_line bigint; v_run text;
+BEGIN
+  SELECT x.n INTO v_line FROM jsonb_array_elements(v) WITH ORDINALITY x(m, n) WHERE (x.m->>'seq')::bigint <> p_head + x.n ORDER BY x.n LIMIT 1;
+  IF FOUND THEN
+    RAISE EXCEPTION 'line %: its seq is %, but the session''s transcript ends at %, so that seq % has to follow', v_line,
+      v->(v_line - 1)::integer->>'seq', p_head, p_head + v_line USING ERRCODE = '22023';
+  END IF;
+  SELECT x.n, x.m->>'runId' INTO v_line, v_run FROM jsonb_array_elements(v) WITH ORDINALITY x(m, n)
+    JOIN tb.agent_runs r ON r.tenant_id = p_tenant AND r.run_id = (x.m->>'runId')::uuid AND r.session_id = p_session ORDER BY x.n LIMIT 1;
+  IF FOUND THEN
+    RAISE EXCEPTION 'line %: its run % is one of this session already', v_line, v_run USING ERRCODE = '22023';
+  END IF;
+  INSERT INTO tb.session_messages (tenant_id, session_id, seq, created_at, run_id, step, role, content, tokens)
+  SELECT p_tenant, p_session, p_head + x.n, (x.m->>'createdAt')::timestamptz, (x.m->>'runId')::uuid, (x.m->>'step')::smallint, x.m->>'role',
+         x.m->'content', (x.m->>'tokens')::integer
+    FROM jsonb_array_elements(v) WITH ORDINALITY x(m, n);
+  UPDATE tb.agent_sessions s SET context_floor_seq = greatest(s.context_floor_seq, f.seq)
+    FROM (SELECT max((x.m->>'seq')::bigint) AS seq FROM jsonb_array_elements(v) x(m)
+           WHERE x.m->>'role' = 'reset' AND NOT x.m->'content' ? 'branchFrom') f
+   WHERE s.tenant_id = p_tenant AND s.session_id = p_session AND f.seq IS NOT NULL;
+  RETURN p_head + v_count;
+END $$;
+
+-- One piece of a deletion: some runs with all that is kept of them, the newest first (what was merged goes before what took it), or, when
+-- there are none, some messages.
+CREATE FUNCTION tb.act_delete_some(p_tenant bigint, p_session uuid, p_run uuid, p_head bigint, p_data jsonb) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, tb, pg_temp AS $$
+DECLARE v_runs uuid[]; v_last bigint;
+BEGIN
+  SELECT array_agg(x.run_id) INTO v_runs FROM (SELECT r.run_id FROM tb.agent_runs r WHERE r.tenant_id = p_tenant AND r.session_id = p_session
+    AND r.run_id <> p_run ORDER BY r.lane_seq DESC LIMIT 50) x;
+  IF v_runs IS NOT NULL THEN
+    DELETE FROM tb.run_events e USING unnest(v_runs) u(id) WHERE e.tenant_id = p_tenant AND e.run_id = u.id;
+    DELETE FROM tb.tool_executions t USING unnest(v_runs) u(id) WHERE t.tenant_id = p_tenant AND t.run_id = u.id;
+    DELETE FROM tb.approvals a USING unnest(v_runs) u(id) WHERE a.tenant_id = p_tenant AND a.run_id = u.id;
+    DELETE FROM tb.dead_runs d USING unnest(v_runs) u(id) WHERE d.tenant_id = p_tenant AND d.run_id = u.id;
+    DELETE FROM tb.subagent_spawns s USING unnest(v_runs) u(id) WHERE s.tenant_id = p_tenant AND s.parent_run_id = u.id;
+    DELETE FROM tb.agent_runs r USING unnest(v_runs) u(id) WHERE r.tenant_id = p_tenant AND r.run_id = u.id;
+    RETURN NULL;
+  END IF;
+  SELECT max(x.seq) INTO v_last FROM (SELECT m.seq FROM tb.session_messages m WHERE m.tenant_id = p_tenant AND m.session_id = p_session
+    ORDER BY m.seq LIMIT 1000) x;
+  DELETE FROM tb.message_terms t WHERE t.tenant_id = p_tenant AND t.session_id = p_session AND t.seq <= v_last;
+  DELETE FROM tb.session_messages m WHERE m.tenant_id = p_tenant AND m.session_id = p_session AND m.seq <= v_last;
+  RETURN NULL;
+END $$;
+
+-- The last piece. The session's row is taken first: a search that is under way holds it, and may have written since.
+CREATE FUNCTION tb.act_delete(p_tenant bigint, p_session uuid, p_run uuid, p_head bigint, p_data jsonb) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, tb, pg_temp AS $$
+BEGIN
+  DELETE FROM tb.agent_sessions s WHERE s.tenant_id = p_tenant AND s.session_id = p_session;
+  DELETE FROM tb.message_terms t WHERE t.tenant_id = p_tenant AND t.session_id = p_session;
+  DELETE FROM tb.session_search x WHERE x.tenant_id = p_tenant AND x.session_id = p_session;
+  DELETE FROM tb.agent_context_snapshots x WHERE x.tenant_id = p_tenant AND x.session_id = p_session;
+  DELETE FROM tb.approvals a WHERE a.tenant_id = p_tenant AND a.session_id = p_session;
+  DELETE FROM tb.queue_pauses x WHERE x.scope = 'lane' AND x.tenant_id = p_tenant AND x.object = p_session;
+  DELETE FROM tb.lanes l WHERE l.tenant_id = p_tenant AND l.session_id = p_session;
+  RETURN NULL;
+END $$;
+
+REVOKE ALL ON FUNCTION job_input, session_deleting, act_append, act_reset, act_archive, branch, act_regenerate, act_edit, act_fork, act_import,
+  act_delete_some, act_delete FROM PUBLIC;

@@ -424,6 +424,13 @@ void commit_retry(struct run *r, int64_t pause_us, enum err why)
 						.active_ms = run_active_ms(r)};
 }
 
+void commit_act(struct run *r, const char *what, struct slice data)
+{
+	GROW(r, acts, act_count, act_cap);
+	r->commit.acts[r->commit.act_count++] = (struct commit_act){what, data};
+	r->commit.bytes += data.n;
+}
+
 void commit_take(struct run *r)
 {
 	r->commit.take = r->take;
