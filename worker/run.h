@@ -17,6 +17,7 @@
 #include "common/op.h"
 #include "proto/wire.h"
 #include "worker/agent.h"
+#include "worker/asking.h"
 #include "worker/commit.h"
 #include "worker/llm/call.h"
 #include "worker/permit.h"
@@ -39,7 +40,6 @@ enum run_step {
 #define RUN_STEPS_MOST 100
 /* Of the lane's earlier messages; what is not shown is neither read nor kept. */
 #define RUN_CONTEXT_BYTES (400u << 10)
-#define RUN_RETRIES_MOST 2 /* of one question inside the run; then the queue's */
 
 /* What a person said of a call. */
 enum call_answer { NOT_ASKED, ANSWER_APPROVED, ANSWER_DENIED, ANSWER_EXPIRED };
@@ -111,6 +111,7 @@ struct run {
 	struct loop_timer *budget, *pause;
 
 	/* the model */
+	struct asking asking;
 	struct llm_target target;
 	struct slice model;
 	struct llm_call *llm;
