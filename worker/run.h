@@ -19,6 +19,7 @@
 #include "worker/agent.h"
 #include "worker/asking.h"
 #include "worker/commit.h"
+#include "worker/loop_guard.h"
 #include "worker/llm/call.h"
 #include "worker/permit.h"
 #include "worker/session.h"
@@ -63,10 +64,12 @@ struct run_call {
 	struct slice denial;     /* what the person said to the model; n 0: nothing */
 	struct slice said;       /* what the model reads instead of the output */
 	int attempt;
-	bool begun;    /* its row said `running` when the run was resumed */
-	bool settled;  /* its result stands in the transcript */
-	bool settling; /* its result is in the commit under way */
-	bool unknown;  /* it was running when its worker died, and must not be repeated */
+	bool begun;       /* its row said `running` when the run was resumed */
+	unsigned repeats; /* how often this run made it with this result */
+	bool blocked;     /* it is one of a circle: see loop_guard.h */
+	bool settled;     /* its result stands in the transcript */
+	bool settling;    /* its result is in the commit under way */
+	bool unknown; /* it was running when its worker died, and must not be repeated */
 	bool failed;
 	struct slice output; /* JSON, once it is done */
 	int64_t began_us;
@@ -132,6 +135,7 @@ struct run {
 	bool asks_workspace;            /* the supervisor was, and has not answered */
 	char workspace_error[256];
 	int calls_made;
+	struct loop_guard loops;
 	bool answer_stored; /* the message that made the calls */
 
 	/* the journal */

@@ -230,6 +230,18 @@ static void begin_calls(struct run *r)
 	}
 }
 
+/* The answer is kept, for who wants to know what it was; its calls are not made. */
+static void end_circle(struct run *r)
+{
+	r->failure = ERR_TOOL_LOOP;
+	run_say(r, "the model made the same tool call with the same result %d times",
+		LOOP_END);
+	for (size_t i = 0; i < r->call_count; i++)
+		commit_void(r, i, "error", "the run ended: it went in circles");
+	commit_end(r, RESULT_FAILED);
+	r->step = STEP_ENDING;
+}
+
 static enum step_verdict take_answer(struct run *r)
 {
 	r->retries = 0;
@@ -239,7 +251,9 @@ static enum step_verdict take_answer(struct run *r)
 	emit_deltas(r, REST_BYTES);
 	commit_begin(r);
 	commit_answer(r);
-	if (r->call_count) {
+	if (group_goes_in_circles(r)) {
+		end_circle(r);
+	} else if (r->call_count) {
 		begin_calls(r);
 	} else if (r->take) {
 		commit_take(r);
