@@ -13,6 +13,7 @@
 #include "common/log.h"
 #include "common/pg/error.h"
 #include "common/pg/pool.h"
+#include "worker/cooldowns.h"
 #include "worker/emit.h"
 #include "worker/run.h"
 #include "worker/sql.h"
@@ -226,6 +227,36 @@ void load_permit(struct run *r)
 	permit_ask(q, r);
 	r->loading = true;
 	pg_submit(q, CONN_READS, 0, on_permit, r);
+}
+
+/* Who may be asked with what: it is not worth a run's failure. */
+static void on_target(void *arg, const struct pg_answer *a)
+{
+	struct run *r = arg;
+	r->loading = false;
+	if (a->err == ERR_CANCELLED)
+		return;
+	if (a->err)
+		log_warn("cooldowns-not-read", "sqlstate=%s message=\"%s\"", a->sqlstate,
+			 a->message);
+	else
+		check_capability(r, a);
+	cooldowns_take(r, a->err ? NULL : a->results[1]);
+	run_wake(r);
+}
+
+bool load_target_is_needed(const struct run *r)
+{
+	return r->worker->cooldowns && !cooldowns_are_fresh(r);
+}
+
+void load_target(struct run *r)
+{
+	struct pg_request *q = pg_begin(r->worker->pool);
+	put_capability(q, r);
+	cooldowns_ask(q);
+	r->loading = true;
+	pg_submit(q, CONN_READS, 0, on_target, r);
 }
 
 void load_run(struct run *r)

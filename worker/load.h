@@ -29,5 +29,9 @@ void load_run(struct run *r);
 void load_permit(struct run *r);
 /* Whether anything but the permit is missing. */
 int load_is_needed(const struct run *r);
+/* What decides whom a model is asked by: what providers refused lately. The same, but no
+ * reason for a run to fail; needed when what is known is older than a second. */
+void load_target(struct run *r);
+bool load_target_is_needed(const struct run *r);
 
 #endif

@@ -15,6 +15,7 @@
 #include "proto/boot.h"
 #include "sandbox/sandbox.h"
 #include "worker/agent.h"
+#include "worker/cooldowns.h"
 #include "worker/emit.h"
 #include "sandbox/client/jails.h"
 #include "worker/journal.h"
@@ -108,6 +109,7 @@ void worker_start(struct worker *w, struct loop *l, const struct wire_boot *b)
 	w->approval_us = b->approval_s * 1000000ll;
 	w->runs = map_new();
 	w->agents = agents_new();
+	w->cooldowns = cooldowns_new();
 	w->sessions = sessions_new(SESSION_CACHE_BYTES);
 	loop_task_init(&w->starting, try_start, w);
 	w->http = http_client_new(l, HTTP_CONNECTIONS);

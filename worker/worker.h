@@ -19,6 +19,7 @@ struct journal;
 struct sessions;
 struct agents;
 struct endpoints;
+struct cooldowns;
 
 struct worker {
 	struct loop *loop;
@@ -29,6 +30,7 @@ struct worker {
 	struct jails *jails;
 	struct sessions *sessions;
 	struct agents *agents;
+	struct cooldowns *cooldowns;
 	struct map *runs;     /* (run id, fence) -> struct run */
 	struct list speaking; /* runs whose model said something this turn */
 
