@@ -3,7 +3,7 @@
 
 SET LOCAL search_path = tb;
 
--- `sealed` is a sealed box to the public half of a master key that only workers hold (proto/key_seal.h). Tenant, key, provider and base URL
+-- `sealed` is a sealed box to the public half of a master key that only workers hold (proto/keys/key_seal.h). Tenant, key, provider and base URL
 -- are bound into it: a row that is copied to another tenant, or sent to another address, opens for nobody.
 ALTER TABLE provider_keys
   ADD COLUMN master_id   bytea NOT NULL DEFAULT '' CHECK (octet_length(master_id) <= 8),  -- of the master key it is sealed to

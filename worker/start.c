@@ -19,6 +19,7 @@
 #include "worker/emit.h"
 #include "sandbox/client/jails.h"
 #include "worker/journal.h"
+#include "worker/keys.h"
 #include "worker/link.h"
 #include "worker/llm/endpoints.h"
 #include "worker/session.h"
@@ -110,9 +111,11 @@ void worker_start(struct worker *w, struct loop *l, const struct wire_boot *b)
 	w->runs = map_new();
 	w->agents = agents_new();
 	w->cooldowns = cooldowns_new();
+	w->keys = keys_new(b->master_keys);
 	w->sessions = sessions_new(SESSION_CACHE_BYTES);
 	loop_task_init(&w->starting, try_start, w);
 	w->http = http_client_new(l, HTTP_CONNECTIONS);
+	http_client_guard(w->http);
 	w->journal = journal_new(w);
 	w->jails = jails_new(l, BOOT_PEER_FD);
 	emit_init(w);

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "worker/group.h"
-#include "worker/llm/endpoints.h"
+#include "worker/keys.h"
 #include "worker/load.h"
 #include "worker/resume.h"
 #include "worker/run.h"
@@ -19,11 +19,12 @@ static enum step_verdict choose_model(struct run *r)
 				"the model '%.*s' is of no provider this node knows: use "
 				"PROVIDER/NAME, for instance openai/gpt-4o-mini",
 				full.n > 100 ? 100 : (int)full.n, full.p);
-	if (!endpoints_find(w->endpoints, p, &r->target))
-		return run_fail(r, ERR_MODEL_CONFIG,
-				"the model '%.*s' needs a key for %s, or the base URL of "
-				"a server that speaks its language",
-				full.n > 100 ? 100 : (int)full.n, full.p, p->name);
+	if (p->base_url && load_target_is_needed(r)) {
+		load_target(r);
+		return STEP_WAIT;
+	}
+	if (!keys_choose(r, p, r->model, &r->target, &r->key_id))
+		return run_fail(r, ERR_MODEL_CONFIG, "%s", r->failure_text);
 	r->step = r->resumed ? STEP_RESUME : STEP_ASK;
 	return STEP_MORE;
 }

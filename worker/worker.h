@@ -20,6 +20,7 @@ struct sessions;
 struct agents;
 struct endpoints;
 struct cooldowns;
+struct keys;
 
 struct worker {
 	struct loop *loop;
@@ -31,6 +32,7 @@ struct worker {
 	struct sessions *sessions;
 	struct agents *agents;
 	struct cooldowns *cooldowns;
+	struct keys *keys;    /* of model providers, of tenants and the platform */
 	struct map *runs;     /* (run id, fence) -> struct run */
 	struct list speaking; /* runs whose model said something this turn */
 

@@ -131,6 +131,7 @@ struct llm_target {
 	struct slice base_url, api_key; /* n 0: the provider's own, and no key */
 	struct slice version; /* of its API; n 0: the one this was written for */
 	bool bearer;          /* the key goes as a bearer token, whatever its way */
+	bool guarded; /* a tenant chose the address: a public one, by https alone */
 };
 
 /* Collects "name: value" lines of a request. */
