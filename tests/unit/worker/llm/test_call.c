@@ -462,6 +462,8 @@ int main(void)
 		CASE(test_tool_calls),
 		CASE(test_refusals),
 		CASE(test_broken_streams),
+		CASE(test_faults),
+		CASE(test_silence),
 		CASE(test_cancel),
 		CASE(test_pause),
 		CASE(test_nobody_there),
