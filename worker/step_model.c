@@ -196,13 +196,15 @@ static enum step_verdict model_failed(struct run *r, enum err e)
 	char *text = xstrdup(r->answer.error[0] ? r->answer.error : err_text(e));
 	if (r->failure)
 		return run_fail(r, r->failure, NULL);
-	switch (failover_decide(
-		e,
-		&(struct failover){.retries = r->retries,
-				   .has_next = r->asking.at + 1 < r->asking.model_count,
-				   .retry_after_us = r->answer.retry_after_us,
-				   .attempt = r->attempt,
-				   .max_attempts = r->max_attempts})) {
+	enum failover_move move = failover_decide(
+		e, &(struct failover){.retries = r->retries,
+				      .has_next = asking_has_next(r),
+				      .retry_after_us = r->answer.retry_after_us,
+				      .attempt = r->attempt,
+				      .max_attempts = r->max_attempts});
+	if (move != FAILOVER_AGAIN)
+		asking_refused(r, e);
+	switch (move) {
 	case FAILOVER_AGAIN:
 		return pause_and_ask(r, e, text);
 	case FAILOVER_NEXT:
