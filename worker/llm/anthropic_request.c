@@ -7,6 +7,7 @@
 #include "common/attr.h"
 #include "worker/llm/blocks.h"
 #include "worker/llm/model_name.h"
+#include "worker/llm/sides.h"
 
 #define CACHE_MARK "\"cache_control\":{\"type\":\"ephemeral\"}"
 
@@ -47,16 +48,13 @@ static void put_text(struct json_out *o, struct slice text)
 
 static void put_call(struct json_out *o, json_t b)
 {
-	json_t arguments = json_get(b, "arguments");
+	AUTO(strbuf_fini) struct strbuf arguments = STRBUF_INIT;
+	block_add_arguments(&arguments, b);
 	json_obj(o);
 	json_kv_cstr(o, "type", "tool_use");
 	block_put_word(o, "id", json_str(json_get(b, "callId")));
 	block_put_word(o, "name", json_str(json_get(b, "name")));
-	json_key(o, "input");
-	if (json_kind(arguments) == JSON_OBJECT)
-		json_put_value(o, arguments);
-	else
-		json_put_raw(o, SLICE("{}"));
+	json_kv_raw(o, "input", strbuf_slice(&arguments));
 	json_obj_end(o);
 }
 
@@ -140,17 +138,6 @@ static struct slice wire_of(const struct llm_question *q, size_t i)
 	return llm_wire(&llm_anthropic, q->messages[i]);
 }
 
-/* The messages from i on that one side says: those of the other that are empty stand in
- * nobody's way. */
-static size_t side_end(const struct llm_question *q, size_t i)
-{
-	bool answer = is_answer(q->messages[i]);
-	while (i < q->message_count &&
-	       (is_answer(q->messages[i]) == answer || !wire_of(q, i).n))
-		i++;
-	return i;
-}
-
 /* A block with the mark that all up to it is to be kept by the provider's cache. */
 static void put_marked(struct json_out *o, struct slice blocks)
 {
@@ -162,17 +149,17 @@ static void put_marked(struct json_out *o, struct slice blocks)
 
 /* What one side says: results of tools first, as the API wants them. `marked` is the
  * message whose last block gets the mark. */
-static void put_side(struct json_out *o, const struct llm_question *q, size_t from,
-		     size_t end, size_t marked)
+static void put_side(struct json_out *o, const struct llm_question *q,
+		     const struct llm_side *side, size_t marked)
 {
 	json_obj(o);
-	json_kv_cstr(o, "role", is_answer(q->messages[from]) ? "assistant" : "user");
+	json_kv_cstr(o, "role", side->answers ? "assistant" : "user");
 	json_key(o, "content");
 	json_arr(o);
 	for (int results = 1; results >= 0; results--)
-		for (size_t i = from; i < end; i++) {
-			struct slice wire = wire_of(q, i);
-			if (!wire.n || (q->messages[i]->role == LLM_TOOL) != results)
+		for (size_t i = side->from; i < side->end; i++) {
+			struct slice wire = llm_side_wire(&llm_anthropic, q, i, results);
+			if (!wire.n)
 				continue;
 			if (i == marked)
 				put_marked(o, wire);
@@ -195,17 +182,12 @@ static size_t marked_of(const struct llm_question *q)
 
 static void put_messages(struct json_out *o, const struct llm_question *q)
 {
-	size_t marked = marked_of(q), end;
+	struct llm_side side = {0};
+	size_t marked = marked_of(q);
 	json_key(o, "messages");
 	json_arr(o);
-	for (size_t i = 0; i < q->message_count; i = end) {
-		if (!wire_of(q, i).n) {
-			end = i + 1;
-			continue;
-		}
-		end = side_end(q, i);
-		put_side(o, q, i, end, marked);
-	}
+	while (llm_next_side(&llm_anthropic, q, &side))
+		put_side(o, q, &side, marked);
 	json_arr_end(o);
 }
 

@@ -72,6 +72,15 @@ void block_image_url(struct strbuf *out, json_t block)
 	strbuf_add_slice(out, json_str(data ? data : json_get(block, "url")));
 }
 
+void block_add_arguments(struct strbuf *out, json_t block)
+{
+	json_t arguments = json_get(block, "arguments");
+	if (json_kind(arguments) == JSON_OBJECT)
+		json_print(out, arguments);
+	else
+		strbuf_add_str(out, "{}");
+}
+
 void block_put_word(struct json_out *o, const char *key, struct slice word)
 {
 	char fit[WORD_MOST];

@@ -27,6 +27,8 @@ void blocks_add_text(struct strbuf *out, json_t blocks);
 bool block_has_text(json_t block);
 /* The address of an image: its URL, or its data as one. */
 void block_image_url(struct strbuf *out, json_t block);
+/* A call's arguments as JSON: an object, whatever is stored. */
+void block_add_arguments(struct strbuf *out, json_t block);
 /* A call's id, or the name of its tool, as each provider takes it back: letters, digits,
  * '_' and '-', at most 64. A model may have made up any other, and some provider did; a
  * transcript with it would be refused for ever. The same one becomes the same. */

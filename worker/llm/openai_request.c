@@ -60,7 +60,7 @@ static void put_calls(struct json_out *o, json_t blocks)
 			any = true;
 		}
 		strbuf_reset(&arguments);
-		json_print(&arguments, json_get(b, "arguments"));
+		block_add_arguments(&arguments, b);
 		json_obj(o);
 		block_put_word(o, "id", json_str(json_get(b, "callId")));
 		json_kv_cstr(o, "type", "function");
