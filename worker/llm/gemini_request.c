@@ -66,7 +66,8 @@ static void put_thought(struct json_out *o, json_t b)
 	json_obj_end(o);
 }
 
-/* Only what Gemini itself gave an id is called by it again. */
+/* Only what Gemini itself gave an id is called by it again; of two calls with one id the
+ * second was given another here. */
 static void put_call(struct json_out *o, json_t b, bool first)
 {
 	AUTO(strbuf_fini) struct strbuf arguments = STRBUF_INIT;
@@ -77,7 +78,7 @@ static void put_call(struct json_out *o, json_t b, bool first)
 	json_obj(o);
 	json_key(o, "functionCall");
 	json_obj(o);
-	if (id.n)
+	if (id.n && slice_eq(id, json_str(json_get(b, "callId"))))
 		json_kv_str(o, "id", id);
 	block_put_word(o, "name", json_str(json_get(b, "name")));
 	json_kv_raw(o, "args", strbuf_slice(&arguments));
