@@ -103,6 +103,10 @@ enum step_verdict step_ask(struct run *r)
 		load_permit(r);
 		return STEP_WAIT;
 	}
+	if (asking_goes_out(r) && load_target_is_needed(r)) {
+		load_target(r);
+		return STEP_WAIT;
+	}
 	r->judges_again = false; /* nothing that was judged is left */
 	if (r->step_no >= RUN_STEPS_MOST)
 		return run_fail(r, ERR_BUDGET, "the model was asked %d times in one run",
@@ -113,9 +117,11 @@ enum step_verdict step_ask(struct run *r)
 	arena_reset(r->arena);
 	llm_answer_reset(&r->answer);
 	r->shown = 0;
+	r->asking.was_asked = false;
 	enum err e = asking_target(r);
 	if (e)
 		return model_failed(r, e);
+	r->asking.was_asked = true;
 	fill_question(r, &q);
 	op_init(&r->op, r->worker->loop, run_op_done, r);
 	r->step = STEP_ANSWERED;
@@ -244,6 +250,7 @@ static void end_circle(struct run *r)
 
 static enum step_verdict take_answer(struct run *r)
 {
+	asking_answered(r);
 	r->retries = 0;
 	r->answer_stored = false;
 	r->step_no++;
