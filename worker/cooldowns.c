@@ -25,6 +25,7 @@ struct cooldown {
 	char provider[64], model[NAME_MOST]; /* model "": all */
 	int failures;
 	int64_t until_us; /* CLOCK_MONOTONIC */
+	enum err why;
 };
 
 struct known { /* of one tenant, the platform's among it */
@@ -178,26 +179,31 @@ void cooldowns_take(struct run *r, const struct pg_result *rows)
 				pg_get_uuid(rows, i, 2));
 		d->failures = (int)pg_get_i64(rows, i, 3);
 		d->until_us = now_us + pg_get_i64(rows, i, 4);
+		d->why = err_from_code(pg_get_text(rows, i, 5).p);
 	}
 }
 
 /* ---- what is known */
 
-static int64_t left_us(const struct run *r, struct slice provider, struct slice model,
-		       struct uuid key)
+static int64_t until_us(const struct cooldown *d)
 {
-	struct known *k = find(r);
-	const struct cooldown *d = k ? find_row(k, provider, model, key) : NULL;
-	int64_t left = d ? d->until_us - clock_mono_us() : 0;
-	return left > 0 ? left : 0;
+	return d ? d->until_us : 0;
 }
 
 int64_t cooldowns_left_us(const struct run *r, struct slice provider, struct slice model,
-			  struct uuid key)
+			  struct uuid key, enum err *why)
 {
-	int64_t whole = left_us(r, provider, SLICE(""), key);
-	int64_t one = left_us(r, provider, model, key);
-	return whole > one ? whole : one;
+	struct known *k = find(r);
+	const struct cooldown *d = k ? find_row(k, provider, model, key) : NULL;
+	const struct cooldown *whole = k ? find_row(k, provider, SLICE(""), key) : NULL;
+	if (until_us(whole) > until_us(d))
+		d = whole;
+	int64_t left = until_us(d) - clock_mono_us();
+	if (left <= 0)
+		return 0;
+	if (why)
+		*why = d->why;
+	return left;
 }
 
 /* ---- what happened */
@@ -254,7 +260,10 @@ void cooldowns_note(struct run *r, struct slice provider, struct slice model,
 	struct slice whose = is_of_whole_key(why) ? SLICE("") : model;
 	struct known *k = take(r);
 	struct cooldown *d = find_row(k, provider, whose, key);
-	count(d ? d : add_row(k, provider, whose, key), why, floor_us);
+	if (!d)
+		d = add_row(k, provider, whose, key);
+	d->why = why;
+	count(d, why, floor_us);
 	struct pg_params *p = begin(r, &q, SQL_COOLDOWN_NOTE, provider, model, key);
 	pg_text(p, slice_str(err_code(why)));
 	pg_i64(p, floor_us);

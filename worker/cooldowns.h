@@ -36,9 +36,10 @@ void cooldowns_take(struct run *r, const struct pg_result *rows);
 
 /* ---- what is known; `model` without the provider's name */
 
-/* Microseconds until that model may be asked by that key; 0: now. */
+/* Microseconds until that model may be asked by that key, and why (NULL is fine); 0: now.
+ */
 int64_t cooldowns_left_us(const struct run *r, struct slice provider, struct slice model,
-			  struct uuid key);
+			  struct uuid key, enum err *why);
 /* The key was refused. `why`: the class of the refusal; floor_us: what the provider asked
  * for, 0 nothing. Known here at once, to the others by the database; not waited for. */
 void cooldowns_note(struct run *r, struct slice provider, struct slice model,

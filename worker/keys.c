@@ -275,7 +275,7 @@ static struct provider_key *choose_of(const struct run *r, const struct llm_prov
 		if (!open_key(r->worker->keys, k))
 			continue;
 		first = first ? first : k;
-		if (!cooldowns_left_us(r, slice_str(p->name), model, k->id))
+		if (!cooldowns_left_us(r, slice_str(p->name), model, k->id, NULL))
 			return k;
 	}
 	return first;

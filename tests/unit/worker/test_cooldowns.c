@@ -32,19 +32,20 @@ static int end(void **state)
 /* One row of a read: so many failures, so long to go. */
 static void read_row(const char *of_model, struct uuid key, int failures, int64_t left_us)
 {
-	PGresult *rows = rows_new(5, (const unsigned[]){25, 25, 2950, 20, 20}, 1);
+	PGresult *rows = rows_new(6, (const unsigned[]){25, 25, 2950, 20, 20, 25}, 1);
 	set_text(rows, 0, 0, "openai");
 	set_text(rows, 0, 1, of_model);
 	set_uuid(rows, 0, 2, key);
 	set_i64(rows, 0, 3, failures);
 	set_i64(rows, 0, 4, left_us);
+	set_text(rows, 0, 5, "model_rate_limit");
 	cooldowns_take(&run, as_result(rows));
 	PQclear(rows);
 }
 
 static int64_t left_s(struct slice of_model, struct uuid key)
 {
-	return (cooldowns_left_us(&run, provider, of_model, key) + SECOND_US / 2) /
+	return (cooldowns_left_us(&run, provider, of_model, key, NULL) + SECOND_US / 2) /
 	       SECOND_US;
 }
 
@@ -63,7 +64,7 @@ static void test_read(void **state)
 	assert_int_equal(left_s(model, own), 40);
 	assert_int_equal(left_s(SLICE("other"), own), 0);
 	assert_int_equal(left_s(model, uuid7_new()), 0);
-	assert_int_equal(cooldowns_left_us(&run, SLICE("gemini"), model, own), 0);
+	assert_int_equal(cooldowns_left_us(&run, SLICE("gemini"), model, own, NULL), 0);
 	run.tenant = 8; /* another tenant has its own */
 	assert_false(cooldowns_are_fresh(&run));
 	assert_int_equal(left_s(model, own), 0);
