@@ -32,7 +32,7 @@ struct command {
 	const char *noun, *verb; /* verb "": a command of one word */
 	int (*function)(const struct args *a);
 	struct command_words words;
-	uint64_t options;
+	param_set options;
 	const char *risk; /* "": none */
 	const char *help;
 };

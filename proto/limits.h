@@ -31,7 +31,8 @@
 /* The model providers of a node, their keys among them. */
 #define LIMIT_ENDPOINTS (24u << 10)
 #define LIMIT_CAP_TEXT 64u
-#define LIMIT_POLICY_VERSIONS 56u /* as tb.policy_versions says them: three int32, an int64 */
+#define LIMIT_POLICY_VERSIONS                                                            \
+	56u /* as tb.policy_versions says them: three int32, an int64 */
 /* A link's outbox: over SOFT what can wait waits (streams of events, models), over HARD
  * the edge takes no further message. */
 #define LIMIT_OUTBOX_SOFT (256u << 10)

@@ -57,7 +57,7 @@ static void drop(struct agent *a)
 	struct key k;
 	map_take(a->home->by_key, key_of(&k, a->tenant, a->id, a->revision));
 	list_remove(&a->lru);
-	free(a->model);
+	model_settings_fini(&a->settings);
 	free(a->system);
 	free(a->problem);
 	free(a);
@@ -179,6 +179,14 @@ static void read_budgets(struct agent *a, json_t budgets)
 	}
 }
 
+static void read_settings(struct agent *a, json_t root)
+{
+	struct settings_fault bad;
+	model_settings_init(&a->settings);
+	if (!model_settings_read_all(&a->settings, root, SETTINGS_AGENT, &bad))
+		complain(a, "is wrong: ", slice_str(bad.message));
+}
+
 static void make_room(struct agents *s)
 {
 	list_each (n, &s->lru) {
@@ -212,8 +220,8 @@ struct agent *agent_put(struct agents *s, int64_t tenant, struct uuid id, int re
 		complain(a, "cannot be read: ", slice_str(err));
 	else if (json_kind(root) != JSON_OBJECT)
 		complain(a, "is no object", SLICE_NONE);
-	a->model = text_of(a, root, "model");
 	a->system = text_of(a, root, "systemPrompt");
+	read_settings(a, root);
 	read_tools(a, json_get(root, "tools"));
 	read_workspace(a, root);
 	read_budgets(a, json_get(root, "budgets"));

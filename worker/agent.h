@@ -10,6 +10,7 @@
 #include "common/list.h"
 #include "common/slice.h"
 #include "worker/budget.h"
+#include "proto/model/settings.h"
 #include "worker/llm/llm.h"
 
 struct agent {
@@ -19,9 +20,9 @@ struct agent {
 	struct uuid id;
 	int revision;
 	int users;
-	char *model;     /* "provider/name"; "" : the node's default */
-	char *system;    /* the system prompt */
-	bool by_session; /* it has a workspace a session */
+	struct model_settings settings;            /* how its model is asked */
+	char *system;                              /* the system prompt */
+	bool by_session;                           /* it has a workspace a session */
 	uint64_t workspace_bytes, workspace_files; /* at most; 0: as the node says */
 	struct budget_limits run_budget, session_budget;
 	uint64_t tool_set; /* what its revision lists, by position in the catalogue */

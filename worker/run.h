@@ -18,7 +18,9 @@
 #include "proto/wire.h"
 #include "worker/agent.h"
 #include "worker/budget.h"
+#include "worker/asking.h"
 #include "worker/commit.h"
+#include "worker/loop_guard.h"
 #include "worker/llm/call.h"
 #include "worker/permit.h"
 #include "worker/session.h"
@@ -41,7 +43,6 @@ enum run_step {
 #define RUN_STEPS_MOST 100
 /* Of the lane's earlier messages; what is not shown is neither read nor kept. */
 #define RUN_CONTEXT_BYTES (400u << 10)
-#define RUN_RETRIES_MOST 2 /* of one question inside the run; then the queue's */
 
 /* What a person said of a call. */
 enum call_answer { NOT_ASKED, ANSWER_APPROVED, ANSWER_DENIED, ANSWER_EXPIRED };
@@ -65,10 +66,12 @@ struct run_call {
 	struct slice denial;     /* what the person said to the model; n 0: nothing */
 	struct slice said;       /* what the model reads instead of the output */
 	int attempt;
-	bool begun;    /* its row said `running` when the run was resumed */
-	bool settled;  /* its result stands in the transcript */
-	bool settling; /* its result is in the commit under way */
-	bool unknown;  /* it was running when its worker died, and must not be repeated */
+	bool begun;       /* its row said `running` when the run was resumed */
+	unsigned repeats; /* how often this run made it with this result */
+	bool blocked;     /* it is one of a circle: see loop_guard.h */
+	bool settled;     /* its result stands in the transcript */
+	bool settling;    /* its result is in the commit under way */
+	bool unknown; /* it was running when its worker died, and must not be repeated */
 	bool failed;
 	struct slice output; /* JSON, once it is done */
 	int64_t began_us;
@@ -113,6 +116,7 @@ struct run {
 	struct loop_timer *budget, *pause;
 
 	/* the model */
+	struct asking asking;
 	struct llm_target target;
 	struct slice model;
 	struct llm_call *llm;
@@ -135,6 +139,7 @@ struct run {
 	bool asks_workspace;            /* the supervisor was, and has not answered */
 	char workspace_error[256];
 	int calls_made;
+	struct loop_guard loops;
 	bool answer_stored; /* the message that made the calls */
 
 	/* the journal */

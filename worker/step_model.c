@@ -2,12 +2,15 @@
  * ASK, ANSWERED and RETRY: the model's part. */
 #include <stdio.h>
 
+#include "common/alloc.h"
+#include "common/attr.h"
 #include "common/backoff.h"
 #include "common/clock.h"
 #include "common/crypto.h"
 #include "common/log.h"
 #include "worker/commit.h"
 #include "worker/emit.h"
+#include "worker/failover.h"
 #include "worker/group.h"
 #include "worker/load.h"
 #include "worker/resume.h"
@@ -15,7 +18,8 @@
 #include "worker/tools/registry.h"
 
 /* Pauses inside the run keep its place on the worker; a longer one is the queue's. */
-static const struct backoff short_pause = {.first_us = 500000, .cap_us = 8000000};
+static const struct backoff short_pause = {.first_us = 500000,
+					   .cap_us = FAILOVER_PAUSE_MOST_US};
 static const struct backoff queue_pause = {.first_us = 1000000, .cap_us = 300000000};
 /* What may stay for the durable event: one event's worth. */
 #define REST_BYTES 2048
@@ -55,11 +59,12 @@ static void fill_question(struct run *r, struct llm_question *q)
 		if (permit_judge(r, i, NULL) != POLICY_DENY)
 			tools[shown++] = agent_tool(r->agent, i);
 	*q = (struct llm_question){.model = r->model,
-				   .system = slice_str(r->agent->system),
+				   .system = asking_system(r),
 				   .messages = list,
 				   .message_count = n,
 				   .tools = tools,
-				   .tool_count = shown};
+				   .tool_count = shown,
+				   .params = asking_params(r)};
 }
 
 static void on_text(void *arg)
@@ -72,6 +77,8 @@ static void on_text(void *arg)
 	}
 	emit_text_grew(r);
 }
+
+static enum step_verdict model_failed(struct run *r, enum err e);
 
 enum step_verdict step_ask(struct run *r)
 {
@@ -106,6 +113,9 @@ enum step_verdict step_ask(struct run *r)
 	arena_reset(r->arena);
 	llm_answer_reset(&r->answer);
 	r->shown = 0;
+	enum err e = asking_target(r);
+	if (e)
+		return model_failed(r, e);
 	fill_question(r, &q);
 	if (!budget_allows(r, &q))
 		return r->step == STEP_FAIL ? STEP_MORE : STEP_WAIT;
@@ -144,22 +154,8 @@ static enum step_verdict postpone(struct run *r, enum err e, const char *text)
 	return STEP_MORE;
 }
 
-static enum step_verdict give_up_asking(struct run *r, enum err e, const char *text)
+static enum step_verdict pause_and_ask(struct run *r, enum err e, const char *text)
 {
-	if (err_is_retryable(e) && r->attempt < r->max_attempts)
-		return postpone(r, e, text);
-	r->dead = err_is_retryable(e);
-	return run_fail(r, e, "%s", text);
-}
-
-static enum step_verdict model_failed(struct run *r, enum err e)
-{
-	const char *text = r->answer.error[0] ? r->answer.error : err_text(e);
-	if (r->failure)
-		return run_fail(r, r->failure, NULL);
-	if (!err_is_retryable(e) || r->retries >= RUN_RETRIES_MOST ||
-	    r->answer.retry_after_us > short_pause.cap_us)
-		return give_up_asking(r, e, text);
 	r->retries++;
 	int64_t pause = pause_us(r, &short_pause, (unsigned)r->retries);
 	log_warn("model-retry", "error=%s attempt=%d pause_ms=%lld message=\"%s\"",
@@ -172,6 +168,48 @@ static enum step_verdict model_failed(struct run *r, enum err e)
 		commit_submit(r);
 	}
 	return STEP_WAIT;
+}
+
+static enum step_verdict ask_the_next(struct run *r, enum err e, const char *text)
+{
+	struct asking *a = &r->asking;
+	const char *from = a->models[a->at++];
+	r->retries = 0;
+	log_warn("model-failover", "from=%s to=%s error=%s message=\"%s\"", from,
+		 a->models[a->at], err_code(e), text);
+	commit_begin(r);
+	if (r->shown)
+		commit_reset_event(r);
+	commit_failover(r, from, a->models[a->at], e, text);
+	commit_submit(r);
+	r->step = STEP_RETRY;
+	return STEP_MORE;
+}
+
+static enum step_verdict model_failed(struct run *r, enum err e)
+{
+	AUTO(auto_free)
+	char *text = xstrdup(r->answer.error[0] ? r->answer.error : err_text(e));
+	if (r->failure)
+		return run_fail(r, r->failure, NULL);
+	switch (failover_decide(
+		e,
+		&(struct failover){.retries = r->retries,
+				   .has_next = r->asking.at + 1 < r->asking.model_count,
+				   .retry_after_us = r->answer.retry_after_us,
+				   .attempt = r->attempt,
+				   .max_attempts = r->max_attempts})) {
+	case FAILOVER_AGAIN:
+		return pause_and_ask(r, e, text);
+	case FAILOVER_NEXT:
+		return ask_the_next(r, e, text);
+	case FAILOVER_POSTPONE:
+		return postpone(r, e, text);
+	case FAILOVER_FAIL:
+		break;
+	}
+	r->dead = err_is_retryable(e);
+	return run_fail(r, e, "%s", text);
 }
 
 /* Intent T2; or, when the run shall not go on with its calls, what becomes of them. */
@@ -194,6 +232,18 @@ static void begin_calls(struct run *r)
 	}
 }
 
+/* The answer is kept, for who wants to know what it was; its calls are not made. */
+static void end_circle(struct run *r)
+{
+	r->failure = ERR_TOOL_LOOP;
+	run_say(r, "the model made the same tool call with the same result %d times",
+		LOOP_END);
+	for (size_t i = 0; i < r->call_count; i++)
+		commit_void(r, i, "error", "the run ended: it went in circles");
+	commit_end(r, RESULT_FAILED);
+	r->step = STEP_ENDING;
+}
+
 static enum step_verdict take_answer(struct run *r)
 {
 	r->retries = 0;
@@ -203,7 +253,9 @@ static enum step_verdict take_answer(struct run *r)
 	emit_deltas(r, REST_BYTES);
 	commit_begin(r);
 	commit_answer(r);
-	if (r->call_count) {
+	if (group_goes_in_circles(r)) {
+		end_circle(r);
+	} else if (r->call_count) {
 		begin_calls(r);
 	} else if (r->take) {
 		commit_take(r);
@@ -256,15 +308,17 @@ enum step_verdict step_answered(struct run *r)
 	usage_take(r);
 	if (r->op_result || r->failure)
 		return model_failed(r, r->op_result);
-	if (a->stop == LLM_STOP_FILTER && !a->text.n) {
-		snprintf(a->error, sizeof a->error,
-			 "the model provider's content filter withheld the answer");
+	if (a->stop == LLM_STOP_FILTER && !a->text.n && !a->call_count)
+		return model_failed(r, ERR_MODEL_FILTER);
+	if (a->stop == LLM_STOP_LENGTH && !a->text.n && !a->call_count) {
+		snprintf(
+			a->error, sizeof a->error,
+			"the model reached the limit of its answer (maxTokens) before it "
+			"said anything");
 		return model_failed(r, ERR_MODEL_REQUEST);
 	}
-	if (!a->text.n && !a->call_count) {
-		snprintf(a->error, sizeof a->error, "the model answered nothing");
-		return model_failed(r, ERR_MODEL_BROKEN);
-	}
+	if (!a->text.n && !a->call_count)
+		return model_failed(r, ERR_MODEL_EMPTY);
 	return take_answer(r);
 }
 

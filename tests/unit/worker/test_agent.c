@@ -48,7 +48,7 @@ static void test_all_of_it(void **state)
 				      "\\\"kind\\\"\",\"tools\":[\"memory_get\"],"
 				      "\"other\":{\"tools\":7}}");
 	assert_null(a->problem);
-	assert_string_equal(a->model, "openai/x");
+	assert_string_equal(a->settings.model, "openai/x");
 	assert_string_equal(a->system, "be \"kind\"");
 	assert_int_equal(a->tool_set, set_of("memory_get"));
 	const struct tool_spec *t = tool_find(SLICE("memory_get"));
@@ -65,7 +65,7 @@ static void test_defaults(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(configs); i++) {
 		struct agent *a = read_config(configs[i]);
 		assert_null(a->problem);
-		assert_string_equal(a->model, "");
+		assert_null(a->settings.model);
 		assert_string_equal(a->system, "");
 		assert_int_equal(a->tool_set, (1ull << tool_count()) - 1);
 		agent_give_back(a);
@@ -86,7 +86,7 @@ static void test_refusals(void **state)
 		{"{\"tools\":[7]}", "does not exist"},
 		{"{\"tools\":\"memory_get\"}", "no list"},
 		{"{\"tools\":{}}", "no list"},
-		{"{\"model\":7}", "no text at: model"},
+		{"{\"model\":7}", "model must be a model as"},
 		{"{\"systemPrompt\":[]}", "no text at: systemPrompt"},
 		{"{\"model\":\"a\",\"model\":\"b\"}", "cannot be read"},
 		{"{\"model\":\"a\"", "cannot be read"},
@@ -99,7 +99,6 @@ static void test_refusals(void **state)
 		if (!a->problem || !strstr(a->problem, cases[i].says))
 			fail_msg("%s: %s", cases[i].config,
 				 a->problem ? a->problem : "taken");
-		assert_non_null(a->model);
 		assert_non_null(a->system);
 		agent_give_back(a);
 	}
@@ -121,15 +120,15 @@ static void test_the_cache(void **state)
 	(void)state;
 	struct uuid id = {{9}}, other = {{8}};
 	assert_null(agent_take(agents, 1, id, 1));
-	struct agent *a = agent_put(agents, 1, id, 1, SLICE("{\"model\":\"a\"}"));
+	struct agent *a = agent_put(agents, 1, id, 1, SLICE("{\"model\":\"a/a\"}"));
 	assert_ptr_equal(agent_take(agents, 1, id, 1), a);
 	assert_int_equal(a->users, 2);
 	assert_null(agent_take(agents, 2, id, 1));
 	assert_null(agent_take(agents, 1, id, 2));
 	assert_null(agent_take(agents, 1, other, 1));
 	/* two runs read it at once: the first one's stays */
-	assert_ptr_equal(agent_put(agents, 1, id, 1, SLICE("{\"model\":\"b\"}")), a);
-	assert_string_equal(a->model, "a");
+	assert_ptr_equal(agent_put(agents, 1, id, 1, SLICE("{\"model\":\"b/b\"}")), a);
+	assert_string_equal(a->settings.model, "a/a");
 	for (int i = 0; i < 3; i++)
 		agent_give_back(a);
 }
@@ -139,11 +138,12 @@ static void test_eviction(void **state)
 {
 	(void)state;
 	struct uuid id = {{9}};
-	struct agent *held = agent_put(agents, 1, id, 1, SLICE("{\"model\":\"held\"}"));
+	struct agent *held =
+		agent_put(agents, 1, id, 1, SLICE("{\"model\":\"held/one\"}"));
 	for (int i = 2; i < 1500; i++)
 		agent_give_back(agent_put(agents, 1, id, i, SLICE("{}")));
 	assert_ptr_equal(agent_take(agents, 1, id, 1), held);
-	assert_string_equal(held->model, "held");
+	assert_string_equal(held->settings.model, "held/one");
 	assert_null(agent_take(agents, 1, id, 2));
 	struct agent *recent = agent_take(agents, 1, id, 1499);
 	assert_non_null(recent);
@@ -154,11 +154,52 @@ static void test_eviction(void **state)
 
 #define CASE(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
+static void test_budgets(void **state)
+{
+	(void)state;
+	struct agent *a =
+		read_config("{\"budgets\":{\"run\":{\"tokens\":5000,\"seconds\":60},"
+			    "\"session\":{\"costMicros\":7,\"calls\":null}}}");
+	assert_null(a->problem);
+	assert_int_equal(a->run_budget.tokens, 5000);
+	assert_int_equal(a->run_budget.seconds, 60);
+	assert_int_equal(a->run_budget.calls, 0);
+	assert_int_equal(a->session_budget.cost_micros, 7);
+	agent_give_back(a);
+	static const char *const wrong[] = {
+		"{\"budgets\":5}",
+		"{\"budgets\":{\"agent\":{\"tokens\":5}}}",
+		"{\"budgets\":{\"run\":{\"tokens\":0}}}",
+		"{\"budgets\":{\"run\":{\"tokens\":1.5}}}",
+		"{\"budgets\":{\"run\":{\"token\":5}}}",
+		"{\"budgets\":{\"session\":[1]}}",
+	};
+	for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+		a = read_config(wrong[i]);
+		assert_non_null(a->problem);
+		assert_non_null(strstr(a->problem, "budgets"));
+		agent_give_back(a);
+	}
+}
+
+static void test_the_tighter_limit(void **state)
+{
+	(void)state;
+	struct budget_limits a = {.tokens = 5, .calls = 9},
+			     b = {.tokens = 7, .cost_micros = 3, .calls = 2};
+	struct budget_limits c = budget_limits_of(&a, &b);
+	assert_int_equal(c.tokens, 5);
+	assert_int_equal(c.cost_micros, 3);
+	assert_int_equal(c.calls, 2);
+	assert_int_equal(c.seconds, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(test_all_of_it), CASE(test_defaults),  CASE(test_refusals),
-		CASE(test_doubles),   CASE(test_the_cache), CASE(test_eviction),
+		CASE(test_all_of_it), CASE(test_defaults),          CASE(test_refusals),
+		CASE(test_doubles),   CASE(test_the_cache),         CASE(test_eviction),
+		CASE(test_budgets),   CASE(test_the_tighter_limit),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
