@@ -127,6 +127,7 @@ static void fill_boot(struct child *c, const uint8_t *secret, const char *connin
 				.log_level = (uint32_t)log_level_parse(g->log_level),
 				.model = slice_str(c->sup->model),
 				.max_runs = (uint32_t)g->worker_runs,
+				.silence_s = (uint32_t)g->model_silence_seconds,
 				.approval_s = (uint32_t)g->approval_seconds,
 				.database_connections = DATABASE_CONNECTIONS};
 	if (c->role == ROLE_WORKER) { /* nobody else needs the provider's key */

@@ -127,5 +127,6 @@ enum err asking_target(struct run *r)
 			 shown(full), full.p, p->name);
 		return ERR_MODEL_CONFIG;
 	}
+	r->target.silence_us = r->worker->silence_us;
 	return ERR_OK;
 }

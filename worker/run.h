@@ -75,6 +75,11 @@ struct run_call {
 	bool failed;
 	struct slice output; /* JSON, once it is done */
 	int64_t began_us;
+	/* While it is made: */
+	struct run *run;
+	struct tool_call work;
+	struct op op;
+	enum err op_result;
 };
 
 struct run {
@@ -131,12 +136,10 @@ struct run {
 	int step_no; /* of the current answer, from 1 */
 	struct run_call *calls;
 	size_t call_count, call_at;
-	size_t group_end; /* one past the group that runs */
-	struct tool_call work;
-	const struct run_call *working; /* whose that is */
-	size_t printed_shown;           /* bytes of programs' output told as pieces ... */
-	unsigned printed_seq;           /* ... of the stream's part before that event */
-	bool asks_workspace;            /* the supervisor was, and has not answered */
+	size_t group_end;     /* one past the group that runs */
+	size_t printed_shown; /* bytes of programs' output told as pieces ... */
+	unsigned printed_seq; /* ... of the stream's part before that event */
+	bool asks_workspace;  /* the supervisor was, and has not answered */
 	char workspace_error[256];
 	int calls_made;
 	struct loop_guard loops;
@@ -189,6 +192,8 @@ PRINTF_LIKE(2, 3) void run_say(struct run *r, const char *fmt, ...);
 const char *run_code(const struct run *r);
 /* Of its time budget, used so far. */
 int run_active_ms(const struct run *r);
+/* Whether any of its calls is being made. */
+bool run_calls_tools(const struct run *r);
 /* For op_init: stores the result, wakes the run. */
 void run_op_done(struct op *op, enum err result, void *run);
 /* The link's pressure changed: all model streams stop or go on. */

@@ -105,6 +105,7 @@ void worker_start(struct worker *w, struct loop *l, const struct wire_boot *b)
 	w->loop = l;
 	w->model = kept(b->model);
 	w->endpoints = endpoints_new(b->endpoints);
+	w->silence_us = b->silence_s * 1000000ll;
 	w->approval_us = b->approval_s * 1000000ll;
 	w->runs = map_new();
 	w->agents = agents_new();

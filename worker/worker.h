@@ -35,6 +35,7 @@ struct worker {
 	/* from BOOT */
 	struct slice model;          /* the node's default, "provider/name" */
 	struct endpoints *endpoints; /* of the node's model providers */
+	int64_t silence_us;          /* of a model; 0: by where it is */
 	int64_t approval_us;         /* how long a person has to answer */
 
 	/* start and life */
