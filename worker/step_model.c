@@ -123,9 +123,11 @@ enum step_verdict step_ask(struct run *r)
 		return model_failed(r, e);
 	r->asking.was_asked = true;
 	fill_question(r, &q);
+	if (!budget_allows(r, &q))
+		return r->step == STEP_FAIL ? STEP_MORE : STEP_WAIT;
 	op_init(&r->op, r->worker->loop, run_op_done, r);
 	r->step = STEP_ANSWERED;
-	r->asked_us = clock_mono_us();
+	usage_begin(r);
 	r->llm = llm_start(r->worker->loop, r->worker->http, &r->target, &q, &r->answer,
 			   on_text, r, &r->op);
 	if (r->worker->congested)
@@ -312,6 +314,7 @@ enum step_verdict step_answered(struct run *r)
 	if (op_is_active(&r->op))
 		return STEP_WAIT;
 	r->llm = NULL;
+	usage_take(r);
 	if (r->op_result || r->failure)
 		return model_failed(r, r->op_result);
 	if (a->stop == LLM_STOP_FILTER && !a->text.n && !a->call_count)
