@@ -12,6 +12,7 @@
 #include "worker/outcome.h"
 #include "worker/run.h"
 #include "worker/tools/registry.h"
+#include "worker/usage.h"
 
 /* Of a tool's input or output inside an event; the execution's row has all of it. */
 #define EVENT_VALUE_BYTES (6u << 10)
@@ -140,8 +141,8 @@ static struct slice text_event(struct run *r, size_t from)
 
 void commit_answer(struct run *r)
 {
-	struct llm_answer *a = &r->answer;
-	/* Servers that report nothing are charged by a plain estimate. */
+	const struct llm_answer *a = &r->answer;
+	/* Of a server that reports nothing: a plain estimate, as in the ledger. */
 	int64_t out = a->usage.out ? a->usage.out : (int64_t)a->text.n / 4 + 1;
 	add_message(r, "assistant", answer_content(r), (int)out);
 	if (a->text.n) {
@@ -149,19 +150,6 @@ void commit_answer(struct run *r)
 		add_event(r, EVENT_ASSISTANT, whole,
 			  r->shown ? text_event(r, r->shown) : whole);
 	}
-	r->commit.usage[r->commit.usage_count++] =
-		(struct commit_usage){.step = r->step_no,
-				      .provider = slice_str(r->target.provider->name),
-				      .model = r->model,
-				      .in = a->usage.in,
-				      .out = out,
-				      .cached = a->usage.cached,
-				      .cache_write = a->usage.cache_write,
-				      .reasoning = a->usage.reasoning,
-				      .cost_micros = -1,
-				      .duration_us = clock_mono_us() - r->asked_us};
-	r->tokens_in += a->usage.in;
-	r->tokens_out += out;
 }
 
 void commit_reset_event(struct run *r)
@@ -266,6 +254,21 @@ static bool is_foreign(const struct run_call *c)
 	       (c->tool->place == PLACE_JAIL || !strcmp(c->tool->category, "runtime"));
 }
 
+static struct slice with_warning(struct run *r, const struct run_call *c,
+				 struct slice text)
+{
+	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
+	if (c->repeats < LOOP_WARN)
+		return text;
+	strbuf_add_slice(&b, text);
+	strbuf_printf(&b,
+		      "\n[This call had this very result %u times by now. Repeating it "
+		      "will not change it: do something else, or say what stands in the "
+		      "way.]",
+		      c->repeats);
+	return kept(r, &b);
+}
+
 static void result_message(struct run *r, const struct run_call *c)
 {
 	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
@@ -279,9 +282,10 @@ static void result_message(struct run *r, const struct run_call *c)
 	json_kv_str(&o, "name", c->name);
 	json_kv_bool(&o, "isError", c->failed);
 	json_kv_str(&o, "text",
-		    is_foreign(c) ? fenced(r, c->output)
-		    : c->said.p   ? c->said
-				  : c->output);
+		    with_warning(r, c,
+				 is_foreign(c) ? fenced(r, c->output)
+				 : c->said.p   ? c->said
+					       : c->output));
 	json_obj_end(&o);
 	json_arr_end(&o);
 	json_obj_end(&o);
@@ -308,6 +312,17 @@ static void call_row(struct run *r, size_t call, const char *state)
 	r->commit.bytes += c->input.n + c->output.n;
 }
 
+/* How often the model has made this call with this result is part of what it reads. */
+static void notice_circle(struct run *r, struct run_call *c)
+{
+	uint64_t hash = loop_call_hash(c->name, c->input);
+	if (c->blocked)
+		loop_guard_add_blocked(&r->loops, hash);
+	else
+		loop_guard_add(&r->loops, hash, c->output);
+	c->repeats = loop_guard_repeats(&r->loops, hash);
+}
+
 void commit_call(struct run *r, size_t call, const char *state)
 {
 	struct run_call *c = &r->calls[call];
@@ -315,6 +330,7 @@ void commit_call(struct run *r, size_t call, const char *state)
 	call_event(r, call, state);
 	if (!c->output.p)
 		return;
+	notice_circle(r, c);
 	result_message(r, c);
 	c->settling = true;
 }
@@ -424,22 +440,24 @@ void commit_retry(struct run *r, int64_t pause_us, enum err why)
 						.active_ms = run_active_ms(r)};
 }
 
-void commit_act(struct run *r, const char *what, struct slice data)
-{
-	GROW(r, acts, act_count, act_cap);
-	r->commit.acts[r->commit.act_count++] = (struct commit_act){what, data};
-	r->commit.bytes += data.n;
-}
-
 void commit_take(struct run *r)
 {
 	r->commit.take = r->take;
 	r->take = 0;
 }
 
+void commit_act(struct run *r, const char *what, struct slice data)
+{
+	GROW(r, acts, act_count, act_cap);
+	struct slice copy = arena_slice(r->arena, data);
+	r->commit.bytes += copy.n;
+	r->commit.acts[r->commit.act_count++] = (struct commit_act){what, copy};
+}
+
 void commit_submit(struct run *r)
 {
 	struct commit *c = &r->commit;
+	usage_put(r);
 	/* A run that took its worker down and gets on is no suspect any more. */
 	c->clear = r->suspect && c->message_count && !c->has_end;
 	r->committing = true;

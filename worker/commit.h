@@ -33,11 +33,11 @@ void commit_end(struct run *r, enum run_result result);
 /* The run goes back to the queue for another attempt after a pause, because of `why` and
  * r->failure_text. */
 void commit_retry(struct run *r, int64_t pause_us, enum err why);
-/* What the run does to its session: tb.act_<what>. Both are not copied. */
-void commit_act(struct run *r, const char *what, struct slice data);
 /* The waiting messages that r->take names become the run's, after what the commit holds.
  * Not with an end. */
 void commit_take(struct run *r);
+/* An act of tb.act, by its name; data: JSON, copied. */
+void commit_act(struct run *r, const char *what, struct slice data);
 /* Hands it to the journal; r->committing until it is decided, then the run is woken with
  * r->outcome, its session and counters brought up to date and its events shown. */
 void commit_submit(struct run *r);

@@ -94,8 +94,8 @@ enum commit_outcome { COMMIT_LANDED, COMMIT_STALE, COMMIT_REFUSED };
 struct commit_result {
 	enum commit_outcome outcome;
 	const char *refusal; /* with COMMIT_REFUSED: the database's words, borrowed */
-	int64_t head_seq; /* of the lane, with COMMIT_LANDED, as the next two */
-	int64_t at_us;    /* 0: unknown */
+	int64_t head_seq;    /* of the lane, with COMMIT_LANDED, as the next two */
+	int64_t at_us;       /* 0: unknown */
 	/* The waiting runs it took: tb.journal's JSON, borrowed for the call; SLICE_NONE:
 	 * none. */
 	struct slice taken;
@@ -110,7 +110,8 @@ struct commit_result {
 	bool goes_on;
 };
 
-#define COMMIT_USAGE_MOST 1
+/* Of the calls that one commit tells of: those of all tries of a question. */
+#define COMMIT_USAGE_MOST 8
 
 /* Filled by worker/commit; its memory stays until `done`. */
 struct commit {

@@ -10,7 +10,7 @@ import urllib.parse
 import uuid
 
 from node import wait_for
-from test_policy import WithPolicy
+from test_policy import ABSENT, FAILED, FINE, WithPolicy
 
 together = True  # the classes share a node: one process
 
@@ -284,7 +284,8 @@ class Jobs(WithJobs):
             job = self.job(one, "append", {"message": "a note"})["runId"]
             for pid in self.node.pids()["worker"]:
                 os.kill(pid, signal.SIGKILL)
-        self.assertEqual(self.node.wait(first)["status"], "ok")
+        end = self.node.wait(first)
+        self.assertEqual(end["status"], "ok", end)
         self.assertEqual(self.node.wait(job)["status"], "ok")
         self.assertEqual([t for t in self.texts(one) if t[1] == "a note"], [("user", "a note")])
 
@@ -487,6 +488,52 @@ class Copies(WithJobs):
         self.say(one, "x")
         self.done(one, "reset")
         self.assertIn("has no message of a user", self.fails(one, "regenerate"))
+
+
+class CommandLine(WithJobs):
+    model = "fake"
+
+    def ctl(self, *args, want=FINE, input=None):
+        p = self.node.ctl("session", *args, input=input)
+        self.assertEqual(p.returncode, want, p.stderr)
+        return p.stdout if want == FINE else p.stderr
+
+    def test_all_of_it(self):
+        one = self.open()
+        id, key = one["sessionId"], one["sessionKey"]
+        self.say(one, "the heron stands")
+        self.assertIn("appended", self.ctl("append", id, "--role", "assistant", "in", "the", "reeds"))
+        self.assertIn(id, self.ctl("list", "--agent", "main"))
+        self.assertEqual(json.loads(self.ctl("show", "--json", key, "--agent", "main"))["messages"], 3)
+        self.assertIn("heron", self.ctl("history", id, "--limit", "5"))
+        self.assertIn("reeds", self.ctl("search", "--session", id, "the", "reeds"))
+        self.assertIn("reeds", self.ctl("search", "in", "reeds"))
+        self.assertIn("is a copy", self.ctl("fork", id, f"{key}-copy", "--up-to", "2"))
+        self.assertIn("ends at 3", self.ctl("fork", id, f"{key}-more", "--up-to", "9", want=FAILED))
+        text = self.ctl("export", id)
+        self.assertEqual(len(text.splitlines()), 3)
+        two = self.open()
+        self.assertIn("imported", self.ctl("import", two["sessionId"], input=text))
+        self.assertEqual(self.ctl("export", two["sessionId"]), text)
+        self.assertIn("answered again", self.ctl("regenerate", id))
+        self.assertIn("reset", self.ctl("reset", id))
+        self.ctl("archive", id)
+        self.assertNotIn(id, self.ctl("list"))
+        self.assertIn(id, self.ctl("list", "--status", "archived"))
+        self.ctl("archive", id, "--undo")
+        self.assertIn("deleted", self.ctl("delete", id, "--yes"))
+        self.ctl("show", id, want=ABSENT)
+
+    def test_a_long_import_goes_in_parts(self):
+        one, two = self.open(), self.open()
+        self.node.sql("INSERT INTO tb.session_messages (tenant_id, session_id, seq, role, content) SELECT 1,"
+                      f" '{one['sessionId']}', n, 'user', jsonb_build_object('blocks', jsonb_build_array(jsonb_build_object('type', 'text',"
+                      f" 'text', repeat('x', 50000)))) FROM generate_series(1, 30) n; UPDATE tb.lanes SET head_seq = 30 WHERE session_id ="
+                      f" '{one['sessionId']}'")
+        text = self.ctl("export", one["sessionId"])
+        self.ctl("import", two["sessionId"], input=text)
+        self.assertEqual(self.ctl("export", two["sessionId"]), text)
+        self.assertEqual(self.node.sql(f"SELECT count(*) FROM tb.agent_runs WHERE session_id = '{two['sessionId']}'"), "3")
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@
 #include "tests/unit/worker/permits.h"
 
 #define MESSAGES_MOST 400
+#define CALLS_AT_ONCE 10
 #define WAITING_MOST 64
 #define ROWS_MOST 200
 #define DB_NOW_US 4000000000000000ll /* decades from any worker's clock */
@@ -76,7 +77,8 @@ struct life {
 	struct commit *flying;
 	struct llm_answer *asked; /* the model is asked */
 	struct op *asked_op;
-	struct tool_call *call; /* a tool runs */
+	struct tool_call *calls[CALLS_AT_ONCE]; /* that run, in their order ... */
+	struct tool_call *call;                 /* ... the first of them */
 	bool loading, dead;
 	char heard[4000]; /* what the supervisor was told, a word each, events aside */
 	int64_t retry_at;
@@ -333,6 +335,17 @@ void load_run(struct run *r)
 	loads_in_all++;
 }
 
+bool load_target_is_needed(const struct run *r)
+{
+	(void)r;
+	return false;
+}
+
+void load_target(struct run *r)
+{
+	fail_msg("nothing is known to be old: run %p", (void *)r);
+}
+
 void load_permit(struct run *r)
 {
 	load_run(r);
@@ -479,10 +492,20 @@ static struct execution *execution_of(const struct tool_call *c)
 	return NULL;
 }
 
+static void runs_no_more(struct life *l, const struct op *op)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < CALLS_AT_ONCE; i++)
+		if (l->calls[i] && l->calls[i]->op != op)
+			l->calls[kept++] = l->calls[i];
+	while (kept < CALLS_AT_ONCE)
+		l->calls[kept++] = NULL;
+	l->call = l->calls[0];
+}
+
 static void cancel_tool(struct op *op, enum err why, void *life)
 {
-	struct life *l = life;
-	l->call = NULL;
+	runs_no_more(life, op);
 	op_finish(op, why);
 }
 
@@ -491,8 +514,12 @@ static void start_tool(struct tool_call *c)
 	struct life *l = (struct life *)c->env->pool;
 	struct execution *x = execution_of(c);
 	bool pure = c->tool->effect == EFFECT_PURE;
-	assert_null(l->call);
-	if (!pure) { /* intent is durable before an effect */
+	size_t n = 0;
+	while (l->calls[n])
+		assert_int_equal(l->calls[n++]->tool->effect, EFFECT_PURE);
+	assert_true(n + 1 < CALLS_AT_ONCE);
+	if (!pure) { /* intent is durable before an effect, which comes alone */
+		assert_int_equal(n, 0);
 		assert_non_null(x);
 		assert_string_equal(x->state, "running");
 	}
@@ -500,7 +527,8 @@ static void start_tool(struct tool_call *c)
 		x->starts++;
 	if (c->tool->effect == EFFECT_ONCE)
 		assert_int_equal(x->starts, 1);
-	l->call = c;
+	l->calls[n] = c;
+	l->call = l->calls[0];
 	op_start(c->op, pure ? cancel_tool : NULL, l, 0);
 }
 
@@ -549,14 +577,20 @@ void tool_error(struct tool_call *c, const char *fmt, ...)
 	strbuf_add_str(&c->output, "{\"error\":\"it failed\"}");
 }
 
-static void tool_ends(struct life *l)
+/* The n-th of those that run. */
+static void tool_ends_at(struct life *l, size_t n)
 {
-	struct tool_call *c = l->call;
+	struct tool_call *c = l->calls[n];
 	assert_non_null(c);
-	l->call = NULL;
+	runs_no_more(l, c->op);
 	strbuf_add_str(&c->output, "{\"ok\":true}");
 	op_finish(c->op, ERR_OK);
 	turn();
+}
+
+static void tool_ends(struct life *l)
+{
+	tool_ends_at(l, 0);
 }
 
 /* ---- lives */
@@ -603,9 +637,10 @@ static void life_kill(struct life *l)
 			c->done(c->arg, &(struct commit_result){.outcome = COMMIT_STALE});
 		}
 		l->loading = l->run->loading = false;
-		if (l->call) {
-			l->call = NULL;
-			op_finish(&l->run->op, ERR_PEER_GONE);
+		while (l->call) {
+			struct op *op = l->call->op;
+			runs_no_more(l, op);
+			op_finish(op, ERR_PEER_GONE);
 		}
 		run_wake(l->run);
 		turn();
