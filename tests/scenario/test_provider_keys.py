@@ -114,7 +114,7 @@ class ProviderKeys(unittest.TestCase):
         status, _, run = self.node.post("/v1/agents/main/runs", {"message": "hello", "sessionKey": secrets.token_hex(6)}, token=token)
         self.assertEqual(status, 202, run)
         _, _, answer = self.node.get(f"/v1/runs/{run['runId']}/wait?timeoutMs=30000", token=token)
-        if answer["status"] != "completed":
+        if answer["status"] != "ok":
             return answer.get("errorMessage") or json.dumps(answer)
         self.assertEqual(len(self.model.keys), 1)
         return self.model.keys[0]
