@@ -123,6 +123,9 @@ struct run {
 	/* the model */
 	struct asking asking;
 	struct llm_target target;
+	struct provider_key *key; /* that it holds; NULL: the node's own, or none */
+	struct uuid key_id;       /* nil likewise */
+	bool asks_target;         /* the load under way reads keys and cooldowns */
 	struct slice model;
 	struct llm_call *llm;
 	struct llm_answer answer;

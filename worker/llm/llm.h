@@ -91,7 +91,8 @@ struct llm_usage {
 #define LLM_REQUEST_ID_BYTES 80
 
 struct llm_answer {
-	struct strbuf text; /* of all text parts, an empty line between two of them */
+	struct strbuf text; /* of all text parts, an empty line between two that have any
+			     */
 	struct llm_part *parts;
 	size_t part_count, part_cap;
 	size_t call_count; /* of them that are calls */
@@ -132,6 +133,7 @@ struct llm_target {
 	struct slice version; /* of its API; n 0: the one this was written for */
 	int64_t silence_us;   /* how long it may say nothing; 0: by where it is */
 	bool bearer;          /* the key goes as a bearer token, whatever its way */
+	bool guarded; /* a tenant chose the address: a public one, by https alone */
 };
 
 /* Collects "name: value" lines of a request. */
@@ -141,6 +143,8 @@ struct llm_headers {
 
 /* The key as a bearer token; nothing without one. */
 void llm_put_bearer(struct llm_headers *h, struct slice key);
+/* The key in the header of that name, unless the target wants it as a bearer token. */
+void llm_put_key(struct llm_headers *h, const struct llm_target *t, const char *name);
 
 struct llm_provider {
 	const char *name;     /* in "name/model" */
