@@ -12,6 +12,7 @@
 #include "common/die.h"
 #include "common/log.h"
 #include "worker/emit.h"
+#include "worker/keys.h"
 #include "worker/load.h"
 #include "worker/tools/processes.h"
 
@@ -137,6 +138,7 @@ static void end(struct run *r)
 		agent_give_back(r->agent);
 	if (r->session && r->session->fence == r->fence) /* nobody else's yet */
 		session_trim(r->session, RUN_CONTEXT_BYTES, INT64_MAX);
+	key_give_back(r->key);
 	permit_give_back(r->permit);
 	permit_give_back(r->started_with);
 	if (r->session)

@@ -103,6 +103,10 @@ enum step_verdict step_ask(struct run *r)
 		load_permit(r);
 		return STEP_WAIT;
 	}
+	if (asking_goes_out(r) && load_target_is_needed(r)) {
+		load_target(r);
+		return STEP_WAIT;
+	}
 	r->judges_again = false; /* nothing that was judged is left */
 	if (r->step_no >= RUN_STEPS_MOST)
 		return run_fail(r, ERR_BUDGET, "the model was asked %d times in one run",
@@ -113,13 +117,17 @@ enum step_verdict step_ask(struct run *r)
 	arena_reset(r->arena);
 	llm_answer_reset(&r->answer);
 	r->shown = 0;
+	r->asking.was_asked = false;
 	enum err e = asking_target(r);
 	if (e)
 		return model_failed(r, e);
+	r->asking.was_asked = true;
 	fill_question(r, &q);
+	if (!budget_allows(r, &q))
+		return r->step == STEP_FAIL ? STEP_MORE : STEP_WAIT;
 	op_init(&r->op, r->worker->loop, run_op_done, r);
 	r->step = STEP_ANSWERED;
-	r->asked_us = clock_mono_us();
+	usage_begin(r);
 	r->llm = llm_start(r->worker->loop, r->worker->http, &r->target, &q, &r->answer,
 			   on_text, r, &r->op);
 	if (r->worker->congested)
@@ -190,13 +198,15 @@ static enum step_verdict model_failed(struct run *r, enum err e)
 	char *text = xstrdup(r->answer.error[0] ? r->answer.error : err_text(e));
 	if (r->failure)
 		return run_fail(r, r->failure, NULL);
-	switch (failover_decide(
-		e,
-		&(struct failover){.retries = r->retries,
-				   .has_next = r->asking.at + 1 < r->asking.model_count,
-				   .retry_after_us = r->answer.retry_after_us,
-				   .attempt = r->attempt,
-				   .max_attempts = r->max_attempts})) {
+	enum failover_move move = failover_decide(
+		e, &(struct failover){.retries = r->retries,
+				      .has_next = asking_has_next(r),
+				      .retry_after_us = r->answer.retry_after_us,
+				      .attempt = r->attempt,
+				      .max_attempts = r->max_attempts});
+	if (move != FAILOVER_AGAIN)
+		asking_refused(r, e);
+	switch (move) {
 	case FAILOVER_AGAIN:
 		return pause_and_ask(r, e, text);
 	case FAILOVER_NEXT:
@@ -244,6 +254,7 @@ static void end_circle(struct run *r)
 
 static enum step_verdict take_answer(struct run *r)
 {
+	asking_answered(r);
 	r->retries = 0;
 	r->answer_stored = false;
 	r->step_no++;
@@ -303,6 +314,7 @@ enum step_verdict step_answered(struct run *r)
 	if (op_is_active(&r->op))
 		return STEP_WAIT;
 	r->llm = NULL;
+	usage_take(r);
 	if (r->op_result || r->failure)
 		return model_failed(r, r->op_result);
 	if (a->stop == LLM_STOP_FILTER && !a->text.n && !a->call_count)

@@ -19,6 +19,8 @@ struct journal;
 struct sessions;
 struct agents;
 struct endpoints;
+struct cooldowns;
+struct keys;
 
 struct worker {
 	struct loop *loop;
@@ -29,6 +31,8 @@ struct worker {
 	struct jails *jails;
 	struct sessions *sessions;
 	struct agents *agents;
+	struct cooldowns *cooldowns;
+	struct keys *keys;    /* of model providers, of tenants and the platform */
 	struct map *runs;     /* (run id, fence) -> struct run */
 	struct list speaking; /* runs whose model said something this turn */
 

@@ -335,6 +335,17 @@ void load_run(struct run *r)
 	loads_in_all++;
 }
 
+bool load_target_is_needed(const struct run *r)
+{
+	(void)r;
+	return false;
+}
+
+void load_target(struct run *r)
+{
+	fail_msg("nothing is known to be old: run %p", (void *)r);
+}
+
 void load_permit(struct run *r)
 {
 	load_run(r);

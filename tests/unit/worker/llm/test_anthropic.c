@@ -137,8 +137,7 @@ static void test_thoughts(void **state)
 		/* signed by nothing: not to be sent back */
 		OPEN(3, "{'type':'thinking','thinking':'x'}"),
 		DELTA(3, "{'type':'signature_delta'}"),
-		DELTA(3, "{'type':'signature_delta','signature':''}"),
-		NULL};
+		DELTA(3, "{'type':'signature_delta','signature':''}"), NULL};
 	feed_all(events);
 	assert_int_equal(talk.a.part_count, 4);
 	expect_opaque(3, "");
