@@ -13,11 +13,7 @@ static void tell_children(struct ask *a)
 				    .id = a->args[ARG_ID].uuid};
 	ask_audit(a, m.tenant, "%.*s:%.*s", SLICE_ARG(m.kind),
 		  SLICE_ARG(a->args[ARG_ID].text));
-	list_each (n, &a->sup->children) {
-		struct child *c = list_entry(n, struct child, node);
-		if (c->state == LIFE_READY)
-			child_send(c, WIRE_INVALIDATE, &m);
-	}
+	children_tell(a->sup, WIRE_INVALIDATE, &m);
 	ask_reply(a);
 	ask_end(a);
 }

@@ -123,6 +123,12 @@ void edge_on_files_ask(struct child *self, const struct wire_files_ask *m)
 	workspaces_lend(self, m);
 }
 
+void edge_on_changed(struct child *self, const struct wire_changed *m)
+{
+	struct wire_invalidate told = {.tenant = m->tenant, .kind = m->kind, .id = m->id};
+	children_tell(self->sup, WIRE_INVALIDATE, &told);
+}
+
 void edge_on_files_done(struct child *self, const struct wire_files_done *m)
 {
 	workspaces_return(self, m->handle);

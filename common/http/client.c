@@ -16,7 +16,7 @@
 
 #include "common/alloc.h"
 #include "common/die.h"
-#include "common/http/url_guard.h"
+#include "common/url_guard.h"
 #include "common/list.h"
 #include "common/loop.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The ranges are those of IANA's special-purpose registries that are not globally
  * reachable. */
-#include "common/http/url_guard.h"
+#include "common/url_guard.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
