@@ -328,15 +328,6 @@ void child_send(struct child *c, enum wire_id id, const void *msg)
 			  c->ordinal, wire_desc(id)->name);
 }
 
-void children_tell(struct sup *s, enum wire_id id, const void *msg)
-{
-	list_each (n, &s->children) {
-		struct child *c = list_entry(n, struct child, node);
-		if (c->state == LIFE_READY || c->state == LIFE_DRAINING)
-			child_send(c, id, msg);
-	}
-}
-
 bool child_has_room(const struct child *c)
 {
 	return c->chan && chan_outbox(c->chan) <= LIMIT_OUTBOX_SOFT;

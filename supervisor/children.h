@@ -91,8 +91,6 @@ struct child *child_worker(struct sup *s, int ordinal);
 /* Queues a message; a link that cannot take it goes down by itself, so nobody needs the
  * result. */
 void child_send(struct child *c, enum wire_id id, const void *msg);
-/* Of every edge and worker that is ready or on its way out. */
-void children_tell(struct sup *s, enum wire_id id, const void *msg);
 /* Whether what can wait need not: the link is up and little waits for it. */
 bool child_has_room(const struct child *c);
 /* Ends a child that broke the rules; its death is then handled like any other. */

@@ -8,6 +8,7 @@
 #include "supervisor/control.h"
 #include "supervisor/live.h"
 #include "supervisor/sup.h"
+#include "supervisor/tell.h"
 #include "supervisor/workspaces.h"
 
 #define DISPATCH_SELF struct child
@@ -126,7 +127,7 @@ void edge_on_files_ask(struct child *self, const struct wire_files_ask *m)
 void edge_on_changed(struct child *self, const struct wire_changed *m)
 {
 	struct wire_invalidate told = {.tenant = m->tenant, .kind = m->kind, .id = m->id};
-	children_tell(self->sup, WIRE_INVALIDATE, &told);
+	tell_children(self->sup, &told);
 }
 
 void edge_on_files_done(struct child *self, const struct wire_files_done *m)
