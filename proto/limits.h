@@ -33,7 +33,8 @@
 /* The master keys of provider keys: 32 bytes each, the one in use and earlier ones. */
 #define LIMIT_MASTER_KEYS 256u
 #define LIMIT_CAP_TEXT 64u
-#define LIMIT_POLICY_VERSIONS 40u /* as tb.policy_versions says them: three int32 */
+#define LIMIT_POLICY_VERSIONS                                                            \
+	56u /* as tb.policy_versions says them: three int32, an int64 */
 /* A link's outbox: over SOFT what can wait waits (streams of events, models), over HARD
  * the edge takes no further message. */
 #define LIMIT_OUTBOX_SOFT (256u << 10)

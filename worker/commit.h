@@ -36,6 +36,8 @@ void commit_retry(struct run *r, int64_t pause_us, enum err why);
 /* The waiting messages that r->take names become the run's, after what the commit holds.
  * Not with an end. */
 void commit_take(struct run *r);
+/* An act of tb.act, by its name; data: JSON, copied. */
+void commit_act(struct run *r, const char *what, struct slice data);
 /* Hands it to the journal; r->committing until it is decided, then the run is woken with
  * r->outcome, its session and counters brought up to date and its events shown. */
 void commit_submit(struct run *r);

@@ -9,6 +9,7 @@
 #include "worker/commit.h"
 #include "worker/emit.h"
 #include "worker/run.h"
+#include "worker/usage.h"
 
 /* Of a commit's taken messages in one answer; beyond it they are read back. */
 #define TAKEN_MOST (64u << 20)
@@ -119,6 +120,7 @@ static void take_landed(struct run *r, const struct commit_result *res)
 	r->retry_at_us = res->at_us ? res->at_us + r->commit.retry.pause_us : 0;
 	r->asks_until_us = res->asks_until_us;
 	r->goes_on = res->goes_on;
+	usage_landed(r);
 	if (res->versions.p && r->permit && !slice_is(res->versions, r->permit->versions))
 		r->permit_is_old = r->judges_again = true;
 	take_taken(r, res);

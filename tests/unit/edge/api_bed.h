@@ -16,6 +16,7 @@
 #include "edge/key_store.h"
 #include "edge/link.h"
 #include "edge/lookup.h"
+#include "edge/money.h"
 #include "edge/opener.h"
 #include "edge/policy_store.h"
 #include "edge/post.h"
@@ -269,6 +270,51 @@ void key_store_remove(struct call *c, struct slice provider, struct uuid key,
 	db.key_removes++;
 	if (answer(c))
 		*out = db.key;
+}
+
+/* What is asked or changed comes back as JSON. */
+static void money(struct call *c, struct money_answer *out, const char *what)
+{
+	if (answer(c))
+		out->json = arena_slice(c->request->arena, slice_str(what));
+}
+
+void money_usage(struct call *c, const struct usage_query *q, struct money_answer *out)
+{
+	money(c, out,
+	      arena_printf(c->request->arena, "{\"by\":\"%.*s\",\"limit\":%u}",
+			   SLICE_ARG(q->by), q->limit));
+}
+
+void money_budgets(struct call *c, struct slice scope, struct slice of,
+		   struct money_answer *out)
+{
+	money(c, out,
+	      arena_printf(c->request->arena, "[\"%.*s\",\"%.*s\"]", SLICE_ARG(scope),
+			   SLICE_ARG(of)));
+}
+
+void money_set_budget(struct call *c, const struct budget_change *b,
+		      struct money_answer *out)
+{
+	out->absent = slice_is(b->id, "nobody");
+	money(c, out,
+	      arena_printf(c->request->arena, "[\"%.*s\",\"%.*s\",\"%.*s\",%lld,%lld]",
+			   SLICE_ARG(b->scope), SLICE_ARG(b->id), SLICE_ARG(b->period),
+			   (long long)b->limit[0], (long long)b->limit[1]));
+}
+
+void money_prices(struct call *c, struct money_answer *out)
+{
+	money(c, out, "[]");
+}
+
+void money_set_price(struct call *c, const struct price_change *p,
+		     struct money_answer *out)
+{
+	money(c, out,
+	      arena_printf(c->request->arena, "[\"%.*s\",%lld,%lld]", SLICE_ARG(p->model),
+			   (long long)p->micros[0], (long long)p->micros[2]));
 }
 
 bool pg_pool_is_up(const struct pg_pool *p)

@@ -250,7 +250,7 @@ static void test_faults(void **state)
 	expect(ERR_MODEL_BROKEN, "broke off");
 	assert_true(g.a.text.n > 0 && !g.a.stop);
 	ask_fake(TEXT("[half-head]some words"));
-	expect(ERR_NETWORK, "cannot be reached");
+	expect(ERR_MODEL_BROKEN, "broke off");
 	ask_fake(TEXT("[chunks 6][error 3]some words"));
 	expect(ERR_MODEL_OVERLOAD, "scripted");
 	char url[64];
@@ -262,7 +262,7 @@ static void test_faults(void **state)
 static void test_silence(void **state)
 {
 	(void)state;
-	silence_us = 100000;
+	silence_us = 500000;
 	ask_fake(TEXT("[hang]"));
 	expect(ERR_MODEL_TIMEOUT, "");
 	ask_fake(TEXT("[chunks 6][stall 3]some words"));
