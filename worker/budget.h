@@ -12,27 +12,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/json.h"
+#include "proto/model/limits.h"
 
 struct llm_question;
 struct run;
 
-/* 0: no limit. Seconds of a run: while it is worked on; of a session: from its runs'
- * starts to their ends. */
-struct budget_limits {
-	int64_t tokens, cost_micros, calls, seconds;
-};
-
-/* Of {"tokens","costMicros","calls","seconds"}, each absent or a whole number above 0.
- * False: it is something else. */
-bool budget_limits_read(json_t v, struct budget_limits *out);
-/* The tighter of each. */
-struct budget_limits budget_limits_of(const struct budget_limits *a,
-				      const struct budget_limits *b);
-
 struct run_budget {
-	/* Of its message; whoever reads the overrides sets it before the first call. */
-	struct budget_limits own;
 	bool session_known;
 	struct budget_limits session_used; /* before this run */
 	bool granted; /* a reservation stands for the question that comes next ... */

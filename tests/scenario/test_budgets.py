@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Budgets, prices and usage through the real node: what ends a run and with which words, that runs together stay inside, that a death holds nothing,
 that a tenant without budgets pays nothing for them, and that the ledger is what the provider told."""
+import collections
 import datetime
 import json
 import os
+import re
 import signal
 import unittest
 import uuid
@@ -70,6 +72,16 @@ class OfRunAndSession(WithMoney):
         run = self.ask("[loop memory_get {}] go", agent)
         self.fails(run, "budget_calls", "this run's budget of 3 model calls", "3 model calls are used")
         self.assertEqual((len(self.ledger(run)), self.paired(run)), (3, 3))
+
+    def test_of_a_message(self):
+        """What the message says and what the agent says: the tighter counts, for this run."""
+        agent = self.agent(budgets={"run": {"calls": 3}})
+        for calls, most in ((1, 1), (9, 3)):
+            run = self.post("[loop memory_get {}] go", uuid.uuid4().hex, agent=agent, budget={"calls": calls})
+            self.node.wait(run)
+            self.fails(run, "budget_calls", f"this run's budget of {most} model calls")
+        status, _, answer = self.node.post(f"/v1/agents/{agent}/runs", {"message": "x", "budget": {"cents": 1}})
+        self.assertEqual((status, answer["error"]["param"]), (400, "budget"))
 
     def test_tokens_of_a_run(self):
         """It ends before the call that might not fit; what it had called has its results."""
@@ -170,9 +182,8 @@ class Shared(WithMoney):
         (held,) = self.budgets()
         self.assertGreater(held["reserved"]["tokens"], 0)
         self.assertEqual(held["reserved"]["calls"], 1)
-        for child in self.node.admin("status")["children"]:
-            if child["kind"] == "worker" and child["state"] == "ready":
-                os.kill(child["pid"], signal.SIGKILL)
+        ordinal = int(self.node.sql(f"SELECT worker FROM tb.agent_run_queue WHERE run_id = '{run}'"))
+        self.node.kill("worker", ordinal, signal.SIGKILL)
         self.assertEqual(self.node.wait_until_ok(run)["status"], "ok")
         self.assertEqual(self.ended(run)["crashes"], 1)
         (after,) = self.budgets()
@@ -190,43 +201,32 @@ class Shared(WithMoney):
         self.assertEqual(self.budgets()[0]["reserved"]["tokens"], 0)
 
     def test_without_budgets_nothing_is_asked(self):
-        """A plain turn is as many statements and commits as ever; with a budget one statement more, and no commit of the journal."""
-        n = self.node
-        n.sql("ALTER SYSTEM SET track_functions = 'pl'")
+        """A plain turn is two statements that write, as ever, and reads nothing; with a budget one statement more, before the model is asked, and
+        no commit of the journal more."""
+        n, session = self.node, uuid.uuid4().hex
+        n.sql("ALTER SYSTEM SET log_statement = 'all'")
         n.sql("SELECT pg_reload_conf()")
         try:
-            session = uuid.uuid4().hex
-            self.ask("hello", session=session)
-            before = self.calls_of_functions()
-            for _ in range(5):
-                self.ask("hello", session=session)
-            plain = self.grown(before, "journal", 5)
-            self.assertEqual((plain["journal"], plain.get("budget_reserve", 0), plain.get("act_settle", 0), plain.get("usage_report", 0)), (5, 0, 0, 0))
-            self.put("/v1/budgets", scope="tenant", period="day", tokens=10 ** 9)
-            self.ask("hello", session=session)
-            before = self.calls_of_functions()
-            for _ in range(5):
-                self.ask("hello", session=session)
-            bound = self.grown(before, "journal", 5)
-            bound = wait_for(lambda: (lambda g: g if g.get("act_settle", 0) >= 5 and g.get("budget_reserve", 0) >= 5 else None)(
-                self.grown(before, "journal", 5)))
-            self.assertEqual((bound["journal"], bound["budget_reserve"], bound["act_settle"]), (5, 5, 5))
+            for budget, reserved in ((False, None), (True, 5)):
+                if budget:
+                    self.put("/v1/budgets", scope="tenant", period="day", tokens=10 ** 9)
+                wait_for(lambda: self.said_of_turns(1, session).get("JOURNAL"))    # what is cached is there, what is logged is logged
+                said = self.said_of_turns(5, session)
+                self.assertEqual((said.get("ENQUEUE"), said.get("JOURNAL"), said.get("BUDGET_RESERVE")), (5, 5, reserved))
+                self.assertLessEqual(said.get("CAP", 0), 1)                # a permit is read again after a second, and no more than that
         finally:
-            n.sql("ALTER SYSTEM RESET track_functions")
+            n.sql("ALTER SYSTEM RESET log_statement")
             n.sql("SELECT pg_reload_conf()")
 
-    def calls_of_functions(self):
-        """Once they stand still: a backend tells what it did a second after it did it."""
-        def look():
-            return {r["funcname"]: r["calls"] for r in self.node.rows("SELECT funcname, calls FROM pg_stat_user_functions WHERE schemaname = 'tb'")}
-        seen = []
-        wait_for(lambda: seen.append(look()) or (len(seen) > 12 and all(s == seen[-1] for s in seen[-12:])), 20, 0.1)
-        return seen[-1]
-
-    def grown(self, before, what, by):
-        wait_for(lambda: self.calls_of_functions().get(what, 0) - before.get(what, 0) >= by)
-        after = self.calls_of_functions()
-        return {k: v - before.get(k, 0) for k, v in after.items()}
+    def said_of_turns(self, turns, session):
+        """{statement: how often} of as many turns."""
+        log = os.path.join(self.node.cluster.dir, "pg.log")
+        before = os.path.getsize(log)
+        for _ in range(turns):
+            self.ask("hello", session=session)
+        with open(log, "rb") as f:
+            f.seek(before)
+            return collections.Counter(re.findall(r"execute (\w+):", f.read().decode()))
 
 
 class Prices(WithMoney):
@@ -356,9 +356,9 @@ class Ledger(WithMoney):
         cancelled = self.asked("[hang] never", uuid.uuid4().hex)
         self.cancel(cancelled)
         runs = [self.post(m, uuid.uuid4().hex) for m in (
-            "hello", "[chunks 7] seven", "[tool memory_get {}] look", "[status 500 1] again", "[cut 2 1] broken", "[garbage 1] nonsense",
+            "hello", "[chunks 7] seven", "[tool memory_get {}] look", "[status 500 1] again", "[cut 2 1] broken",
             "[status 429 1][retry-after 9] later")]
-        self.assertEqual([self.ended(r)["result"] for r in runs], ["completed"] * 7)
+        self.assertEqual([self.ended(r)["result"] for r in runs], ["completed"] * 6)
         self.assertEqual((self.ended(cancelled)["result"], self.ledger(cancelled)), ("cancelled", []))
         told = self.node.model_stats()
         rows = [u for r in runs for u in self.ledger(r)]

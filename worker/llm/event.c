@@ -25,6 +25,8 @@ void llm_count(json_t usage, const char *key, int64_t *to)
 
 void llm_opaque_grow(struct llm_part *p, const char *key, struct slice value)
 {
+	if (!value.n)
+		return;
 	if (p->opaque.n)
 		p->opaque.n -= 2; /* the quote and the brace */
 	else

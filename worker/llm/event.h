@@ -16,7 +16,8 @@
 struct json_doc *llm_event(struct llm_answer *a, struct slice data);
 /* The member, when it is a count; otherwise *to stays as it is. */
 void llm_count(json_t usage, const char *key, int64_t *to);
-/* An opaque {"key":"value"}, made at the first call; later ones lengthen the value. */
+/* An opaque {"key":"value"}, made by the first value that is one; later ones lengthen it.
+ */
 void llm_opaque_grow(struct llm_part *p, const char *key, struct slice value);
 
 #endif

@@ -78,14 +78,19 @@ static bool read_thought(struct llm_answer *a, json_t delta)
 	return p;
 }
 
+/* Some servers count thoughts beside the answer; their total tells. */
 static void read_usage(struct llm_answer *a, json_t usage)
 {
-	llm_count(usage, "prompt_tokens", &a->usage.in);
-	llm_count(usage, "completion_tokens", &a->usage.out);
-	llm_count(json_get(usage, "prompt_tokens_details"), "cached_tokens",
-		  &a->usage.cached);
+	struct llm_usage *u = &a->usage;
+	int64_t total = 0;
+	llm_count(usage, "prompt_tokens", &u->in);
+	llm_count(usage, "completion_tokens", &u->out);
+	llm_count(usage, "total_tokens", &total);
+	llm_count(json_get(usage, "prompt_tokens_details"), "cached_tokens", &u->cached);
 	llm_count(json_get(usage, "completion_tokens_details"), "reasoning_tokens",
-		  &a->usage.reasoning);
+		  &u->reasoning);
+	if (u->reasoning > u->out || total == u->in + u->out + u->reasoning)
+		u->out += u->reasoning;
 }
 
 static enum err read_event(struct llm_answer *a, struct slice event, struct slice data)

@@ -101,7 +101,8 @@ json_t llm_error_of(json_t root)
 {
 	if (json_kind(root) == JSON_ARRAY)
 		root = json_at(root, 0);
-	return json_get(root, "error");
+	json_t error = json_get(root, "error");
+	return error || !json_str(json_get(root, "message")).n ? error : root;
 }
 
 enum err llm_refuse_json(struct llm_answer *a, int status, struct slice body)

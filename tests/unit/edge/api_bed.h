@@ -227,51 +227,6 @@ void policy_store_put(struct call *c, struct uuid agent, struct slice key,
 	}
 }
 
-void key_store_read(struct call *c, struct slice provider, struct uuid key,
-		    struct slice *json)
-{
-	(void)provider, (void)key;
-	if (answer(c))
-		*json = arena_slice(c->request->arena, db.keys);
-}
-
-static void key_written(struct call *c, const struct key_row *row,
-			const struct key_body *b, struct key_outcome *out)
-{
-	int64_t expect = out->change.expect;
-	db.key_row = *row;
-	db.key_body = *b;
-	snprintf(db.key_base_url, sizeof db.key_base_url, "%.*s",
-		 SLICE_ARG(row->base_url));
-	if (answer(c))
-		*out = db.key;
-	db.key_body.priority = b->priority;
-	db.policy_expect = expect;
-}
-
-void key_store_add(struct call *c, const struct key_row *row, const struct key_body *b,
-		   struct key_outcome *out)
-{
-	db.key_adds++;
-	key_written(c, row, b, out);
-}
-
-void key_store_change(struct call *c, const struct key_row *row, const struct key_body *b,
-		      struct key_outcome *out)
-{
-	db.key_changes++;
-	key_written(c, row, b, out);
-}
-
-void key_store_remove(struct call *c, struct slice provider, struct uuid key,
-		      struct key_outcome *out)
-{
-	(void)provider, (void)key;
-	db.key_removes++;
-	if (answer(c))
-		*out = db.key;
-}
-
 /* What is asked or changed comes back as JSON. */
 static void money(struct call *c, struct money_answer *out, const char *what)
 {
@@ -315,6 +270,51 @@ void money_set_price(struct call *c, const struct price_change *p,
 	money(c, out,
 	      arena_printf(c->request->arena, "[\"%.*s\",%lld,%lld]", SLICE_ARG(p->model),
 			   (long long)p->micros[0], (long long)p->micros[2]));
+}
+
+void key_store_read(struct call *c, struct slice provider, struct uuid key,
+		    struct slice *json)
+{
+	(void)provider, (void)key;
+	if (answer(c))
+		*json = arena_slice(c->request->arena, db.keys);
+}
+
+static void key_written(struct call *c, const struct key_row *row,
+			const struct key_body *b, struct key_outcome *out)
+{
+	int64_t expect = out->change.expect;
+	db.key_row = *row;
+	db.key_body = *b;
+	snprintf(db.key_base_url, sizeof db.key_base_url, "%.*s",
+		 SLICE_ARG(row->base_url));
+	if (answer(c))
+		*out = db.key;
+	db.key_body.priority = b->priority;
+	db.policy_expect = expect;
+}
+
+void key_store_add(struct call *c, const struct key_row *row, const struct key_body *b,
+		   struct key_outcome *out)
+{
+	db.key_adds++;
+	key_written(c, row, b, out);
+}
+
+void key_store_change(struct call *c, const struct key_row *row, const struct key_body *b,
+		      struct key_outcome *out)
+{
+	db.key_changes++;
+	key_written(c, row, b, out);
+}
+
+void key_store_remove(struct call *c, struct slice provider, struct uuid key,
+		      struct key_outcome *out)
+{
+	(void)provider, (void)key;
+	db.key_removes++;
+	if (answer(c))
+		*out = db.key;
 }
 
 bool pg_pool_is_up(const struct pg_pool *p)

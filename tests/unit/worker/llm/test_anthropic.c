@@ -134,9 +134,13 @@ static void test_thoughts(void **state)
 		OPEN(1, "{'type':'redacted_thinking','data':'Erd'}"),
 		OPEN(2, "{'type':'text','text':'so'}"),
 		DELTA(2, "{'type':'text_delta','text':' be it'}"),
-		NULL};
+		/* signed by nothing: not to be sent back */
+		OPEN(3, "{'type':'thinking','thinking':'x'}"),
+		DELTA(3, "{'type':'signature_delta'}"),
+		DELTA(3, "{'type':'signature_delta','signature':''}"), NULL};
 	feed_all(events);
-	assert_int_equal(talk.a.part_count, 3);
+	assert_int_equal(talk.a.part_count, 4);
+	expect_opaque(3, "");
 	assert_true(slice_is(strbuf_slice(&talk.a.parts[0].thought), "Let me"));
 	expect_opaque(0, "{'signature':'EqQ+/\\'=='}");
 	expect_opaque(1, "{'data':'Erd'}");

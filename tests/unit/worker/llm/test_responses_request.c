@@ -141,6 +141,18 @@ static void test_thoughts(void **state)
 		       "'assistant','content':'so'}]}");
 }
 
+/* An answer that was cut behind a thought. */
+static void test_a_thought_alone(void **state)
+{
+	(void)state;
+	say(LLM_ASSISTANT, "[{'type':'reasoning','text':''," OWN(
+				   "{'encrypted_content':'gA'}") "},{'type':'text',"
+								 "'text':''}]");
+	say_text(LLM_USER, "go on");
+	expect_request(HEAD "'input':[{'type':'message','role':'user','content':[{'type':"
+			    "'input_text','text':'go on'}]}]}");
+}
+
 static void test_images(void **state)
 {
 	(void)state;
@@ -220,9 +232,16 @@ static void test_headers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(test_text),       CASE(test_tools),  CASE(test_results),
-		CASE(test_thoughts),   CASE(test_images), CASE(test_strange_content),
-		CASE(test_parameters), CASE(test_models), CASE(test_headers),
+		CASE(test_text),
+		CASE(test_tools),
+		CASE(test_results),
+		CASE(test_thoughts),
+		CASE(test_a_thought_alone),
+		CASE(test_images),
+		CASE(test_strange_content),
+		CASE(test_parameters),
+		CASE(test_models),
+		CASE(test_headers),
 	};
 	talk.provider = &llm_responses;
 	return cmocka_run_group_tests(tests, NULL, NULL);
