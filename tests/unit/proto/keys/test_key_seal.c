@@ -134,7 +134,7 @@ static void test_masters(void **state)
 
 /* ---- the file */
 
-static char path[64];
+static char path[128];
 
 static void write_file(const char *text, mode_t mode)
 {
@@ -223,7 +223,7 @@ static void test_where(void **state)
 	unsetenv("CREDENTIALS_DIRECTORY");
 	assert_int_equal(master_path("", "/state", where, sizeof where), 1);
 	assert_string_equal(where, "/state/secrets/provider_master");
-	snprintf(dir, sizeof dir, "%s", path);
+	snprintf(dir, sizeof dir, "%.60s", path);
 	*strrchr(dir, '/') = 0;
 	setenv("CREDENTIALS_DIRECTORY", dir, 1);
 	assert_int_equal(master_path("", "/state", where, sizeof where), 1);
