@@ -154,6 +154,7 @@ enum err asking_target(struct run *r)
 		snprintf(r->answer.error, LLM_ERROR_BYTES, "%s", r->failure_text);
 		return ERR_MODEL_CONFIG;
 	}
+	r->target.silence_us = r->worker->silence_us;
 	return p->base_url ? respect_cooldown(r) : ERR_OK;
 }
 
