@@ -32,14 +32,16 @@ fi
 case $STATE in /*) ;; *) STATE=$PWD/$STATE ;; esac
 case $RUNTIME in /*) ;; *) RUNTIME=$PWD/$RUNTIME ;; esac
 
+# settings TYPES: the environment variables of the node's settings of those types (common/config.tbl).
+settings() { sed -nE "s/^CONF\\([a-z_]+, *($1), *\"([A-Z0-9_]+)\".*/\\2/p" "$ROOT/common/config.tbl"; }
+
 # Becomes a program as the node's user, with nothing of the caller's environment but what the node reads, and of its secrets what
 # SECRETS names: Postgres has no business with a model's key. Not by env(1): a key must not stand on a command line, be it for a
 # millisecond.
 SECRETS=
 exec_node() {
-	local name wanted=" TZ TERM NO_COLOR COLUMNS TERABITS_CONFIG TERABITS_LISTEN TERABITS_WORKERS TERABITS_WORKER_RUNS
-		TERABITS_LOG_LEVEL TERABITS_MODEL TERABITS_MODEL_SILENCE_SECONDS TERABITS_DRAIN_SECONDS TERABITS_SECCOMP
-		TERABITS_USER OPENAI_MODEL OPENAI_BASE_URL $SECRETS "
+	local name wanted
+	wanted=" TZ TERM NO_COLOR COLUMNS TERABITS_CONFIG TERABITS_SECCOMP $(settings 'STR|INT' | tr '\n' ' ') $SECRETS "
 	export -n STATE RUNTIME MIGRATIONS AS SECRETS
 	for name in $(compgen -e); do
 		[[ $wanted =~ [[:space:]]"$name"[[:space:]] ]] || unset "$name" 2>/dev/null || true
