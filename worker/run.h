@@ -18,6 +18,7 @@
 #include "proto/wire.h"
 #include "worker/agent.h"
 #include "worker/commit.h"
+#include "worker/compact.h"
 #include "worker/llm/call.h"
 #include "worker/permit.h"
 #include "worker/session.h"
@@ -118,6 +119,9 @@ struct run {
 	int64_t asked_us; /* CLOCK_MONOTONIC, of its last question */
 	size_t shown;     /* bytes of the answer's text sent as deltas */
 	int retries;
+
+	/* its compaction */
+	struct compact_outcome compacted;
 
 	/* the tools */
 	int step_no; /* of the current answer, from 1 */
