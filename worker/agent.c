@@ -13,6 +13,7 @@
 #include "common/die.h"
 #include "common/json.h"
 #include "common/map.h"
+#include "worker/context/tokens.h"
 #include "worker/tools/registry.h"
 
 #define CACHED_MOST 512
@@ -39,6 +40,13 @@ static struct slice key_of(struct key *k, int64_t tenant, struct uuid id, int re
 	return slice_of(k, sizeof *k);
 }
 
+static int64_t tokens_of_tool(const struct tool_spec *t)
+{
+	return TOKENS_CALL + tokens_of_text(slice_str(t->name)) +
+	       tokens_of_text(slice_str(t->description)) +
+	       tokens_of_text(slice_str(t->schema));
+}
+
 struct agents *agents_new(void)
 {
 	struct agents *s = xcalloc(1, sizeof *s);
@@ -48,7 +56,8 @@ struct agents *agents_new(void)
 	for (size_t i = 0; i < tool_count(); i++)
 		s->tools[i] = (struct llm_tool){.name = tool_at(i)->name,
 						.description = tool_at(i)->description,
-						.schema = tool_at(i)->schema};
+						.schema = tool_at(i)->schema,
+						.tokens = tokens_of_tool(tool_at(i))};
 	return s;
 }
 
@@ -195,6 +204,7 @@ struct agent *agent_put(struct agents *s, int64_t tenant, struct uuid id, int re
 		complain(a, "is no object", SLICE_NONE);
 	a->model = text_of(a, root, "model");
 	a->system = text_of(a, root, "systemPrompt");
+	a->context_window = (int64_t)number_of(a, root, "contextWindow");
 	read_tools(a, json_get(root, "tools"));
 	read_workspace(a, root);
 	map_put(s->by_key, key_of(&k, tenant, id, revision), a);

@@ -20,6 +20,7 @@ struct agent {
 	int users;
 	char *model;     /* "provider/name"; "" : the node's default */
 	char *system;    /* the system prompt */
+	int64_t context_window; /* tokens; 0: as is known of its model */
 	bool by_session; /* it has a workspace a session */
 	uint64_t workspace_bytes, workspace_files; /* at most; 0: as the node says */
 	uint64_t tool_set; /* what its revision lists, by position in the catalogue */

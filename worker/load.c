@@ -45,6 +45,11 @@ static void take_history(struct run *r, const struct pg_result *h)
 	if (r->session->head_seq == r->head_seq)
 		return;
 	session_clear(r->session);
+	if (rows) {
+		r->session->summary_seq = pg_get_i64(h, 0, 5);
+		r->session->context_set = pg_get_i64(h, 0, 6);
+		r->session->flushed = pg_get_i64(h, 0, 7);
+	}
 	for (int i = rows; i-- > 0;) /* newest first, as asked */
 		session_add(r->session, pg_get_i64(h, i, 0), pg_get_text(h, i, 1),
 			    (int)pg_get_i64(h, i, 2), pg_get_uuid(h, i, 3),
@@ -78,6 +83,7 @@ static void take_past(struct run *r, const struct pg_result *t, const struct pg_
 		processes_lost(r->env.processes, (unsigned)pg_get_i64(t, i, 7));
 	r->tokens_in = pg_get_i64(u, 0, 0);
 	r->tokens_out = pg_get_i64(u, 0, 1);
+	r->side_calls = (int)pg_get_i64(u, 0, 2);
 	r->past = p;
 }
 
@@ -240,7 +246,7 @@ void load_run(struct run *r)
 	pg_i64(p, r->tenant);
 	pg_uuid(p, r->session_id);
 	pg_i64(p, r->input_seq);
-	pg_i64(p, RUN_CONTEXT_BYTES); /* the model is shown no more: see step_model.c */
+	pg_i64(p, RUN_CONTEXT_BYTES);
 	permit_ask(q, r);
 	if (r->resumed)
 		put_past(q, r);

@@ -61,7 +61,8 @@ static void append_to_session(struct run *r, json_t taken, int64_t taken_message
 	int64_t seq = r->head_seq - taken_messages - (int64_t)c->message_count;
 	if (s->fence != r->fence)
 		return;
-	if (taken_messages < 0 || s->head_seq != seq) {
+	/* An act may have moved the start of the context. */
+	if (taken_messages < 0 || s->head_seq != seq || c->act_count) {
 		session_clear(s);
 		return;
 	}

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/alloc.h"
+#include "common/attr.h"
 #include "common/die.h"
 #include "common/map.h"
 
@@ -48,6 +49,17 @@ static size_t weight(const struct message *m)
 	return sizeof *m + 2 * m->llm.content.n;
 }
 
+static void free_shorter(struct message *m)
+{
+	for (size_t i = 0; i < ARRAY_LEN(m->shorter); i++) {
+		if (!m->shorter[i])
+			continue;
+		strbuf_fini(&m->shorter[i]->wire);
+		free((char *)(uintptr_t)m->shorter[i]->content.p);
+		free(m->shorter[i]);
+	}
+}
+
 /* The oldest of them. */
 static void free_messages(struct session *e, size_t count)
 {
@@ -55,6 +67,7 @@ static void free_messages(struct session *e, size_t count)
 		struct message *m = e->messages[i];
 		e->bytes -= weight(m);
 		e->home->bytes -= weight(m);
+		free_shorter(m);
 		strbuf_fini(&m->llm.wire);
 		free(m);
 	}
@@ -127,6 +140,7 @@ void session_give_back(struct session *e)
 void session_clear(struct session *e)
 {
 	free_messages(e, e->count);
+	e->summary_seq = e->context_set = e->flushed = 0;
 	e->head_seq = -1;
 }
 
@@ -156,6 +170,22 @@ static enum llm_role role_of(struct slice word)
 	return LLM_USER;
 }
 
+static enum plan_role plan_role_of(struct slice word)
+{
+	if (slice_is(word, "reset"))
+		return PLAN_MARK;
+	switch (role_of(word)) {
+	case LLM_ASSISTANT:
+		return PLAN_ASSISTANT;
+	case LLM_TOOL:
+		return PLAN_TOOL;
+	case LLM_SUMMARY:
+		return PLAN_SUMMARY;
+	default:
+		return PLAN_USER;
+	}
+}
+
 void session_add(struct session *e, int64_t seq, struct slice role, int step,
 		 struct uuid run, struct slice content)
 {
@@ -163,6 +193,7 @@ void session_add(struct session *e, int64_t seq, struct slice role, int step,
 	char *text = (char *)(m + 1);
 	memcpy(text, content.p, content.n);
 	m->llm.role = role_of(role);
+	m->item.role = plan_role_of(role);
 	m->llm.content = slice_of(text, content.n);
 	m->seq = seq;
 	m->step = step;
