@@ -9,7 +9,9 @@
 #include "common/crypto.h"
 #include "common/json.h"
 #include "common/strbuf.h"
+#include "edge/blocks.h"
 #include "edge/culprit.h"
+#include "proto/model/settings.h"
 
 #define BODY_MAX (1u << 20)
 
@@ -17,6 +19,9 @@ struct reading {
 	struct arena *arena;
 	struct order *out;
 	struct order_fault *fault;
+	struct slice blocks; /* JSON list */
+	struct model_settings settings;
+	struct strbuf overrides; /* members of an object */
 };
 
 PRINTF_LIKE(3, 4)
@@ -139,66 +144,40 @@ static bool take_mode(struct reading *r, json_t v)
 	return true;
 }
 
-static bool take_block(struct reading *r, struct json_out *o, json_t block, size_t i)
-{
-	char param[48];
-	struct slice key;
-	struct json_iter it = json_iter(block);
-	snprintf(param, sizeof param, "message[%zu]", i);
-	if (json_kind(block) != JSON_OBJECT ||
-	    !slice_is(json_str(json_get(block, "type")), "text"))
-		return wrong(r, param, "%s must be an object of type \"text\"", param);
-	while (json_next(&it, &key))
-		if (!slice_is(key, "type") && !slice_is(key, "text"))
-			return wrong(r, param, "%s has an unknown member \"%.*s\"", param,
-				     (int)(key.n < 64 ? key.n : 64), key.p);
-	struct slice text = json_str(json_get(block, "text"));
-	if (!text.p || text.n == 0)
-		return wrong(r, param, "%s.text must be a non-empty string", param);
-	json_obj(o);
-	json_kv_cstr(o, "type", "text");
-	json_kv_str(o, "text", text);
-	json_obj_end(o);
-	return true;
-}
-
-static bool take_blocks(struct reading *r, struct json_out *o, json_t v)
-{
-	struct json_iter it = json_iter(v);
-	size_t n = json_len(v);
-	json_t block;
-	if (n == 0 || n > ORDER_BLOCKS_MAX)
-		return wrong(r, "message", "message must hold 1 to %u blocks",
-			     ORDER_BLOCKS_MAX);
-	for (size_t i = 0; (block = json_next(&it, NULL)); i++)
-		if (!take_block(r, o, block, i))
-			return false;
-	return true;
-}
-
 static bool take_message(struct reading *r, json_t v)
 {
 	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
-	struct json_out o = json_out(&b);
-	struct slice text = json_str(v);
-	bool is_list = json_kind(v) == JSON_ARRAY;
-	if (!is_list && (!text.p || text.n == 0))
-		return wrong(r, "message",
-			     "message must be a non-empty string or a list of blocks");
-	json_obj(&o);
-	json_key(&o, "blocks");
-	json_arr(&o);
-	if (is_list) {
-		if (!take_blocks(r, &o, v))
-			return false;
-	} else {
-		json_obj(&o);
-		json_kv_cstr(&o, "type", "text");
-		json_kv_str(&o, "text", text);
-		json_obj_end(&o);
+	struct blocks_fault bad;
+	if (!blocks_read(v, &b, &bad))
+		return wrong(r, bad.member, "%s", bad.message);
+	r->blocks = arena_slice(r->arena, strbuf_slice(&b));
+	return true;
+}
+
+/* How the model is asked: it stays with the message, and its run reads it there. */
+static bool take_setting(struct reading *r, struct slice key, json_t v)
+{
+	struct settings_fault bad;
+	if (!model_settings_read(&r->settings, key, v, SETTINGS_RUN, &bad))
+		return wrong(r, bad.member, "%s", bad.message);
+	strbuf_add_str(&r->overrides, r->overrides.n ? ",\"" : "\"");
+	json_escape(&r->overrides, key);
+	strbuf_add_str(&r->overrides, "\":");
+	json_print(&r->overrides, v);
+	return true;
+}
+
+static bool compose(struct reading *r)
+{
+	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
+	strbuf_add_str(&b, "{\"blocks\":");
+	strbuf_add_slice(&b, r->blocks);
+	if (r->overrides.n) {
+		strbuf_add_str(&b, ",\"overrides\":{");
+		strbuf_add_slice(&b, strbuf_slice(&r->overrides));
+		strbuf_add_char(&b, '}');
 	}
-	json_arr_end(&o);
-	json_obj_end(&o);
+	strbuf_add_char(&b, '}');
 	if (b.n > LIMIT_BODY_BYTES)
 		return wrong(r, "message", "message is larger than its limit");
 	r->out->content = arena_slice(r->arena, strbuf_slice(&b));
@@ -224,6 +203,8 @@ static bool take_member(struct reading *r, struct slice key, json_t v)
 	for (size_t i = 0; i < ARRAY_LEN(members); i++)
 		if (slice_is(key, members[i].name))
 			return members[i].take(r, v);
+	if (model_setting_exists(key, SETTINGS_RUN))
+		return take_setting(r, key, v);
 	snprintf(name, sizeof name, "%.*s", (int)(key.n < 63 ? key.n : 63), key.p);
 	return wrong(r, name, "there is no member \"%s\" here", name);
 }
@@ -239,39 +220,48 @@ static bool blame(struct reading *r, struct slice body, const char *why)
 	return wrong(r, member, "%s must be valid text: %s", member, problem);
 }
 
-bool order_parse(struct slice body, struct arena *a, struct order *out,
-		 struct order_fault *fault)
+static bool parse(struct reading *r, struct slice body)
 {
-	struct reading r = {a, out, fault};
 	char why[160];
 	struct slice key;
 	json_t v;
-	*out = (struct order){0};
 	if (body.n == 0)
-		return wrong(&r, "", "the body must be a JSON object");
+		return wrong(r, "", "the body must be a JSON object");
 	AUTO(auto_json_free)
 	struct json_doc *doc = json_parse_unique(body, BODY_MAX, why, sizeof why);
 	if (!doc)
-		return blame(&r, body, why);
+		return blame(r, body, why);
 	if (json_kind(json_root(doc)) != JSON_OBJECT)
-		return wrong(&r, "", "the body must be a JSON object");
+		return wrong(r, "", "the body must be a JSON object");
 	struct json_iter it = json_iter(json_root(doc));
 	while ((v = json_next(&it, &key)))
-		if (!take_member(&r, key, v))
+		if (!take_member(r, key, v))
 			return false;
-	if (!out->content.p)
-		return wrong(&r, "message", "message is missing");
-	if (out->cancel_on_disconnect && !out->stream)
+	if (!r->blocks.p)
+		return wrong(r, "message", "message is missing");
+	if (r->out->cancel_on_disconnect && !r->out->stream)
 		return wrong(
-			&r, "cancelOnDisconnect",
+			r, "cancelOnDisconnect",
 			"cancelOnDisconnect needs \"stream\": true: without a stream "
 			"there is no connection that stands for the run");
-	return true;
+	return compose(r);
+}
+
+bool order_parse(struct slice body, struct arena *a, struct order *out,
+		 struct order_fault *fault)
+{
+	struct reading r = {.arena = a, .out = out, .fault = fault};
+	*out = (struct order){0};
+	model_settings_init(&r.settings);
+	bool fine = parse(&r, body);
+	model_settings_fini(&r.settings);
+	strbuf_fini(&r.overrides);
+	return fine;
 }
 
 bool order_check_key(struct slice key, struct order_fault *fault)
 {
-	struct reading r = {NULL, NULL, fault};
+	struct reading r = {.fault = fault};
 	bool fine = key.n > 0 && key.n <= LIMIT_IDEMPOTENCY_KEY;
 	for (size_t i = 0; fine && i < key.n; i++)
 		fine = key.p[i] > 0x20 && key.p[i] < 0x7f;
@@ -282,7 +272,7 @@ bool order_check_key(struct slice key, struct order_fault *fault)
 
 bool order_check_session(struct slice key, struct order_fault *fault)
 {
-	struct reading r = {NULL, NULL, fault};
+	struct reading r = {.fault = fault};
 	bool fits = key.n > 0 && key.n <= LIMIT_SESSION_KEY && !slice_has_control(key);
 	if (!fits)
 		return wrong(&r, "sessionKey",

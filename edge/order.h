@@ -11,14 +11,13 @@
 #include "common/slice.h"
 #include "proto/wire.h"
 
-#define ORDER_BLOCKS_MAX 64u
 #define ORDER_USER_MAX 256u
 #define ORDER_DELAY_MAX_MS (30LL * 24 * 3600 * 1000)
 #define ORDER_DEADLINE_MAX_MS (30LL * 24 * 3600 * 1000)
 
 struct order {
 	struct slice session_key; /* SLICE_NONE: the agent's main session */
-	struct slice content;     /* {"blocks":[...]}, JSON */
+	struct slice content;     /* {"blocks":[...]} and perhaps "overrides", JSON */
 	struct slice user;        /* SLICE_NONE: none */
 	int64_t priority, delay_ms, deadline_ms;
 	unsigned mode; /* enum run_mode; 0: the session's or the agent's */

@@ -66,7 +66,7 @@ static void drop(struct agent *a)
 	struct key k;
 	map_take(a->home->by_key, key_of(&k, a->tenant, a->id, a->revision));
 	list_remove(&a->lru);
-	free(a->model);
+	model_settings_fini(&a->settings);
 	free(a->system);
 	free(a->problem);
 	free(a);
@@ -169,6 +169,14 @@ static void read_workspace(struct agent *a, json_t root)
 	a->workspace_files = number_of(a, root, "workspaceFiles");
 }
 
+static void read_settings(struct agent *a, json_t root)
+{
+	struct settings_fault bad;
+	model_settings_init(&a->settings);
+	if (!model_settings_read_all(&a->settings, root, SETTINGS_AGENT, &bad))
+		complain(a, "is wrong: ", slice_str(bad.message));
+}
+
 static void make_room(struct agents *s)
 {
 	list_each (n, &s->lru) {
@@ -202,9 +210,12 @@ struct agent *agent_put(struct agents *s, int64_t tenant, struct uuid id, int re
 		complain(a, "cannot be read: ", slice_str(err));
 	else if (json_kind(root) != JSON_OBJECT)
 		complain(a, "is no object", SLICE_NONE);
-	a->model = text_of(a, root, "model");
 	a->system = text_of(a, root, "systemPrompt");
+<<<<<<< HEAD
 	a->context_window = (int64_t)number_of(a, root, "contextWindow");
+=======
+	read_settings(a, root);
+>>>>>>> main
 	read_tools(a, json_get(root, "tools"));
 	read_workspace(a, root);
 	map_put(s->by_key, key_of(&k, tenant, id, revision), a);

@@ -9,6 +9,7 @@
 #include "common/ident.h"
 #include "common/list.h"
 #include "common/slice.h"
+#include "proto/model/settings.h"
 #include "worker/llm/llm.h"
 
 struct agent {
@@ -18,10 +19,10 @@ struct agent {
 	struct uuid id;
 	int revision;
 	int users;
-	char *model;     /* "provider/name"; "" : the node's default */
-	char *system;    /* the system prompt */
-	int64_t context_window; /* tokens; 0: as is known of its model */
-	bool by_session; /* it has a workspace a session */
+	struct model_settings settings;            /* how its model is asked */
+	char *system;                              /* the system prompt */
+	int64_t context_window;                    /* tokens; 0: as is known of its model */
+	bool by_session;                           /* it has a workspace a session */
 	uint64_t workspace_bytes, workspace_files; /* at most; 0: as the node says */
 	uint64_t tool_set; /* what its revision lists, by position in the catalogue */
 	/* Not NULL: what is wrong with its configuration; its runs fail with that. */

@@ -130,6 +130,9 @@ static struct slice text_event(struct run *r, size_t from)
 	json_key(&o, "metadata");
 	json_obj(&o);
 	json_kv_i64(&o, "step", r->step_no);
+	if (r->answer.stop == LLM_STOP_LENGTH || r->answer.stop == LLM_STOP_FILTER)
+		json_kv_cstr(&o, "stop",
+			     r->answer.stop == LLM_STOP_LENGTH ? "length" : "filter");
 	json_obj_end(&o);
 	json_obj_end(&o);
 	return kept(r, &b);
@@ -166,6 +169,25 @@ void commit_reset_event(struct run *r)
 	struct slice body = SLICE("{\"metadata\":{\"reset\":true}}");
 	add_event(r, EVENT_ASSISTANT, body, body);
 	r->shown = 0;
+}
+
+void commit_failover(struct run *r, const char *from, const char *to, enum err why,
+		     const char *text)
+{
+	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
+	struct json_out o = json_out(&b);
+	json_obj(&o);
+	json_kv_cstr(&o, "phase", "failover");
+	json_key(&o, "metadata");
+	json_obj(&o);
+	json_kv_cstr(&o, "from", from);
+	json_kv_cstr(&o, "to", to);
+	json_kv_cstr(&o, "code", err_code(why));
+	json_kv_str(&o, "message", slice_str(text));
+	json_obj_end(&o);
+	json_obj_end(&o);
+	struct slice body = kept(r, &b);
+	add_event(r, EVENT_LIFECYCLE, body, body);
 }
 
 /* ---- calls */

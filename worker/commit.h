@@ -25,6 +25,9 @@ void commit_void(struct run *r, size_t call, const char *state, const char *text
 void commit_asks(struct run *r);
 /* What was streamed of an answer is void. */
 void commit_reset_event(struct run *r);
+/* An event: another model of its chain is asked. */
+void commit_failover(struct run *r, const char *from, const char *to, enum err why,
+		     const char *text);
 /* The run's end: error event for a failure, lifecycle event, archive. */
 void commit_end(struct run *r, enum run_result result);
 /* The run goes back to the queue for another attempt after a pause, because of `why` and

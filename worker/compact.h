@@ -15,6 +15,7 @@
 
 #include "common/slice.h"
 
+struct compact;
 struct run;
 
 enum compact_why {
@@ -39,6 +40,12 @@ struct compact_outcome {
 				  "" when there was nothing to compact */
 };
 
+/* Of the measured question: its context is as large as may be, or so near to it that
+ * memory is to be saved, and that has not been done. */
+bool compact_is_due(const struct run *r);
+/* Of a question that was refused as too long, once until an answer comes. */
+void compact_for_overflow(struct run *r);
+void compact_free(struct compact *c); /* NULL is fine */
 /* The run's next step; r->session is loaded, r->agent, r->target and r->model are chosen,
  * no operation is under way and no call is open. The wish's text is copied. r->compacted
  * says what became of it when the run goes on at `then`; the session has to be loaded

@@ -129,6 +129,14 @@ enum policy_verdict permit_judge(const struct run *r, size_t tool,
 				.rule = "the agent's revision does not list it"};
 		return POLICY_DENY;
 	}
+	if (!(asking_tools(r) >> tool & 1)) {
+		if (why)
+			*why = (struct policy_reason){
+				.verdict = POLICY_DENY,
+				.layer = "message",
+				.rule = "the message of this run leaves it out"};
+		return POLICY_DENY;
+	}
 	enum policy_verdict v = policy_judge(narrower(r, tool)->policy, tool, why);
 	return v == POLICY_ASK && r->permit->always >> tool & 1 ? POLICY_ALLOW : v;
 }

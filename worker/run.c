@@ -119,6 +119,8 @@ static void free_memory(void *p)
 {
 	struct run *r = p;
 	llm_answer_fini(&r->answer);
+	asking_fini(&r->asking);
+	compact_free(r->compact);
 	strbuf_fini(&r->work.output);
 	arena_free(r->arena);
 	free(r);

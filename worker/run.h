@@ -17,6 +17,7 @@
 #include "common/op.h"
 #include "proto/wire.h"
 #include "worker/agent.h"
+#include "worker/asking.h"
 #include "worker/commit.h"
 #include "worker/compact.h"
 #include "worker/context.h"
@@ -42,7 +43,6 @@ enum run_step {
 /* Of the lane's messages behind the start of its context: what the largest window holds.
  * Beyond that the oldest are neither read nor kept. */
 #define RUN_CONTEXT_BYTES (4u << 20)
-#define RUN_RETRIES_MOST 2 /* of one question inside the run; then the queue's */
 
 /* What a person said of a call. */
 enum call_answer { NOT_ASKED, ANSWER_APPROVED, ANSWER_DENIED, ANSWER_EXPIRED };
@@ -114,6 +114,7 @@ struct run {
 	struct loop_timer *budget, *pause;
 
 	/* the model */
+	struct asking asking;
 	struct llm_target target;
 	struct slice model;
 	struct llm_call *llm;

@@ -4,29 +4,9 @@
 #include <string.h>
 
 #include "worker/group.h"
-#include "worker/llm/endpoints.h"
 #include "worker/load.h"
 #include "worker/resume.h"
 #include "worker/run.h"
-
-static enum step_verdict choose_model(struct run *r)
-{
-	const struct worker *w = r->worker;
-	struct slice full = *r->agent->model ? slice_str(r->agent->model) : w->model;
-	const struct llm_provider *p = llm_provider_of(full, &r->model);
-	if (!p)
-		return run_fail(r, ERR_MODEL_CONFIG,
-				"the model '%.*s' is of no provider this node knows: use "
-				"PROVIDER/NAME, for instance openai/gpt-4o-mini",
-				full.n > 100 ? 100 : (int)full.n, full.p);
-	if (!endpoints_find(w->endpoints, p, &r->target))
-		return run_fail(r, ERR_MODEL_CONFIG,
-				"the model '%.*s' needs a key for %s, or the base URL of "
-				"a server that speaks its language",
-				full.n > 100 ? 100 : (int)full.n, full.p, p->name);
-	r->step = r->resumed ? STEP_RESUME : STEP_ASK;
-	return STEP_MORE;
-}
 
 enum step_verdict step_load(struct run *r)
 {
@@ -42,7 +22,9 @@ enum step_verdict step_load(struct run *r)
 	}
 	if (r->agent->problem)
 		return run_fail(r, ERR_MODEL_CONFIG, "%s", r->agent->problem);
-	return choose_model(r);
+	if (asking_read(r))
+		r->step = r->resumed ? STEP_RESUME : STEP_ASK;
+	return STEP_MORE;
 }
 
 /* ---- a run that ran before */

@@ -2,12 +2,15 @@
  * ASK, ANSWERED and RETRY: the model's part. */
 #include <stdio.h>
 
+#include "common/alloc.h"
+#include "common/attr.h"
 #include "common/backoff.h"
 #include "common/clock.h"
 #include "common/crypto.h"
 #include "common/log.h"
 #include "worker/commit.h"
 #include "worker/emit.h"
+#include "worker/failover.h"
 #include "worker/group.h"
 #include "worker/load.h"
 #include "worker/resume.h"
@@ -15,39 +18,16 @@
 #include "worker/tools/registry.h"
 
 /* Pauses inside the run keep its place on the worker; a longer one is the queue's. */
-static const struct backoff short_pause = {.first_us = 500000, .cap_us = 8000000};
+static const struct backoff short_pause = {.first_us = 500000,
+					   .cap_us = FAILOVER_PAUSE_MOST_US};
 static const struct backoff queue_pause = {.first_us = 1000000, .cap_us = 300000000};
 /* What may stay for the durable event: one event's worth. */
 #define REST_BYTES 2048
 
 /* ---- ASK */
 
-/* The newest messages that fit, from a user's message on, so that no tool result stands
- * without its call. The run's own messages are always among them. */
-static size_t context_start(const struct run *r)
-{
-	const struct session *s = r->session;
-	size_t bytes = 0, start = s->count;
-	for (size_t i = s->count; i-- > 0;) {
-		const struct message *m = s->messages[i];
-		bytes += m->llm.content.n;
-		if (bytes > RUN_CONTEXT_BYTES && start < s->count &&
-		    m->seq < r->input_seq)
-			break;
-		if (m->llm.role == LLM_USER || m->llm.role == LLM_SUMMARY)
-			start = i;
-	}
-	return start < s->count ? start : 0;
-}
-
 static void fill_question(struct run *r, struct llm_question *q)
 {
-	const struct session *s = r->session;
-	size_t start = context_start(r), n = s->count - start;
-	struct llm_message **list =
-		arena_alloc(r->arena, (n + 1) * sizeof(struct llm_message *));
-	for (size_t i = 0; i < n; i++)
-		list[i] = &s->messages[start + i]->llm;
 	const struct llm_tool **tools =
 		arena_alloc(r->arena, tool_count() * sizeof *tools);
 	size_t shown = 0;
@@ -55,11 +35,11 @@ static void fill_question(struct run *r, struct llm_question *q)
 		if (permit_judge(r, i, NULL) != POLICY_DENY)
 			tools[shown++] = agent_tool(r->agent, i);
 	*q = (struct llm_question){.model = r->model,
-				   .system = slice_str(r->agent->system),
-				   .messages = list,
-				   .message_count = n,
+				   .system = asking_system(r),
 				   .tools = tools,
-				   .tool_count = shown};
+				   .tool_count = shown,
+				   .params = asking_params(r)};
+	context_measure(r, q);
 }
 
 static void on_text(void *arg)
@@ -72,6 +52,8 @@ static void on_text(void *arg)
 	}
 	emit_text_grew(r);
 }
+
+static enum step_verdict model_failed(struct run *r, enum err e);
 
 enum step_verdict step_ask(struct run *r)
 {
@@ -106,7 +88,17 @@ enum step_verdict step_ask(struct run *r)
 	arena_reset(r->arena);
 	llm_answer_reset(&r->answer);
 	r->shown = 0;
+	enum err e = asking_target(r);
+	if (e)
+		return model_failed(r, e);
 	fill_question(r, &q);
+	if (compact_is_due(r)) {
+		compact_start(r, &(struct compact_wish){.why = COMPACT_FULL,
+							.keep_messages = -1,
+							.then = STEP_ASK});
+		return STEP_MORE;
+	}
+	context_fill(r, &q, 0, 0);
 	op_init(&r->op, r->worker->loop, run_op_done, r);
 	r->step = STEP_ANSWERED;
 	r->asked_us = clock_mono_us();
@@ -142,22 +134,8 @@ static enum step_verdict postpone(struct run *r, enum err e, const char *text)
 	return STEP_MORE;
 }
 
-static enum step_verdict give_up_asking(struct run *r, enum err e, const char *text)
+static enum step_verdict pause_and_ask(struct run *r, enum err e, const char *text)
 {
-	if (err_is_retryable(e) && r->attempt < r->max_attempts)
-		return postpone(r, e, text);
-	r->dead = err_is_retryable(e);
-	return run_fail(r, e, "%s", text);
-}
-
-static enum step_verdict model_failed(struct run *r, enum err e)
-{
-	const char *text = r->answer.error[0] ? r->answer.error : err_text(e);
-	if (r->failure)
-		return run_fail(r, r->failure, NULL);
-	if (!err_is_retryable(e) || r->retries >= RUN_RETRIES_MOST ||
-	    r->answer.retry_after_us > short_pause.cap_us)
-		return give_up_asking(r, e, text);
 	r->retries++;
 	int64_t pause = pause_us(r, &short_pause, (unsigned)r->retries);
 	log_warn("model-retry", "error=%s attempt=%d pause_ms=%lld message=\"%s\"",
@@ -170,6 +148,52 @@ static enum step_verdict model_failed(struct run *r, enum err e)
 		commit_submit(r);
 	}
 	return STEP_WAIT;
+}
+
+static enum step_verdict ask_the_next(struct run *r, enum err e, const char *text)
+{
+	struct asking *a = &r->asking;
+	const char *from = a->models[a->at++];
+	r->retries = 0;
+	log_warn("model-failover", "from=%s to=%s error=%s message=\"%s\"", from,
+		 a->models[a->at], err_code(e), text);
+	commit_begin(r);
+	if (r->shown)
+		commit_reset_event(r);
+	commit_failover(r, from, a->models[a->at], e, text);
+	commit_submit(r);
+	r->step = STEP_RETRY;
+	return STEP_MORE;
+}
+
+static enum step_verdict model_failed(struct run *r, enum err e)
+{
+	AUTO(auto_free)
+	char *text = xstrdup(r->answer.error[0] ? r->answer.error : err_text(e));
+	if (r->failure)
+		return run_fail(r, r->failure, NULL);
+	if (e == ERR_MODEL_CONTEXT && !r->overflowed) {
+		compact_for_overflow(r);
+		return STEP_MORE;
+	}
+	switch (failover_decide(
+		e,
+		&(struct failover){.retries = r->retries,
+				   .has_next = r->asking.at + 1 < r->asking.model_count,
+				   .retry_after_us = r->answer.retry_after_us,
+				   .attempt = r->attempt,
+				   .max_attempts = r->max_attempts})) {
+	case FAILOVER_AGAIN:
+		return pause_and_ask(r, e, text);
+	case FAILOVER_NEXT:
+		return ask_the_next(r, e, text);
+	case FAILOVER_POSTPONE:
+		return postpone(r, e, text);
+	case FAILOVER_FAIL:
+		break;
+	}
+	r->dead = err_is_retryable(e);
+	return run_fail(r, e, "%s", text);
 }
 
 /* Intent T2; or, when the run shall not go on with its calls, what becomes of them. */
@@ -195,6 +219,8 @@ static void begin_calls(struct run *r)
 static enum step_verdict take_answer(struct run *r)
 {
 	r->retries = 0;
+	r->overflowed = false;
+	context_learn(r);
 	r->answer_stored = false;
 	r->step_no++;
 	group_prepare(r);
@@ -253,15 +279,17 @@ enum step_verdict step_answered(struct run *r)
 	r->llm = NULL;
 	if (r->op_result || r->failure)
 		return model_failed(r, r->op_result);
-	if (a->stop == LLM_STOP_FILTER && !a->text.n) {
-		snprintf(a->error, sizeof a->error,
-			 "the model provider's content filter withheld the answer");
+	if (a->stop == LLM_STOP_FILTER && !a->text.n && !a->call_count)
+		return model_failed(r, ERR_MODEL_FILTER);
+	if (a->stop == LLM_STOP_LENGTH && !a->text.n && !a->call_count) {
+		snprintf(
+			a->error, sizeof a->error,
+			"the model reached the limit of its answer (maxTokens) before it "
+			"said anything");
 		return model_failed(r, ERR_MODEL_REQUEST);
 	}
-	if (!a->text.n && !a->call_count) {
-		snprintf(a->error, sizeof a->error, "the model answered nothing");
-		return model_failed(r, ERR_MODEL_BROKEN);
-	}
+	if (!a->text.n && !a->call_count)
+		return model_failed(r, ERR_MODEL_EMPTY);
 	return take_answer(r);
 }
 

@@ -10,13 +10,14 @@ STOREYS = {
     "common": ["common"],
     "proto": ["common", "proto"],
     "proto/tools": ["common", "proto/tools", "sandbox"],
+    "proto/model": ["common", "proto/tools", "proto/model"],
     "sandbox": ["common", "sandbox"],
     "sandbox/launcher": ["common", "proto", "sandbox", "sandbox/launcher"],
     "sandbox/sweep": ["common", "proto", "sandbox", "sandbox/sweep"],
     "sandbox/client": ["common", "proto", "sandbox/client"],
     "supervisor": ["common", "proto", "sandbox", "supervisor"],
-    "edge": ["common", "proto", "proto/tools", "sandbox", "sandbox/client", "edge"],
-    "worker": ["common", "proto", "proto/tools", "sandbox", "sandbox/client", "worker"],
+    "edge": ["common", "proto", "proto/tools", "proto/model", "sandbox", "sandbox/client", "edge"],
+    "worker": ["common", "proto", "proto/tools", "proto/model", "sandbox", "sandbox/client", "worker"],
     "cli": ["common", "proto/tools", "cli"],
 }
 # Files of the left must never see what fits the right: models and tools do not know the run machine.

@@ -12,6 +12,7 @@
 #include "common/crypto.h"
 #include "common/json.h"
 #include "common/strbuf.h"
+#include "edge/blocks.h"
 #include "edge/order.h"
 
 static const struct {
@@ -36,7 +37,32 @@ static const struct {
 	{"{\"message\":[{\"type\":\"text\",\"text\":\"\"}]}", "message[0]",
 	 "text must be"},
 	{"{\"message\":[{\"type\":\"text\",\"text\":\"a\"},{\"type\":\"image\"}]}",
-	 "message[1]", "type \"text\""},
+	 "message[1]", "either data (base64) or url"},
+	{"{\"message\":[{\"type\":\"video\"}]}", "message[0]", "type \"text\" or"},
+	{"{\"message\":[{\"type\":\"image\",\"data\":\"AAAA\",\"url\":\"https://x\"}]}",
+	 "message[0]", "either data (base64) or url"},
+	{"{\"message\":[{\"type\":\"image\",\"data\":\"AAA\",\"mediaType\":"
+	 "\"image/png\"}]}",
+	 "message[0]", "data must be base64"},
+	{"{\"message\":[{\"type\":\"image\",\"data\":\"AAAA\",\"mediaType\":"
+	 "\"text/html\"}]}",
+	 "message[0]", "mediaType must be image/png"},
+	{"{\"message\":[{\"type\":\"image\",\"url\":\"http://x\"}]}", "message[0]",
+	 "begin with https://"},
+	{"{\"message\":[{\"type\":\"image\",\"url\":\"https://x\",\"text\":\"y\"}]}",
+	 "message[0]", "unknown member \"text\""},
+	{"{\"message\":\"x\",\"model\":\"gpt\"}", "model", "provider/name"},
+	{"{\"message\":\"x\",\"temperature\":3}", "temperature", "from 0 to 2"},
+	{"{\"message\":\"x\",\"maxTokens\":0}", "maxTokens", "from 1 to"},
+	{"{\"message\":\"x\",\"stop\":[]}", "stop", "list of 1 to 4"},
+	{"{\"message\":\"x\",\"stop\":[\"\"]}", "stop", "list of 1 to 4"},
+	{"{\"message\":\"x\",\"reasoningEffort\":\"most\"}", "reasoningEffort", "none,"},
+	{"{\"message\":\"x\",\"responseSchema\":[]}", "responseSchema", "JSON schema"},
+	{"{\"message\":\"x\",\"system\":\"\"}", "system", "a text of 1 to"},
+	{"{\"message\":\"x\",\"tools\":[\"hammer\"]}", "tools", "no tool: \"hammer\""},
+	{"{\"message\":\"x\",\"metadata\":7}", "metadata", "an object of at most"},
+	{"{\"message\":\"x\",\"fallbacks\":[\"a\"]}", "fallbacks", "provider/name"},
+	{"{\"message\":\"x\",\"systemPrompt\":\"a\"}", "systemPrompt", "no member"},
 	{"{\"message\":[{\"type\":\"text\",\"text\":\"a\",\"evil\":1}]}", "message[0]",
 	 "unknown member \"evil\""},
 	{"{\"message\":\"x\",\"sessionKey\":\"\"}", "sessionKey", "1 to 512 bytes"},
@@ -146,6 +172,30 @@ static void test_taken(void **state)
 	arena_free(a);
 }
 
+/* How its model is asked stays with the message, as it was said. */
+static void test_overrides(void **state)
+{
+	(void)state;
+	struct arena *a = arena_new(1 << 20);
+	struct order o;
+	struct order_fault f;
+	assert_true(order_parse(
+		SLICE("{\"model\":\"openai/x\",\"message\":[{\"type\":\"image\",\"data\":"
+		      "\"AAA=\",\"mediaType\":\"image/png\"},{\"type\":\"image\",\"url\":"
+		      "\"https://x/y\"}],\"temperature\":0.5,\"tools\":[\"read\",\"group:"
+		      "memory\"],\"stop\":[\"END\"],\"metadata\":{\"k\":[1]},"
+		      "\"maxTokens\":null}"),
+		a, &o, &f));
+	assert_string_equal(
+		o.content.p,
+		"{\"blocks\":[{\"type\":\"image\",\"mediaType\":\"image/png\",\"data\":"
+		"\"AAA=\"},{\"type\":\"image\",\"url\":\"https://x/y\"}],\"overrides\":{"
+		"\"model\":\"openai/x\",\"temperature\":0.5,\"tools\":[\"read\",\"group:"
+		"memory\"],\"stop\":[\"END\"],\"metadata\":{\"k\":[1]},\"maxTokens\":"
+		"null}}");
+	arena_free(a);
+}
+
 /* Session keys of any characters, and near the reserved ones. */
 static void test_session_keys(void **state)
 {
@@ -217,7 +267,7 @@ static void test_bounds(void **state)
 	for (int over = 0; over < 2; over++) {
 		AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
 		strbuf_add_str(&b, "{\"message\":[");
-		for (unsigned i = 0; i < ORDER_BLOCKS_MAX + (unsigned)over; i++)
+		for (unsigned i = 0; i < BLOCKS_MOST + (unsigned)over; i++)
 			strbuf_printf(&b, "%s{\"type\":\"text\",\"text\":\"x\"}",
 				      i ? "," : "");
 		strbuf_add_str(&b, "]}");
@@ -301,6 +351,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_taken),
+		cmocka_unit_test(test_overrides),
 		cmocka_unit_test(test_bounds),
 		cmocka_unit_test(test_keys),
 		cmocka_unit_test(test_hash),

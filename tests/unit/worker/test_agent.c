@@ -48,7 +48,7 @@ static void test_all_of_it(void **state)
 				      "\\\"kind\\\"\",\"tools\":[\"memory_get\"],"
 				      "\"other\":{\"tools\":7}}");
 	assert_null(a->problem);
-	assert_string_equal(a->model, "openai/x");
+	assert_string_equal(a->settings.model, "openai/x");
 	assert_string_equal(a->system, "be \"kind\"");
 	assert_int_equal(a->tool_set, set_of("memory_get"));
 	const struct tool_spec *t = tool_find(SLICE("memory_get"));
@@ -65,7 +65,7 @@ static void test_defaults(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(configs); i++) {
 		struct agent *a = read_config(configs[i]);
 		assert_null(a->problem);
-		assert_string_equal(a->model, "");
+		assert_null(a->settings.model);
 		assert_string_equal(a->system, "");
 		assert_int_equal(a->tool_set, (1ull << tool_count()) - 1);
 		agent_give_back(a);
@@ -86,7 +86,7 @@ static void test_refusals(void **state)
 		{"{\"tools\":[7]}", "does not exist"},
 		{"{\"tools\":\"memory_get\"}", "no list"},
 		{"{\"tools\":{}}", "no list"},
-		{"{\"model\":7}", "no text at: model"},
+		{"{\"model\":7}", "model must be a model as"},
 		{"{\"systemPrompt\":[]}", "no text at: systemPrompt"},
 		{"{\"model\":\"a\",\"model\":\"b\"}", "cannot be read"},
 		{"{\"model\":\"a\"", "cannot be read"},
@@ -99,7 +99,6 @@ static void test_refusals(void **state)
 		if (!a->problem || !strstr(a->problem, cases[i].says))
 			fail_msg("%s: %s", cases[i].config,
 				 a->problem ? a->problem : "taken");
-		assert_non_null(a->model);
 		assert_non_null(a->system);
 		agent_give_back(a);
 	}
@@ -121,15 +120,15 @@ static void test_the_cache(void **state)
 	(void)state;
 	struct uuid id = {{9}}, other = {{8}};
 	assert_null(agent_take(agents, 1, id, 1));
-	struct agent *a = agent_put(agents, 1, id, 1, SLICE("{\"model\":\"a\"}"));
+	struct agent *a = agent_put(agents, 1, id, 1, SLICE("{\"model\":\"a/a\"}"));
 	assert_ptr_equal(agent_take(agents, 1, id, 1), a);
 	assert_int_equal(a->users, 2);
 	assert_null(agent_take(agents, 2, id, 1));
 	assert_null(agent_take(agents, 1, id, 2));
 	assert_null(agent_take(agents, 1, other, 1));
 	/* two runs read it at once: the first one's stays */
-	assert_ptr_equal(agent_put(agents, 1, id, 1, SLICE("{\"model\":\"b\"}")), a);
-	assert_string_equal(a->model, "a");
+	assert_ptr_equal(agent_put(agents, 1, id, 1, SLICE("{\"model\":\"b/b\"}")), a);
+	assert_string_equal(a->settings.model, "a/a");
 	for (int i = 0; i < 3; i++)
 		agent_give_back(a);
 }
@@ -139,11 +138,12 @@ static void test_eviction(void **state)
 {
 	(void)state;
 	struct uuid id = {{9}};
-	struct agent *held = agent_put(agents, 1, id, 1, SLICE("{\"model\":\"held\"}"));
+	struct agent *held =
+		agent_put(agents, 1, id, 1, SLICE("{\"model\":\"held/one\"}"));
 	for (int i = 2; i < 1500; i++)
 		agent_give_back(agent_put(agents, 1, id, i, SLICE("{}")));
 	assert_ptr_equal(agent_take(agents, 1, id, 1), held);
-	assert_string_equal(held->model, "held");
+	assert_string_equal(held->settings.model, "held/one");
 	assert_null(agent_take(agents, 1, id, 2));
 	struct agent *recent = agent_take(agents, 1, id, 1499);
 	assert_non_null(recent);

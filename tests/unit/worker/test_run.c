@@ -655,9 +655,9 @@ static void test_a_yield_ends_with_the_final_answer(void **state)
 /* The question fails until the run gives up asking. */
 static void fail_question(enum err e)
 {
-	for (int i = 0; i <= RUN_RETRIES_MOST; i++) {
+	for (int i = 0; i <= FAILOVER_RETRIES_MOST; i++) {
 		answer_failure(l, e);
-		if (i < RUN_RETRIES_MOST)
+		if (i < FAILOVER_RETRIES_MOST)
 			end_pause(l);
 	}
 }
@@ -668,7 +668,7 @@ static void test_a_failing_model_is_put_off_then_dead(void **state)
 	start_plain();
 	for (unsigned attempt = 1; attempt <= 3; attempt++) {
 		fail_question(ERR_MODEL_RATE);
-		assert_int_equal(asked_in_all, attempt * (RUN_RETRIES_MOST + 1));
+		assert_int_equal(asked_in_all, attempt * (FAILOVER_RETRIES_MOST + 1));
 		assert_int_equal(l->flying->has_retry, attempt < 3);
 		land(l);
 		if (attempt == 3)
@@ -732,7 +732,7 @@ static void test_what_was_shown_is_void_before_a_retry(void **state)
 	restart_world();
 	start(l, (struct wire_run_start){.attempt = 1, .max_attempts = 2});
 	load(l);
-	l->run->retries = RUN_RETRIES_MOST;
+	l->run->retries = FAILOVER_RETRIES_MOST;
 	l->run->shown = 4;
 	answer_failure(l, ERR_MODEL_BROKEN);
 	assert_int_equal(l->flying->event_count, 1);

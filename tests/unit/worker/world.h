@@ -21,6 +21,7 @@
 #include "tests/unit/common/rand.h"
 #include "common/clock.h"
 #include "worker/emit.h"
+#include "worker/failover.h"
 #include "worker/group.h"
 #include "worker/llm/endpoints.h"
 #include "worker/load.h"

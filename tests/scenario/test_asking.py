@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a run asks its models: parameters of the agent and of the message, the chain of fallbacks, and what follows each kind of failure."""
+import http.server
+import threading
+
+from node import Node
+from test_queue_modes import WithQueue
+
+together = True
+
+
+class Failing(http.server.BaseHTTPRequestHandler):
+    """A provider that refuses everything, with what the test says."""
+    status, body, headers, asked = 500, b"{}", {}, 0
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["content-length"]))
+        type(self).asked += 1
+        self.send_response(self.status)
+        for name, value in self.headers_to_send.items():
+            self.send_header(name, value)
+        self.send_header("content-length", str(len(self.body)))
+        self.end_headers()
+        self.wfile.write(self.body)
+
+    def log_message(self, *args):
+        pass
+
+
+class WithTwo(WithQueue):
+    """vllm answers, as the fake model does; openrouter refuses."""
+    @classmethod
+    def setUpClass(cls):
+        cls.refusing = type("Refusing", (Failing,), {"headers_to_send": {}})
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), cls.refusing)
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        cls.addClassCleanup(server.server_close)
+        cls.addClassCleanup(server.shutdown)
+        cls.node = Node(model="fake", migrated=True)
+        cls.addClassCleanup(cls.node.close)
+        cls.node.start_fake()
+        cls.node.env.update({
+            "VLLM_BASE_URL": cls.node.env["OPENAI_BASE_URL"], "VLLM_API_KEY": cls.node.env["OPENAI_API_KEY"],
+            "OPENROUTER_BASE_URL": f"http://127.0.0.1:{server.server_address[1]}", "OPENROUTER_API_KEY": "sk-refused-for-ever",
+            "LLAMACPP_BASE_URL": "http://127.0.0.1:1"})
+        cls.node.start()
+
+    def refuse(self, status, body=b"{}", **headers):
+        self.refusing.status, self.refusing.body, self.refusing.headers_to_send, self.refusing.asked = status, body, headers, 0
+
+    def ask(self, agent, message="hello", **members):
+        status, _, answer = self.node.post(f"/v1/agents/{agent}/runs", {"message": message, "sessionKey": f"s-{agent}", **members})
+        self.assertEqual(status, 202, answer)
+        return answer["runId"]
+
+    def failovers(self, run):
+        return [e["body"]["metadata"] for e in self.node.rows(
+            f"SELECT body FROM tb.run_events WHERE run_id = '{run}' AND type = 'lifecycle' ORDER BY ev_seq")
+            if e["body"].get("phase") == "failover"]
+
+    def used(self, run):
+        return [(u["provider"], u["model"]) for u in self.node.rows(
+            f"SELECT provider, model FROM tb.usage_ledger WHERE run_id = '{run}' ORDER BY step, call_no")]
+
+
+class Chain(WithTwo):
+    def test_a_key_that_is_refused(self):
+        self.refuse(401, b'{"error":{"message":"no such key: sk-refused-for-ever","code":"invalid_api_key"}}')
+        agent = self.agent(model="openrouter/a", fallbacks=["vllm/b"])
+        run = self.ask(agent)
+        self.assertEqual(self.node.wait(run)["status"], "ok", self.node.tail())
+        self.assertEqual(self.refusing.asked, 1)  # nobody asks again with a bad key
+        self.assertEqual(self.used(run), [("vllm", "b")])
+        (moved,) = self.failovers(run)
+        self.assertEqual((moved["from"], moved["to"], moved["code"]), ("openrouter/a", "vllm/b", "model_auth"))
+        self.assertNotIn("sk-refused", moved["message"])
+
+    def test_one_that_is_overloaded(self):
+        self.refuse(529, b'{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}')
+        agent = self.agent(model="openrouter/a", fallbacks=["vllm/b"])
+        run = self.ask(agent, "[tool memory_get {}]")
+        self.assertEqual(self.node.wait(run)["status"], "ok", self.node.tail())
+        self.assertEqual(self.refusing.asked, 3)
+        self.assertEqual(self.used(run), [("vllm", "b")] * 2)  # the run stays where it was answered
+        self.assertEqual(len(self.failovers(run)), 1)
+
+    def test_one_that_asks_for_a_long_pause(self):
+        self.refuse(429, b'{"error":{"message":"slow down","code":"rate_limit_exceeded"}}', **{"retry-after": "3600"})
+        run = self.ask(self.agent(model="openrouter/a", fallbacks=["vllm/b"]))
+        self.assertEqual(self.node.wait(run)["status"], "ok", self.node.tail())
+        self.assertEqual(self.refusing.asked, 1)
+
+    def test_one_that_is_not_there(self):
+        run = self.ask(self.agent(model="llamacpp/a", fallbacks=["nobody/x", "vllm/b"]))
+        self.assertEqual(self.node.wait(run)["status"], "ok", self.node.tail())
+        self.assertEqual([m["code"] for m in self.failovers(run)], ["network", "model_config"])
+        self.assertEqual(self.used(run), [("vllm", "b")])
+
+    def test_a_question_that_is_refused_is_not_asked_elsewhere(self):
+        self.refuse(400, b'{"error":{"message":"bad field","type":"invalid_request_error"}}')
+        run = self.ask(self.agent(model="openrouter/a", fallbacks=["vllm/b"]))
+        end = self.node.wait(run)
+        self.assertEqual((end["status"], end["error"]["code"]), ("error", "model_bad_request"))
+        self.assertIn("bad field", end["error"]["message"])
+        self.assertEqual((self.refusing.asked, self.used(run)), (1, []))
+
+    def test_who_chose_a_model_meant_that_one(self):
+        self.refuse(401)
+        agent = self.agent(model="vllm/b", fallbacks=["vllm/c"])
+        run = self.ask(agent, model="openrouter/a")
+        self.assertEqual(self.node.wait(run)["error"]["code"], "model_auth")
+        self.assertEqual(self.used(run), [])
+        run = self.ask(agent, model="openrouter/a", fallbacks=["vllm/d"])
+        self.assertEqual(self.node.wait(run)["status"], "ok")
+        self.assertEqual(self.used(run), [("vllm", "d")])
+        run = self.ask(agent)  # of that message alone
+        self.assertEqual(self.node.wait(run)["status"], "ok")
+        self.assertEqual(self.used(run), [("vllm", "b")])
+
+    def test_what_was_streamed_by_the_first_is_void(self):
+        agent = self.agent(model="openai/a", fallbacks=["vllm/b"])
+        run = self.ask(agent, "[chunks 8][pause 30][cut 3 3]once more with feeling")
+        self.assertEqual(self.node.wait(run)["status"], "ok", self.node.tail())
+        self.assertEqual(self.node.sql("SELECT count(*) FROM tb.run_events WHERE type = 'assistant' AND body->'metadata'->>'reset' = 'true'"
+                                       f" AND run_id = '{run}'"), "3")
+        self.assertEqual(len(self.failovers(run)), 1)
+        texts = self.node.rows(f"SELECT content FROM tb.session_messages WHERE run_id = '{run}' AND role = 'assistant'")
+        self.assertEqual([b["text"] for t in texts for b in t["content"]["blocks"]], ["echo: once more with feeling"])
+
+
+class Parameters(WithTwo):
+    def asked(self):
+        return self.node.fake_get("/last")
+
+    def test_of_the_agent_and_of_the_message(self):
+        schema = {"type": "object", "properties": {"x": {"type": "integer"}}, "additionalProperties": False, "required": ["x"]}
+        agent = self.agent(model="openai/m", systemPrompt="be kind", temperature=0.25, maxTokens=77, stop=["END"], reasoningEffort="low")
+        self.assertEqual(self.node.wait(self.ask(agent))["status"], "ok")
+        q = self.asked()
+        self.assertEqual((q["temperature"], q["max_completion_tokens"], q["stop"], q["reasoning_effort"]), (0.25, 77, ["END"], "low"))
+        self.assertEqual(q["messages"][0], {"role": "system", "content": "be kind"})
+        self.assertNotIn("response_format", q)
+        run = self.ask(agent, temperature=0, maxTokens=5, system="and brief", responseSchema=schema, tools=["memory_get", "group:filesystem"],
+                       metadata={"ticket": 7})
+        self.assertEqual(self.node.wait(run)["status"], "ok")
+        q = self.asked()
+        self.assertEqual((q["temperature"], q["max_completion_tokens"], q["stop"]), (0, 5, ["END"]))
+        self.assertEqual(q["messages"][0]["content"], "be kind\n\nand brief")
+        self.assertEqual(q["response_format"]["json_schema"]["schema"], schema)
+        self.assertEqual({t["function"]["name"] for t in q["tools"]}, {"memory_get", "read", "write", "edit", "list_directory"})
+        self.assertEqual(self.node.wait(self.ask(agent))["status"], "ok")
+        q = self.asked()  # of the one message alone
+        self.assertEqual((q["temperature"], q["max_completion_tokens"], q["messages"][0]["content"]), (0.25, 77, "be kind"))
+        self.assertIn("memory_store", {t["function"]["name"] for t in q["tools"]})
+        (kept,) = self.node.rows(f"SELECT content FROM tb.session_messages WHERE run_id = '{run}' AND role = 'user'")
+        self.assertEqual(kept["content"]["overrides"]["metadata"], {"ticket": 7})
+
+    def test_a_tool_that_the_message_leaves_out_is_not_run(self):
+        run = self.ask(self.agent(model="openai/m"), '[tool memory_store {"text":"x"}]', tools=["memory_get"])
+        self.assertEqual(self.node.wait(run)["status"], "ok")
+        (row,) = self.node.rows(f"SELECT state, error_class, output FROM tb.tool_executions WHERE run_id = '{run}'")
+        self.assertEqual((row["state"], row["error_class"]), ("error", "tool_denied"))
+        self.assertIn("the message of this run leaves it out", row["output"]["error"])
+
+    def test_images(self):
+        dot = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+        run = self.ask(self.agent(model="openai/m"), [{"type": "text", "text": "what is this?"},
+                                                      {"type": "image", "mediaType": "image/png", "data": dot}])
+        self.assertEqual(self.node.wait(run)["status"], "ok")
+        self.assertEqual(self.asked()["messages"][-1]["content"][1]["image_url"]["url"], "data:image/png;base64," + dot)
+
+    def test_what_is_wrong_is_named(self):
+        agent = self.agent(model="openai/m")
+        for member, value in (("model", "gpt"), ("temperature", 9), ("tools", ["hammer"]), ("reasoningEffort", 3), ("systemPrompt", "x")):
+            status, _, answer = self.node.post(f"/v1/agents/{agent}/runs", {"message": "x", member: value})
+            self.assertEqual((status, answer["error"]["param"]), (400, member), answer)
+        run = self.ask(self.agent(model="openai/m", temperature="hot"))
+        end = self.node.wait(run)
+        self.assertEqual(end["error"]["code"], "model_config")
+        self.assertIn("temperature must be a number from 0 to 2", end["error"]["message"])

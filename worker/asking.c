@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Settings laid over each other. */
+#include "worker/asking.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/attr.h"
+#include "worker/llm/endpoints.h"
+#include "worker/run.h"
+
+static const struct message *input_of(const struct run *r)
+{
+	const struct session *s = r->session;
+	for (size_t i = s->count; i-- > 0;)
+		if (s->messages[i]->seq == r->input_seq)
+			return s->messages[i];
+	return NULL;
+}
+
+static bool read_overrides(struct run *r, const struct message *input)
+{
+	struct slice content = input ? input->llm.content : SLICE_NONE;
+	struct settings_fault bad;
+	if (slice_find(content, SLICE("\"overrides\"")) < 0)
+		return true; /* as mostly: nothing is parsed */
+	AUTO(auto_json_free)
+	struct json_doc *d = json_parse(content, content.n, NULL, 0);
+	if (model_settings_read_all(&r->asking.own, json_get(json_root(d), "overrides"),
+				    SETTINGS_RUN, &bad))
+		return true;
+	run_fail(r, ERR_BAD_REQUEST, "the message's settings: %s", bad.message);
+	return false;
+}
+
+static void add_models(struct asking *a, const struct model_settings *s)
+{
+	for (size_t i = 0; i < s->fallback_count; i++)
+		a->models[a->model_count++] = s->fallbacks[i];
+}
+
+/* Who chose a model meant that one: the agent's fallbacks stand for the agent's own. */
+static void order_models(struct run *r)
+{
+	struct asking *a = &r->asking;
+	const struct model_settings *agent = &r->agent->settings;
+	a->models[a->model_count++] = a->own.model   ? a->own.model
+				      : agent->model ? agent->model
+						     : r->worker->model.p;
+	if (a->own.has_fallbacks)
+		add_models(a, &a->own);
+	else if (!a->own.model)
+		add_models(a, agent);
+}
+
+bool asking_read(struct run *r)
+{
+	struct asking *a = &r->asking;
+	if (a->known)
+		return true;
+	if (!read_overrides(r, input_of(r)))
+		return false;
+	order_models(r);
+	a->known = true;
+	return true;
+}
+
+void asking_fini(struct asking *a)
+{
+	model_settings_fini(&a->own);
+}
+
+static struct slice either(const char *own, const char *agent)
+{
+	return slice_str(own ? own : agent);
+}
+
+struct llm_params asking_params(const struct run *r)
+{
+	const struct model_settings *o = &r->asking.own, *g = &r->agent->settings;
+	return (struct llm_params){
+		.has_temperature = o->has_temperature || g->has_temperature,
+		.temperature = o->has_temperature ? o->temperature : g->temperature,
+		.max_tokens = o->max_tokens ? o->max_tokens : g->max_tokens,
+		.effort = either(o->effort, g->effort),
+		.stop = either(o->stop, g->stop),
+		.schema = either(o->schema, g->schema)};
+}
+
+uint64_t asking_tools(const struct run *r)
+{
+	return r->asking.own.has_tools ? r->asking.own.tools : ~0ull;
+}
+
+struct slice asking_system(struct run *r)
+{
+	const char *own = r->asking.own.system, *agent = r->agent->system;
+	if (!own)
+		return slice_str(agent);
+	if (!*agent)
+		return slice_str(own);
+	return slice_str(arena_printf(r->arena, "%s\n\n%s", agent, own));
+}
+
+static int shown(struct slice model)
+{
+	return model.n > 100 ? 100 : (int)model.n;
+}
+
+enum err asking_target(struct run *r)
+{
+	const struct asking *a = &r->asking;
+	struct slice full = slice_str(a->models[a->at]);
+	char *error = r->answer.error;
+	const struct llm_provider *p = llm_provider_of(full, &r->model);
+	if (!p) {
+		snprintf(error, LLM_ERROR_BYTES,
+			 "the model '%.*s' is of no provider this node knows: use "
+			 "PROVIDER/NAME, for instance openai/gpt-4o-mini",
+			 shown(full), full.p);
+		return ERR_MODEL_CONFIG;
+	}
+	if (!endpoints_find(r->worker->endpoints, p, &r->target)) {
+		snprintf(error, LLM_ERROR_BYTES,
+			 "the model '%.*s' needs a key for %s, or the base URL of a "
+			 "server that speaks its language",
+			 shown(full), full.p, p->name);
+		return ERR_MODEL_CONFIG;
+	}
+	return ERR_OK;
+}
