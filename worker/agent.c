@@ -23,6 +23,7 @@ struct agents {
 	struct map *by_key;
 	struct list lru;
 	struct llm_tool *tools; /* the registry in the models' words */
+	int64_t tool_tokens[CATALOG_MOST];
 };
 
 struct key {
@@ -53,11 +54,12 @@ struct agents *agents_new(void)
 	s->by_key = map_new();
 	s->tools = xcalloc(tool_count(), sizeof *s->tools);
 	list_init(&s->lru);
-	for (size_t i = 0; i < tool_count(); i++)
+	for (size_t i = 0; i < tool_count(); i++) {
+		s->tool_tokens[i] = tokens_of_tool(tool_at(i));
 		s->tools[i] = (struct llm_tool){.name = tool_at(i)->name,
 						.description = tool_at(i)->description,
-						.schema = tool_at(i)->schema,
-						.tokens = tokens_of_tool(tool_at(i))};
+						.schema = tool_at(i)->schema};
+	}
 	return s;
 }
 
@@ -108,6 +110,13 @@ const struct llm_tool *agent_tool(const struct agent *a, size_t i)
 {
 	check(i < tool_count());
 	return &a->home->tools[i];
+}
+
+int64_t agent_tool_tokens(const struct agent *a, const struct llm_tool *t)
+{
+	ptrdiff_t i = t - a->home->tools;
+	check(i >= 0 && i < (ptrdiff_t)tool_count());
+	return a->home->tool_tokens[i];
 }
 
 static void complain(struct agent *a, const char *what, struct slice which)
@@ -211,11 +220,8 @@ struct agent *agent_put(struct agents *s, int64_t tenant, struct uuid id, int re
 	else if (json_kind(root) != JSON_OBJECT)
 		complain(a, "is no object", SLICE_NONE);
 	a->system = text_of(a, root, "systemPrompt");
-<<<<<<< HEAD
 	a->context_window = (int64_t)number_of(a, root, "contextWindow");
-=======
 	read_settings(a, root);
->>>>>>> main
 	read_tools(a, json_get(root, "tools"));
 	read_workspace(a, root);
 	map_put(s->by_key, key_of(&k, tenant, id, revision), a);

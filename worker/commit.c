@@ -102,6 +102,13 @@ static void put_part(struct run *r, struct json_out *o, const struct llm_part *p
 	json_obj_end(o);
 }
 
+static int64_t used_in_the_end(const struct run *r)
+{
+	const struct llm_answer *a = &r->answer;
+	return a->usage.in ? a->usage.in + a->usage.out
+			   : r->context.used + (int64_t)a->text.n / 4;
+}
+
 static struct slice answer_content(struct run *r)
 {
 	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
@@ -116,6 +123,7 @@ static struct slice answer_content(struct run *r)
 		call += p->kind == LLM_CALL;
 	}
 	json_arr_end(&o);
+	context_put_note(r, &o, used_in_the_end(r));
 	json_obj_end(&o);
 	return kept(r, &b);
 }
@@ -162,6 +170,51 @@ void commit_answer(struct run *r)
 				      .duration_us = clock_mono_us() - r->asked_us};
 	r->tokens_in += a->usage.in;
 	r->tokens_out += out;
+}
+
+void commit_side_usage(struct run *r, struct commit_usage u)
+{
+	struct commit *c = &r->commit;
+	r->tokens_in += u.in;
+	r->tokens_out += u.out;
+	if (c->usage_count < COMMIT_USAGE_MOST) {
+		c->usage[c->usage_count++] = u;
+		return;
+	}
+	struct commit_usage *last = &c->usage[COMMIT_USAGE_MOST - 1];
+	last->in += u.in;
+	last->out += u.out;
+	last->cached += u.cached;
+	last->cache_write += u.cache_write;
+	last->reasoning += u.reasoning;
+	last->duration_us += u.duration_us;
+}
+
+void commit_phase(struct run *r, const char *phase, struct slice metadata)
+{
+	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
+	struct json_out o = json_out(&b);
+	json_obj(&o);
+	json_kv_cstr(&o, "phase", phase);
+	json_kv_raw(&o, "metadata", metadata);
+	json_obj_end(&o);
+	struct slice body = kept(r, &b);
+	add_event(r, EVENT_LIFECYCLE, body, body);
+}
+
+void commit_act(struct run *r, const char *what, struct slice data)
+{
+	GROW(r, acts, act_count, act_cap);
+	r->commit.acts[r->commit.act_count++] =
+		(struct commit_act){what, arena_slice(r->arena, data)};
+	r->commit.bytes += data.n;
+}
+
+void commit_summary(struct run *r, struct slice content, struct slice act)
+{
+	add_message(r, "summary", arena_slice(r->arena, content), 0);
+	r->commit.bytes += content.n;
+	commit_act(r, "compact", act);
 }
 
 void commit_reset_event(struct run *r)

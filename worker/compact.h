@@ -42,7 +42,7 @@ struct compact_outcome {
 
 /* Of the measured question: its context is as large as may be, or so near to it that
  * memory is to be saved, and that has not been done. */
-bool compact_is_due(const struct run *r);
+bool compact_is_due(struct run *r);
 /* Of a question that was refused as too long, once until an answer comes. */
 void compact_for_overflow(struct run *r);
 void compact_free(struct compact *c); /* NULL is fine */

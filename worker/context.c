@@ -133,7 +133,7 @@ void context_measure(struct run *r, const struct llm_question *q)
 	int64_t system = tokens_of_text(q->system), tools = 0;
 	*c = (struct context){.window = window_now(r)};
 	for (size_t i = 0; i < q->tool_count; i++)
-		tools += q->tools[i]->tokens;
+		tools += agent_tool_tokens(r->agent, q->tools[i]);
 	struct plan_limits limits = limits_of(r, 0);
 	plan_make(items, count, &limits, form, &sum);
 	c->estimate = system + tools + sum.tokens;

@@ -109,7 +109,7 @@ struct commit_result {
 	bool goes_on;
 };
 
-#define COMMIT_USAGE_MOST 1
+#define COMMIT_USAGE_MOST 16
 
 /* Filled by worker/commit; its memory stays until `done`. */
 struct commit {

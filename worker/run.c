@@ -181,6 +181,7 @@ static bool is_at_boundary(const struct run *r)
 	case STEP_RESUME:
 	case STEP_ASK:
 	case STEP_RETRY:
+	case STEP_COMPACT:
 		return r->outcome != COMMIT_REFUSED;
 	case STEP_SETTLED:
 		return r->outcome != COMMIT_REFUSED && r->call_at == r->group_end;

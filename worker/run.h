@@ -127,9 +127,9 @@ struct run {
 
 	/* its compaction */
 	struct compact *compact; /* under way */
-	int side_calls; /* of the model that are no step: number of the last */
+	int side_calls;          /* of the model that are no step: number of the last */
 	int compact_rest; /* step before which none is tried again, after a failure */
-	bool overflowed; /* the provider refused the question, and it was compacted */
+	bool overflowed;  /* the provider refused the question, and it was compacted */
 	struct compact_outcome compacted;
 
 	/* the tools */

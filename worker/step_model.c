@@ -193,6 +193,11 @@ static enum step_verdict model_failed(struct run *r, enum err e)
 		break;
 	}
 	r->dead = err_is_retryable(e);
+	if (e == ERR_MODEL_CONTEXT)
+		return run_fail(r, e,
+				"the conversation does not fit the model's window, even "
+				"compacted: %s",
+				text);
 	return run_fail(r, e, "%s", text);
 }
 

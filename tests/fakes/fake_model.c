@@ -30,6 +30,7 @@
 
 #include "common/die.h"
 #include "tests/fakes/fake_conn.h"
+#include "tests/fakes/fake_context.h"
 #include "tests/fakes/fake_scan.h"
 #include "tests/fakes/fake_script.h"
 
@@ -69,6 +70,7 @@ static void serve_chat(struct server *s, const struct request *q, struct reply *
 	scan_text(chat.user, &s->text);
 	stats_arrival(&s->stats, strbuf_slice(&s->text));
 	script_read(&script, strbuf_slice(&s->text));
+	context_script(&script, strbuf_slice(&s->text), q->body);
 	reply_chat(r, &chat, &script);
 }
 

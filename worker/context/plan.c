@@ -101,7 +101,7 @@ struct walk {
 	uint8_t *form;
 	size_t fresh[PLAN_FRESH_ANSWERS]; /* the newest answers, a ring */
 	size_t answers;
-	size_t first; /* behind the first message of a user */
+	size_t first;   /* behind the first message of a user */
 	size_t cleared; /* results before this one are */
 };
 
@@ -161,7 +161,7 @@ static void shorten(struct walk *w, const struct plan_limits *limits, int64_t to
 
 static int64_t cost(const struct plan_item *m, uint8_t form)
 {
-	return form == PLAN_OUT	      ? 0
+	return form == PLAN_OUT       ? 0
 	       : form == PLAN_WHOLE   ? m->whole
 	       : form == PLAN_TRIMMED ? m->trimmed
 				      : m->cleared;
@@ -187,7 +187,8 @@ static int64_t trim_all(struct walk *w)
 {
 	int64_t gained = 0;
 	for (size_t i = 0; i < w->count; i++)
-		if (is_result(w, i) && w->form[i] == PLAN_WHOLE) {
+		if (is_result(w, i) && w->form[i] == PLAN_WHOLE &&
+		    w->items[i]->trimmed < w->items[i]->whole) {
 			w->form[i] = PLAN_TRIMMED;
 			gained += w->items[i]->whole - w->items[i]->trimmed;
 		}
@@ -214,16 +215,15 @@ static void leave_out(struct walk *w, int64_t tokens, const struct plan_limits *
 	}
 }
 
-/* Results at the beginning lost their call to the limit of what was read; without a
- * summary before them, answers lost their question. */
+/* Answers at the beginning lost their question to the limit of what was read, or greet:
+ * there are providers that take none without a user's message before it. */
 static void begin_well(struct walk *w)
 {
-	size_t last = last_group(w->items, w->count), i = 0;
+	size_t i = 0;
 	while (i < w->count && !(w->form[i] != PLAN_OUT && may_begin(w->items[i])))
 		i++;
-	if (i == w->count || i > last)
-		return; /* there is none, or the newest answer would go */
-	memset(w->form, PLAN_OUT, i);
+	if (i < w->count)
+		memset(w->form, PLAN_OUT, i);
 }
 
 static void find_summary(struct walk *w, int64_t seq, struct plan_sum *sum)
@@ -239,8 +239,7 @@ static void find_summary(struct walk *w, int64_t seq, struct plan_sum *sum)
 void plan_make(const struct plan_item *const *items, size_t count,
 	       const struct plan_limits *limits, uint8_t *form, struct plan_sum *sum)
 {
-	struct walk w = {
-		.items = items, .count = count, .form = form, .first = SIZE_MAX};
+	struct walk w = {.items = items, .count = count, .form = form, .first = SIZE_MAX};
 	*sum = (struct plan_sum){.summary = SIZE_MAX};
 	pair(items, count, form);
 	find_summary(&w, limits->summary_seq, sum);
@@ -275,8 +274,8 @@ size_t plan_cut(const struct plan_item *const *items, size_t count, int64_t toke
 			continue;
 		sum += items[i]->whole;
 		messages++;
-		if (i < last && (keep_messages < 0 ? sum > tokens
-						   : messages > (size_t)keep_messages))
+		if (i < last &&
+		    (keep_messages < 0 ? sum > tokens : messages > (size_t)keep_messages))
 			break;
 		if (items[i]->role != PLAN_TOOL)
 			cut = i;

@@ -53,14 +53,14 @@ struct plan_sum {
 	size_t summary; /* its position; SIZE_MAX: none */
 	int64_t tokens; /* of what is shown, the summary's included */
 	int64_t summary_tokens;
-	int64_t pruned; /* tokens that trimming and clearing took away */
+	int64_t pruned;  /* tokens that trimming and clearing took away */
 	size_t left_out; /* messages, for the sake of `most` */
 };
 
 /* form[i] of each item. A call is never shown without its result, nor a result without
  * its call; what is shown begins with a user's message or a summary, unless there is
- * none. The newest answer with all behind it, or else the newest message, is always shown.
- */
+ * none. What a limit leaves in any case is the newest answer with all behind it, or else
+ * the newest message. */
 void plan_make(const struct plan_item *const *items, size_t count,
 	       const struct plan_limits *limits, uint8_t *form, struct plan_sum *sum);
 

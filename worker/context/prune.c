@@ -37,7 +37,8 @@ bool prune_text(struct strbuf *out, struct slice text)
 	size_t head = offset_of(text, PRUNE_KEEPS);
 	size_t tail = offset_of(text, count - PRUNE_KEEPS);
 	strbuf_add(out, text.p, head);
-	strbuf_printf(out, "\n[... %zu characters of this old tool result left out ...]\n",
+	strbuf_printf(out,
+		      "\n[... %zu characters of this old tool result left out ...]\n",
 		      count - 2 * PRUNE_KEEPS);
 	strbuf_add(out, text.p + tail, text.n - tail);
 	return true;

@@ -8,7 +8,7 @@
 #include "common/slice.h"
 
 #define WINDOW_DEFAULT 128000
-#define WINDOW_LEAST 1000
+#define WINDOW_LEAST 2000
 #define WINDOW_MOST 10000000
 
 struct window {

@@ -32,7 +32,6 @@ struct llm_message {
 struct llm_tool {
 	const char *name, *description;
 	const char *schema; /* JSON schema of the arguments, an object */
-	int64_t tokens;     /* of all that, estimated */
 };
 
 /* How to answer; what is not said is left to the provider. */

@@ -407,6 +407,36 @@ static const struct {
 	{CANCEL_INTERRUPTED, "interrupted", "a newer message interrupted this run"},
 };
 
+/* The model writes the summary, in as many parts as are asked for. */
+static void summarise(void)
+{
+	assert_true(l->side);
+	while (l->asked && l->side)
+		answer_text(l, "what was");
+}
+
+/* The model calls, and the results are stored. */
+static void work(const char *kinds)
+{
+	answer_calls(l, kinds);
+	while (l->run->step == STEP_TOOLS || l->run->step == STEP_SETTLED)
+		if (l->call)
+			tool_ends(l);
+		else
+			land(l);
+}
+
+/* A run's context is full: it says so. */
+static bool fill_up(void)
+{
+	agent_config = "{\"contextWindow\":3000}";
+	start_plain();
+	while (l->run->step != STEP_COMPACT)
+		work("ppp");
+	assert_true(slice_find(l->flying->events[0].stored, SLICE("compacting")) >= 0);
+	return true;
+}
+
 /* To the i-th place of a run's life; false when there is none. */
 static bool go_to(int place)
 {
@@ -451,6 +481,23 @@ static bool go_to(int place)
 		wait_in_lane(TAKE_STEER);
 		run_steer(l->run);
 		load(l);
+		return true;
+	case 9: /* that a compaction begins is being stored */
+		return fill_up();
+	case 10: /* the model writes the summary */
+		fill_up();
+		land(l);
+		return true;
+	case 11: /* the summary is being stored */
+		fill_up();
+		land(l);
+		summarise();
+		return true;
+	case 12: /* and the rest read again */
+		fill_up();
+		land(l);
+		summarise();
+		land(l);
 		return true;
 	default:
 		return false;
@@ -600,7 +647,8 @@ static void test_yield_anywhere(void **state)
 		finish_all();
 		assert_int_equal(db.result, RESULT_COMPLETED);
 		for (size_t i = 0; i < db.row_count; i++) {
-			assert_string_equal(db.rows[i].state, "completed");
+			if (place < 9) /* later ones are too many calls */
+				assert_string_equal(db.rows[i].state, "completed");
 			assert_in_range(db.rows[i].starts, 0, 1); /* not seen when
 								    it ran before
 								    its row */
@@ -812,6 +860,141 @@ static void test_refused_commits(void **state)
 	}
 }
 
+/* ---- compaction */
+
+static void test_a_compaction(void **state)
+{
+	(void)state;
+	fill_up();
+	int asked = asked_in_all;
+	land(l);
+	assert_true(l->side);
+	summarise();
+	assert_int_equal(l->flying->message_count, 1);
+	assert_int_equal(l->flying->act_count, 1);
+	assert_int_equal(l->flying->usage_count, asked_in_all - asked);
+	assert_non_null(strstr(l->flying->messages[0].content.p, "what was"));
+	land(l);
+	assert_true(l->loading);
+	load(l);
+	assert_false(l->side);
+	assert_int_equal(compactions_in_all, 1);
+	assert_true(l->run->session->count < db.line_count);
+	assert_true(l->run->context.used < l->run->context.window.compact);
+	answer_text(l, "done");
+	land(l);
+	expect_end(RESULT_COMPLETED, "", "completed");
+}
+
+/* The history is untouched, the model is asked with what fits, and not for a summary at
+ * each step. */
+static void test_a_summary_that_fails(void **state)
+{
+	(void)state;
+	for (int how = 0; how < 4; how++, restart_world()) {
+		fill_up();
+		land(l);
+		if (how == 0) {
+			answer_failure(l, ERR_MODEL_AUTH);
+		} else if (how == 1) {
+			answer_failure(l, ERR_MODEL_RATE);
+			end_pause(l); /* asked again, then not */
+			answer_failure(l, ERR_MODEL_RATE);
+		} else if (how == 2) {
+			answer_text(l, "  ");
+		} else {
+			llm_add_text(l->asked, -1, SLICE("what w"));
+			answer(l, ERR_OK, LLM_STOP_LENGTH);
+		}
+		assert_int_equal(l->flying->message_count, 0);
+		assert_true(slice_find(l->flying->events[0].stored,
+				       SLICE("compaction_failed")) >= 0);
+		land(l);
+		assert_false(l->side);
+		work("p");
+		assert_int_equal(summaries_in_all, how == 1 ? 2 : 1);
+		answer_text(l, "done");
+		land(l);
+		assert_int_equal(compactions_in_all, 0);
+		expect_end(RESULT_COMPLETED, "", "completed");
+	}
+}
+
+static void test_a_summary_that_cannot_be_stored(void **state)
+{
+	(void)state;
+	go_to(11);
+	land_as(l, REFUSED);
+	assert_false(l->side);
+	assert_int_equal(compactions_in_all, 0);
+	answer_text(l, "done");
+	land(l);
+	expect_end(RESULT_COMPLETED, "", "completed");
+}
+
+/* Once for a question: then it is the conversation that is too long. */
+static void test_an_overflow(void **state)
+{
+	(void)state;
+	for (int again = 0; again < 2; again++, restart_world()) {
+		start_plain();
+		for (int i = 0; i < 3; i++)
+			work("p");
+		answer_failure(l, ERR_MODEL_CONTEXT);
+		assert_true(slice_find(l->flying->events[0].stored,
+				       SLICE("compacting")) >= 0);
+		land(l);
+		assert_true(l->side);
+		summarise();
+		land(l);
+		load(l);
+		assert_false(l->side);
+		assert_int_equal(compactions_in_all, 1);
+		if (again)
+			answer_failure(l, ERR_MODEL_CONTEXT);
+		else
+			answer_text(l, "done");
+		land(l);
+		expect_end(again ? RESULT_FAILED : RESULT_COMPLETED,
+			   again ? "model_context" : "", again ? "failed" : "completed");
+	}
+}
+
+/* The one message is too long: nothing can be summarised. */
+static void test_an_overflow_of_one_message(void **state)
+{
+	(void)state;
+	start_plain();
+	answer_failure(l, ERR_MODEL_CONTEXT);
+	land(l);
+	assert_int_equal(summaries_in_all, 0);
+	assert_int_equal(asked_in_all, 2);
+	answer_failure(l, ERR_MODEL_CONTEXT);
+	land(l);
+	expect_end(RESULT_FAILED, "model_context", "failed");
+}
+
+/* Wherever its worker dies in it, the next one goes on, and there is one summary. */
+static void test_death_in_a_compaction(void **state)
+{
+	(void)state;
+	for (int place = 9; place <= 12; place++, restart_world()) {
+		go_to(place);
+		next_life((struct wire_run_start){.crashes = 1});
+		for (int i = 0; i < 40 && !was_let_go(l); i++)
+			if (l->flying)
+				land(l);
+			else if (l->loading)
+				load(l);
+			else
+				answer_text(l, "fine");
+		assert_int_equal(compactions_in_all, 1);
+		assert_int_equal(count_in(transcript(), "s"), 1);
+		expect_end(RESULT_COMPLETED, "",
+			   place < 12 ? "progress completed" : "completed");
+	}
+}
+
 /* ---- at random */
 
 struct luck {
@@ -823,6 +1006,14 @@ struct luck {
 static void random_answer(void)
 {
 	char kinds[6] = "";
+	if (l->side && rand_chance(80)) {
+		answer_text(l, rand_chance(10) ? " " : "a summary of some words");
+		return;
+	}
+	if (rand_chance(2)) {
+		answer_failure(l, ERR_MODEL_CONTEXT);
+		return;
+	}
 	switch (rand_below(8)) {
 	case 0:
 		answer_failure(l, ERR_MODEL_RATE);
@@ -893,6 +1084,8 @@ static void random_step(struct luck *k)
 static void random_round(void)
 {
 	struct luck k = {.attempt = 1};
+	if (rand_chance(50))
+		agent_config = "{\"contextWindow\":3000}";
 	start(l, (struct wire_run_start){0});
 	for (int i = 0; i < 3000 && !db.ends; i++) {
 		random_step(&k);
@@ -966,6 +1159,12 @@ int main(void)
 		CASE(test_the_budget_goes_on_counting),
 		CASE(test_progress_is_told_once),
 		CASE(test_refused_commits),
+		CASE(test_a_compaction),
+		CASE(test_a_summary_that_fails),
+		CASE(test_a_summary_that_cannot_be_stored),
+		CASE(test_an_overflow),
+		CASE(test_an_overflow_of_one_message),
+		CASE(test_death_in_a_compaction),
 		CASE(test_random_runs),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
