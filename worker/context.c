@@ -18,6 +18,16 @@ static struct tokens_model *learned(struct run *r)
 	return tokens_model(&r->worker->models, hash ? hash : 1);
 }
 
+/* What was refused is told of the agent's model alone: another tenant may mean another
+ * server by the same name. */
+static struct tokens_model *refused_by(struct run *r)
+{
+	uint64_t hash = plan_hash(r->model) ^
+			plan_hash(slice_of(&r->agent_id, sizeof r->agent_id)) ^
+			(uint64_t)r->tenant;
+	return tokens_model(&r->worker->models, hash ? hash : 1);
+}
+
 int64_t context_scaled(struct run *r, int64_t estimate)
 {
 	return tokens_scaled(estimate, learned(r)->ratio);
@@ -32,7 +42,7 @@ int64_t context_unscaled(struct run *r, int64_t tokens)
 static struct window window_now(struct run *r)
 {
 	int64_t size = window_size(r->model, r->agent->context_window);
-	int64_t refused = learned(r)->refused;
+	int64_t refused = refused_by(r)->refused;
 	return window_of(refused && refused < size ? refused : size);
 }
 
@@ -182,14 +192,14 @@ void context_learn(struct run *r)
 	struct tokens_model *m = learned(r);
 	int64_t in = r->answer.usage.in;
 	m->ratio = tokens_learn(m->ratio, r->context.estimate, in);
-	if (m->refused && in > m->refused)
-		m->refused = 0;
+	if (in > refused_by(r)->refused)
+		refused_by(r)->refused = 0;
 }
 
 /* Nine tenths of it may do. */
 void context_refused(struct run *r)
 {
-	struct tokens_model *m = learned(r);
+	struct tokens_model *m = refused_by(r);
 	int64_t used = r->context.used * 9 / 10;
 	if (used > WINDOW_LEAST && (!m->refused || used < m->refused))
 		m->refused = used;

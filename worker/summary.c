@@ -105,11 +105,19 @@ static void render_piece(struct run *r, struct strbuf *out, int64_t tokens)
 	}
 }
 
+/* Beside an answer that is twice as long as it should be, all of the window. */
+static int64_t piece(struct run *r)
+{
+	int64_t all = r->compact->wish.why == COMPACT_OVERFLOW
+			      ? room(r)
+			      : r->context.window.size - target(r);
+	return context_unscaled(r, all - target(r) - REQUEST_TOKENS);
+}
+
 void summary_ask(struct run *r)
 {
 	AUTO(strbuf_fini)
-	struct strbuf text = STRBUF_INIT,
-		      body = STRBUF_INIT, request = STRBUF_INIT;
+	struct strbuf text = STRBUF_INIT, body = STRBUF_INIT, request = STRBUF_INIT;
 	struct compact *c = r->compact;
 	const struct message *before = summary_in_force(r);
 	struct render_wish w = {.focus = c->wish.focus, .words = target(r) * 2 / 3};
@@ -119,9 +127,7 @@ void summary_ask(struct run *r)
 				 render_summary_text(&text, before->llm.content));
 	strbuf_reset(&text);
 	w.previous = strbuf_slice(&c->summary);
-	render_piece(r, &text,
-		     context_unscaled(r, room(r) - REQUEST_TOKENS - target(r)) -
-			     tokens_of_text(w.previous));
+	render_piece(r, &text, piece(r) - tokens_of_text(w.previous));
 	w.text = strbuf_slice(&text);
 	render_summary_request(&request, &w);
 	struct json_out o = json_out(&body);
@@ -208,8 +214,7 @@ static const char *const words[] = {[COMPACT_FULL] = "full",
 void summary_commit(struct run *r)
 {
 	AUTO(strbuf_fini)
-	struct strbuf content = STRBUF_INIT,
-		      act = STRBUF_INIT, event = STRBUF_INIT;
+	struct strbuf content = STRBUF_INIT, act = STRBUF_INIT, event = STRBUF_INIT;
 	struct compact *c = r->compact;
 	int64_t after = tokens_after(r);
 	put_content(r, &content, after);

@@ -91,7 +91,7 @@ class Compaction(WithContext):
             before = s["to_seq"]
         self.assertEqual(sorted(roles), list(range(1, len(roles) + 1)))  # nothing is gone
         calls = self.node.rows(f"SELECT call_no, tokens_in FROM tb.usage_ledger WHERE session_id = '{self.id()}' AND call_no > 0")
-        self.assertEqual(len(calls), len(made))
+        self.assertGreaterEqual(len(calls), len(made))
         self.assertTrue(all(c["tokens_in"] > 0 for c in calls))
 
     @unittest.skipUnless(os.environ.get("TB_LONG"), "500 turns take some minutes")
@@ -112,8 +112,9 @@ class Compaction(WithContext):
         self.assertEqual(names, ["start", "compacting", "compacted", "end"])
         done = dict(self.phases(run))["compacted"]
         (made,) = self.snapshots()
-        self.assertEqual((done["tokensBefore"], done["tokensAfter"], done["why"], done["calls"]),
-                         (made["tokens_before"], made["tokens_after"], "full", 1))
+        self.assertEqual((done["tokensBefore"], done["tokensAfter"], done["why"]), (made["tokens_before"], made["tokens_after"], "full"))
+        self.assertEqual(done["calls"], int(self.node.sql(
+            f"SELECT count(*) FROM tb.usage_ledger WHERE run_id = '{run}' AND call_no > 0")))
 
     def test_a_summary_that_fails(self):
         """History untouched, the run goes on with what fits, and the next ones too."""
@@ -165,9 +166,10 @@ class Compaction(WithContext):
     def test_memory_is_saved_first(self):
         """Once between two compactions; what was saved is in no message."""
         self.session("flush", tools=["memory_store", "memory_get"])
-        flushes, compactions = [], 0
+        flushes, compactions, turns = [], 0, 0
         while compactions < 2:
-            run, _ = self.say(f"saves-memory fact-m-{len(self.messages())} " + FILLER * 20)
+            run, _ = self.say(f"saves-memory fact-m-{turns} " + FILLER * 20)
+            turns += 1
             for phase, metadata in self.phases(run):
                 if phase == "memory_flushed":
                     flushes.append(metadata["saved"])

@@ -34,9 +34,9 @@ int tokens_learn(int ratio, int64_t estimate, int64_t reported);
 
 /* What a worker learned of its models; zeroed at first. One that few ask makes room for
  * another. */
-#define TOKENS_MODELS 64
+#define TOKENS_MODELS 256
 struct tokens_model {
-	uint64_t model; /* hash of its name; 0: free */
+	uint64_t model; /* hash of its name, and of who asks; 0: free */
 	int ratio;
 	int64_t refused; /* the least number of tokens it refused as too many; 0: none */
 };
