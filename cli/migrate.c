@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * terabitsctl migrate: schema, roles' passwords, first tenant, token. Each step can be
  * killed and run again. */
+#include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "cli/command.h"
 #include "cli/migrations.h"
@@ -14,6 +16,7 @@
 #include "common/alloc.h"
 #include "common/attr.h"
 #include "common/config.h"
+#include "proto/keys/master_key.h"
 
 static int only_check(struct owner *o, const char *state, const struct migrations *m)
 {
@@ -26,11 +29,22 @@ static int only_check(struct owner *o, const char *state, const struct migration
 	return (size_t)standing == m->count ? EXIT_FINE : EXIT_FAILED;
 }
 
+/* What provider keys are sealed to, so that the first can be set before the first start.
+ */
+static int make_master(const char *state)
+{
+	AUTO(auto_free) char *path = state_path(state, "secrets/provider_master");
+	if (!master_make(path))
+		return 0;
+	report("%s cannot be made: %s", path, strerror(errno));
+	return -1;
+}
+
 static int migrate(struct owner *o, const char *state, const struct migrations *m)
 {
 	return state_prepare(state) || owner_open(o, state) || owner_lock(o) ||
 			       schema_apply(o, m) || roles_secure(o) || tenant_first(o) ||
-			       tenant_token(o)
+			       tenant_token(o) || make_master(state)
 		       ? EXIT_FAILED
 		       : EXIT_FINE;
 }

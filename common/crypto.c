@@ -77,3 +77,35 @@ void crypto_base64url(const void *data, size_t n, char *out, size_t out_size)
 	sodium_bin2base64(out, out_size, data, n,
 			  sodium_base64_VARIANT_URLSAFE_NO_PADDING);
 }
+
+bool crypto_unhex(struct slice text, void *out, size_t n)
+{
+	size_t got = 0;
+	return text.n == 2 * n &&
+	       sodium_hex2bin(out, n, text.p, text.n, NULL, &got, NULL) == 0 && got == n;
+}
+
+_Static_assert(crypto_box_SEALBYTES == CRYPTO_BOX_OVERHEAD, "sealed box");
+_Static_assert(crypto_box_PUBLICKEYBYTES == CRYPTO_BOX_KEY &&
+		       crypto_box_SECRETKEYBYTES == CRYPTO_BOX_KEY,
+	       "sealed box's keys");
+
+void crypto_sealed_public(const uint8_t secret[32], uint8_t public_key[32])
+{
+	crypto_scalarmult_base(public_key, secret);
+}
+
+void crypto_sealed_close(const uint8_t public_key[32], struct slice text, uint8_t *out)
+{
+	if (crypto_box_seal(out, (const unsigned char *)text.p, text.n, public_key))
+		fatal("a secret cannot be sealed: the master key is no key");
+}
+
+bool crypto_sealed_open(const uint8_t secret[32], struct slice sealed, uint8_t *out)
+{
+	uint8_t public_key[32];
+	crypto_sealed_public(secret, public_key);
+	return sealed.n >= CRYPTO_BOX_OVERHEAD &&
+	       crypto_box_seal_open(out, (const unsigned char *)sealed.p, sealed.n,
+				    public_key, secret) == 0;
+}

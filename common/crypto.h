@@ -32,5 +32,19 @@ void crypto_hex(const void *data, size_t n, char *out);
 /* URL-safe base64 without padding: the text form of secrets. out_size >= 4 * (n + 2) / 3
  * + 1. */
 void crypto_base64url(const void *data, size_t n, char *out, size_t out_size);
+/* The bytes of 2 * n hex digits, either case. False: they are not. */
+bool crypto_unhex(struct slice text, void *out, size_t n);
+
+/* ---- sealed boxes (X25519, XSalsa20-Poly1305): who has the public key can seal, who has
+ * the secret one can open */
+#define CRYPTO_BOX_KEY 32
+#define CRYPTO_BOX_OVERHEAD 48
+/* The public key of any 32 random bytes. */
+void crypto_sealed_public(const uint8_t secret[32], uint8_t public_key[32]);
+/* out: text.n + CRYPTO_BOX_OVERHEAD bytes. */
+void crypto_sealed_close(const uint8_t public_key[32], struct slice text, uint8_t *out);
+/* out: sealed.n - CRYPTO_BOX_OVERHEAD bytes. False: it was not sealed to this key, or was
+ * changed since. */
+bool crypto_sealed_open(const uint8_t secret[32], struct slice sealed, uint8_t *out);
 
 #endif

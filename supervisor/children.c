@@ -21,6 +21,7 @@
 #include "supervisor/groups.h"
 #include "supervisor/launcher.h"
 #include "supervisor/live.h"
+#include "supervisor/master.h"
 #include "supervisor/spawn.h"
 #include "supervisor/sup.h"
 #include "supervisor/trash.h"
@@ -100,6 +101,20 @@ static void add_column(struct strbuf *out, const char *value, char end)
 	strbuf_add_char(out, end);
 }
 
+/* What a BOOT borrows from. */
+struct boot_secrets {
+	struct strbuf endpoints;
+	struct master_keys masters;
+	uint8_t seal_key[CRYPTO_BOX_KEY];
+};
+
+static void forget_secrets(struct boot_secrets *x)
+{
+	crypto_wipe(x->endpoints.p, x->endpoints.n);
+	strbuf_fini(&x->endpoints);
+	master_wipe(&x->masters);
+}
+
 static void write_endpoints(const struct config *c, struct strbuf *out)
 {
 #define ENDPOINT(provider, base_url, key, version)                                       \
@@ -111,8 +126,22 @@ static void write_endpoints(const struct config *c, struct strbuf *out)
 #undef ENDPOINT
 }
 
+/* Who opens provider keys, and who can only seal them. */
+static void add_master(const struct child *c, struct boot_secrets *x, struct wire_boot *b)
+{
+	if (!master_load(c->sup, &x->masters))
+		return;
+	if (c->role == ROLE_WORKER) {
+		b->master_keys =
+			slice_of(x->masters.secrets, x->masters.count * CRYPTO_BOX_KEY);
+		return;
+	}
+	master_public(&x->masters, x->seal_key);
+	b->seal_key = slice_of(x->seal_key, sizeof x->seal_key);
+}
+
 static void fill_boot(struct child *c, const uint8_t *secret, const char *conninfo,
-		      struct strbuf *endpoints, struct wire_boot *b)
+		      struct boot_secrets *x, struct wire_boot *b)
 {
 	const struct config *g = &c->sup->config;
 	*b = (struct wire_boot){.role = c->role,
@@ -127,12 +156,14 @@ static void fill_boot(struct child *c, const uint8_t *secret, const char *connin
 				.log_level = (uint32_t)log_level_parse(g->log_level),
 				.model = slice_str(c->sup->model),
 				.max_runs = (uint32_t)g->worker_runs,
+				.silence_s = (uint32_t)g->model_silence_seconds,
 				.approval_s = (uint32_t)g->approval_seconds,
 				.database_connections = DATABASE_CONNECTIONS};
 	if (c->role == ROLE_WORKER) { /* nobody else needs the provider's key */
-		write_endpoints(g, endpoints);
-		b->endpoints = strbuf_slice(endpoints);
+		write_endpoints(g, &x->endpoints);
+		b->endpoints = strbuf_slice(&x->endpoints);
 	}
+	add_master(c, x, b);
 }
 
 static void on_up(void *arg, unsigned pid)
@@ -178,7 +209,7 @@ static void birth_process(struct child *c, const uint8_t *secret)
 	char *conninfo =
 		sup_conninfo(c->sup, c->role == ROLE_EDGE ? "tb_edge" : "tb_worker");
 	struct wire_boot b;
-	AUTO(strbuf_fini) struct strbuf endpoints = STRBUF_INIT;
+	struct boot_secrets secrets = {.endpoints = STRBUF_INIT};
 	int peer = -1;
 	if (launcher_birth(c, &peer)) {
 		log_error("launcher-refused", "child=%s.%d message=\"%s\"", name_of(c),
@@ -188,13 +219,13 @@ static void birth_process(struct child *c, const uint8_t *secret)
 			close(peer);
 		return;
 	}
-	fill_boot(c, secret, conninfo, &endpoints, &b);
+	fill_boot(c, secret, conninfo, &secrets, &b);
 	struct spawn_fds fds = {.boot = boot_write(&b),
 				.peer = peer,
 				.control = -1,
 				.listen = c->role == ROLE_EDGE ? c->sup->listen_fd : -1};
 	crypto_wipe(conninfo, strlen(conninfo));
-	crypto_wipe(endpoints.p, endpoints.n);
+	forget_secrets(&secrets);
 	c->pid = spawn_child(c->sup->binaries,
 			     c->role == ROLE_EDGE ? "terabits-edge" : "terabits-worker",
 			     &fds);

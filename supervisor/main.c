@@ -27,6 +27,7 @@
 #include "supervisor/journal.h"
 #include "supervisor/lease.h"
 #include "supervisor/live.h"
+#include "supervisor/master.h"
 #include "supervisor/runs.h"
 #include "supervisor/sup.h"
 #include "supervisor/trash.h"
@@ -198,6 +199,7 @@ int main(int argc, char **argv)
 	choose_model(&s);
 	check_programs(&s);
 	AUTO(auto_free) char *conninfo = sup_conninfo(&s, "tb_supervisor");
+	master_start(&s);
 	set_up(&s);
 	s.admin = admin_open(&s);
 	s.groups = groups_new(&s);

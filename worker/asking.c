@@ -6,7 +6,9 @@
 #include <string.h>
 
 #include "common/attr.h"
-#include "worker/llm/endpoints.h"
+#include "worker/cooldowns.h"
+#include "worker/failover.h"
+#include "worker/keys.h"
 #include "worker/run.h"
 
 static const struct message *input_of(const struct run *r)
@@ -102,30 +104,69 @@ struct slice asking_system(struct run *r)
 	return slice_str(arena_printf(r->arena, "%s\n\n%s", agent, own));
 }
 
-static int shown(struct slice model)
+static const struct llm_provider *provider_in_use(const struct run *r,
+						  struct slice *model)
 {
-	return model.n > 100 ? 100 : (int)model.n;
+	return llm_provider_of(slice_str(r->asking.models[r->asking.at]), model);
+}
+
+bool asking_goes_out(const struct run *r)
+{
+	struct slice model;
+	const struct llm_provider *p = provider_in_use(r, &model);
+	return p && p->base_url;
+}
+
+bool asking_has_next(const struct run *r)
+{
+	return r->asking.at + 1 < r->asking.model_count;
+}
+
+/* Whose refusal holds for all who would ask now: a provider that limits the rate has said
+ * so. What merely failed is asked again where nothing else can be. */
+static enum err respect_cooldown(struct run *r)
+{
+	enum err why;
+	int64_t left = cooldowns_left_us(r, slice_str(r->target.provider->name), r->model,
+					 r->key_id, &why);
+	if (left <= 0 || (why != ERR_MODEL_RATE && !asking_has_next(r)))
+		return ERR_OK;
+	r->answer.retry_after_us = left;
+	snprintf(r->answer.error, LLM_ERROR_BYTES,
+		 "the model '%s' is not asked for %lld s: it was refused (%s)",
+		 r->asking.models[r->asking.at], (long long)(left + 999999) / 1000000,
+		 err_code(why));
+	return ERR_MODEL_RATE;
 }
 
 enum err asking_target(struct run *r)
 {
-	const struct asking *a = &r->asking;
-	struct slice full = slice_str(a->models[a->at]);
-	char *error = r->answer.error;
-	const struct llm_provider *p = llm_provider_of(full, &r->model);
+	const char *full = r->asking.models[r->asking.at];
+	const struct llm_provider *p = provider_in_use(r, &r->model);
 	if (!p) {
-		snprintf(error, LLM_ERROR_BYTES,
-			 "the model '%.*s' is of no provider this node knows: use "
+		snprintf(r->answer.error, LLM_ERROR_BYTES,
+			 "the model '%.100s' is of no provider this node knows: use "
 			 "PROVIDER/NAME, for instance openai/gpt-4o-mini",
-			 shown(full), full.p);
+			 full);
 		return ERR_MODEL_CONFIG;
 	}
-	if (!endpoints_find(r->worker->endpoints, p, &r->target)) {
-		snprintf(error, LLM_ERROR_BYTES,
-			 "the model '%.*s' needs a key for %s, or the base URL of a "
-			 "server that speaks its language",
-			 shown(full), full.p, p->name);
+	if (!keys_choose(r, p, r->model, &r->target, &r->key_id)) {
+		snprintf(r->answer.error, LLM_ERROR_BYTES, "%s", r->failure_text);
 		return ERR_MODEL_CONFIG;
 	}
-	return ERR_OK;
+	return p->base_url ? respect_cooldown(r) : ERR_OK;
+}
+
+void asking_refused(struct run *r, enum err why)
+{
+	if (failover_cools(why) && r->asking.was_asked && r->target.provider->base_url)
+		cooldowns_note(r, slice_str(r->target.provider->name), r->model,
+			       r->key_id, why, r->answer.retry_after_us);
+}
+
+void asking_answered(struct run *r)
+{
+	if (r->target.provider->base_url)
+		cooldowns_clear(r, slice_str(r->target.provider->name), r->model,
+				r->key_id);
 }

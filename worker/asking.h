@@ -19,6 +19,7 @@ struct asking {
 	/* Borrowed from it, the agent or the worker: the model, then its fallbacks. */
 	const char *models[ASKING_MODELS_MOST];
 	size_t model_count, at; /* at: the one in use */
+	bool was_asked;         /* the question has left */
 };
 
 /* Reads the run's message, once; its agent and session are there. False: it cannot be
@@ -31,8 +32,14 @@ struct llm_params asking_params(const struct run *r);
 uint64_t asking_tools(const struct run *r);
 /* The agent's system prompt with what the message adds; in the run's arena if it adds. */
 struct slice asking_system(struct run *r);
-/* Sets the run's target to the model in use. ERR_MODEL_CONFIG: it cannot be asked here,
- * and why is said in the answer's error. */
+/* Whether the model in use is a provider's, and so needs load_target first. */
+bool asking_goes_out(const struct run *r);
+bool asking_has_next(const struct run *r);
+/* Sets the run's target to the model in use. ERR_MODEL_CONFIG: it cannot be asked here;
+ * ERR_MODEL_RATE: not now; why is said in the answer's error. */
 enum err asking_target(struct run *r);
+/* What became of the question, for the workers that come after: nothing blocks. */
+void asking_refused(struct run *r, enum err why);
+void asking_answered(struct run *r);
 
 #endif

@@ -319,6 +319,21 @@ static bool is_foreign(const struct run_call *c)
 	       (c->tool->place == PLACE_JAIL || !strcmp(c->tool->category, "runtime"));
 }
 
+static struct slice with_warning(struct run *r, const struct run_call *c,
+				 struct slice text)
+{
+	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
+	if (c->repeats < LOOP_WARN)
+		return text;
+	strbuf_add_slice(&b, text);
+	strbuf_printf(&b,
+		      "\n[This call had this very result %u times by now. Repeating it "
+		      "will not change it: do something else, or say what stands in the "
+		      "way.]",
+		      c->repeats);
+	return kept(r, &b);
+}
+
 static void result_message(struct run *r, const struct run_call *c)
 {
 	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
@@ -332,9 +347,10 @@ static void result_message(struct run *r, const struct run_call *c)
 	json_kv_str(&o, "name", c->name);
 	json_kv_bool(&o, "isError", c->failed);
 	json_kv_str(&o, "text",
-		    is_foreign(c) ? fenced(r, c->output)
-		    : c->said.p   ? c->said
-				  : c->output);
+		    with_warning(r, c,
+				 is_foreign(c) ? fenced(r, c->output)
+				 : c->said.p   ? c->said
+					       : c->output));
 	json_obj_end(&o);
 	json_arr_end(&o);
 	json_obj_end(&o);
@@ -361,6 +377,17 @@ static void call_row(struct run *r, size_t call, const char *state)
 	r->commit.bytes += c->input.n + c->output.n;
 }
 
+/* How often the model has made this call with this result is part of what it reads. */
+static void notice_circle(struct run *r, struct run_call *c)
+{
+	uint64_t hash = loop_call_hash(c->name, c->input);
+	if (c->blocked)
+		loop_guard_add_blocked(&r->loops, hash);
+	else
+		loop_guard_add(&r->loops, hash, c->output);
+	c->repeats = loop_guard_repeats(&r->loops, hash);
+}
+
 void commit_call(struct run *r, size_t call, const char *state)
 {
 	struct run_call *c = &r->calls[call];
@@ -368,6 +395,7 @@ void commit_call(struct run *r, size_t call, const char *state)
 	call_event(r, call, state);
 	if (!c->output.p)
 		return;
+	notice_circle(r, c);
 	result_message(r, c);
 	c->settling = true;
 }

@@ -66,35 +66,36 @@ static size_t content_bytes(struct slice body)
 	return json_str(json_get(json_root(d), "content")).n;
 }
 
-static void put_printed(struct json_out *o, const struct run *r, int stream,
+static void put_printed(struct json_out *o, const struct run_call *c, int stream,
 			struct slice text, uint64_t offset)
 {
 	json_obj(o);
-	json_kv_str(o, "toolName", r->working->name);
+	json_kv_str(o, "toolName", c->name);
 	json_kv_cstr(o, "toolState", "running");
 	json_kv_str(o, "content", text);
 	json_key(o, "metadata");
 	json_obj(o);
-	json_kv_str(o, "callId", r->working->id);
-	json_kv_i64(o, "step", r->step_no);
-	json_kv_i64(o, "call", (int64_t)(r->working - r->calls));
+	json_kv_str(o, "callId", c->id);
+	json_kv_i64(o, "step", c->run->step_no);
+	json_kv_i64(o, "call", (int64_t)(c - c->run->calls));
 	json_kv_cstr(o, "stream", stream == 1 ? "stdout" : "stderr");
 	json_kv_i64(o, "offset", (int64_t)offset);
 	json_obj_end(o);
 	json_obj_end(o);
 }
 
-bool emit_printed(struct run *r, int stream, struct slice text, uint64_t offset)
+bool emit_printed(struct run_call *c, int stream, struct slice text, uint64_t offset)
 {
 	AUTO(strbuf_fini) struct strbuf body = STRBUF_INIT;
 	struct json_out o = json_out(&body);
+	struct run *r = c->run;
 	if (r->worker->congested || r->lost)
 		return false;
 	if (r->printed_seq != r->ev_seq) { /* pieces of another part of the stream */
 		r->printed_seq = r->ev_seq;
 		r->printed_shown = 0;
 	}
-	put_printed(&o, r, stream, text, offset);
+	put_printed(&o, c, stream, text, offset);
 	struct wire_event m = {.run = r->id,
 			       .fence = r->fence,
 			       .seq = r->ev_seq + 1,

@@ -11,6 +11,7 @@
 #include "common/slice.h"
 
 struct run;
+struct run_call;
 struct worker;
 struct commit_event;
 
@@ -24,7 +25,7 @@ void emit_deltas(struct run *r, unsigned most);
 /* What a program of the call under way printed (stream: 1 output, 2 errors; offset: in
  * all of that stream): a piece of the stream's next durable event, though that will say
  * it all again. At most 2 KiB. False: the link has no room for it. */
-bool emit_printed(struct run *r, int stream, struct slice text, uint64_t offset);
+bool emit_printed(struct run_call *c, int stream, struct slice text, uint64_t offset);
 void emit_durable(struct run *r, const struct commit_event *e);
 void emit_done(struct run *r);
 void emit_lost(struct run *r);

@@ -8,13 +8,15 @@
 
 enum inside { VAIN, AGAIN };
 enum over { NONE, NEXT };
+enum heat { WARM, COOLS };
 
 static const struct row {
 	enum err err;
 	enum inside inside;
 	enum over over;
+	enum heat heat;
 } rows[] = {
-#define FAILOVER(ERROR, inside, over) {ERR_##ERROR, inside, over},
+#define FAILOVER(ERROR, inside, over, heat) {ERR_##ERROR, inside, over, heat},
 #include "worker/failover.tbl"
 #undef FAILOVER
 };
@@ -25,6 +27,11 @@ static struct row row_of(enum err e)
 		if (rows[i].err == e)
 			return rows[i];
 	return (struct row){.err = e, .inside = VAIN, .over = NONE};
+}
+
+bool failover_cools(enum err e)
+{
+	return row_of(e).heat == COOLS;
 }
 
 enum failover_move failover_decide(enum err e, const struct failover *f)

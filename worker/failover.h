@@ -26,6 +26,8 @@ struct failover {
 /* A longer pause is not spent inside the run: it would hold its place on the worker. */
 #define FAILOVER_PAUSE_MOST_US 8000000
 
+/* Whether others should leave that key and model alone for a while. */
+bool failover_cools(enum err e);
 enum failover_move failover_decide(enum err e, const struct failover *f);
 
 #endif

@@ -34,6 +34,7 @@ struct flush {
 	const char *problem;
 	/* of the round under way */
 	size_t call, calls;
+	struct tool_call work;
 };
 
 static bool may_use(const struct run *r, const char *name)
@@ -56,6 +57,7 @@ void flush_free(struct flush *f)
 		return;
 	for (size_t i = 0; i < f->said_count; i++)
 		strbuf_fini(&f->said[i]->wire);
+	strbuf_fini(&f->work.output);
 	free(f);
 }
 
@@ -225,20 +227,18 @@ static void start(struct run *r, const struct tool_spec *t, struct json_doc *arg
 	char id[UUID_TEXT_LEN + 1];
 	uuid_format(r->id, id);
 	arena_cleanup(f->arena, free_doc, args);
-	strbuf_reset(&r->work.output);
-	r->work.facts = (struct tool_facts){0};
-	r->work.tool = t;
-	r->work.show = NULL;
-	r->working = NULL;
-	r->work.env = &r->env;
-	r->work.args = json_root(args);
+	strbuf_reset(&f->work.output);
+	f->work.facts = (struct tool_facts){0};
+	f->work.tool = t;
+	f->work.env = &r->env;
+	f->work.args = json_root(args);
 	/* The same in each life of the run, another one in each cycle. */
-	r->work.idem_key = arena_printf(f->arena, "%s:flush%lld:%d", id,
+	f->work.idem_key = arena_printf(f->arena, "%s:flush%lld:%d", id,
 					(long long)r->session->context_set, f->made++);
-	r->work.op = &r->op;
-	r->work.arena = f->arena;
+	f->work.op = &r->op;
+	f->work.arena = f->arena;
 	op_init(&r->op, r->worker->loop, run_op_done, r);
-	tool_starter(t)(&r->work);
+	tool_starter(t)(&f->work);
 }
 
 /* The next call that can be made has begun; false: none is left. */
@@ -295,8 +295,8 @@ bool flush_saved(struct run *r)
 	struct slice name =
 		strbuf_slice(&llm_call_at(&r->compact->answer, f->call)->name);
 	f->saved += !r->op_result && slice_is(name, "memory_store");
-	say_result(r, strbuf_slice(&r->work.output), r->op_result != ERR_OK);
-	strbuf_reset(&r->work.output);
+	say_result(r, strbuf_slice(&f->work.output), r->op_result != ERR_OK);
+	strbuf_reset(&f->work.output);
 	return start_next(r);
 }
 

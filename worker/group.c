@@ -154,6 +154,31 @@ static struct slice clean(struct run *r, struct slice s, size_t most)
 	return arena_slice(r->arena, s);
 }
 
+/* The model may have missed that it was warned. */
+static void block_circle(struct run *r, struct run_call *c)
+{
+	if (c->refusal ||
+	    loop_guard_repeats(&r->loops, loop_call_hash(c->name, c->input)) < LOOP_BLOCK)
+		return;
+	c->blocked = true;
+	refuse(c, ERR_TOOL_LOOP,
+	       arena_printf(r->arena,
+			    "'%.*s' was not run: the same call had the same result %d "
+			    "times; do something else, or say what stands in the way",
+			    SLICE_ARG(c->name), LOOP_BLOCK));
+}
+
+bool group_goes_in_circles(const struct run *r)
+{
+	for (size_t i = 0; i < r->call_count; i++) {
+		const struct run_call *c = &r->calls[i];
+		if (loop_guard_repeats(&r->loops, loop_call_hash(c->name, c->input)) >=
+		    LOOP_END)
+			return true;
+	}
+	return false;
+}
+
 void group_prepare(struct run *r)
 {
 	struct llm_answer *a = &r->answer;
@@ -177,6 +202,7 @@ void group_prepare(struct run *r)
 		}
 		c->input = input_of(r, c, strbuf_slice(&m->arguments));
 		c->may_ask = true;
+		block_circle(r, c);
 		group_check(r, c);
 		c->may_ask = false;
 		c->asks &= !c->refusal;

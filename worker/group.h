@@ -17,6 +17,9 @@ struct run_call;
 /* The calls of the model's answer, judged: unknown tools, bad arguments and excess calls
  * get their refusal. */
 void group_prepare(struct run *r);
+/* Whether one of them was made so often, with the same result, that the run has to end.
+ */
+bool group_goes_in_circles(const struct run *r);
 /* Parses and checks the arguments of one call; sets its refusal. */
 void group_check(struct run *r, struct run_call *c);
 /* Whether a call of a tool there is may be made: its refusal, or the version of the

@@ -10,6 +10,7 @@
 #include "common/fault.h"
 #include "common/log.h"
 #include "proto/chan.h"
+#include "worker/keys.h"
 #include "worker/run.h"
 
 #define DISPATCH_SELF struct worker
@@ -69,10 +70,10 @@ void worker_on_drain(struct worker *w, const struct wire_drain *m)
 
 void worker_on_invalidate(struct worker *w, const struct wire_invalidate *m)
 {
-	/* What a worker caches is immutable (revisions) or checked at each claim
+	/* What else a worker caches is immutable (revisions) or checked at each claim
 	 * (transcripts). */
-	(void)w;
-	(void)m;
+	if (slice_is(m->kind, "provider_key"))
+		keys_forget(w->keys, m->tenant);
 }
 
 /* A run that is not here any more has said what became of it: these cross with that. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * One request with up to six reads behind the capability. What it finds is checked
+ * One request with up to eight reads behind the capability. What it finds is checked
  * against RUN_START: a transcript that does not end where the claim said is not used. A
  * run that ran before and whose rows the database refuses to read ends; its tool rows are
  * read first, so that its calls get their results. */
@@ -13,7 +13,9 @@
 #include "common/log.h"
 #include "common/pg/error.h"
 #include "common/pg/pool.h"
+#include "worker/cooldowns.h"
 #include "worker/emit.h"
+#include "worker/keys.h"
 #include "worker/run.h"
 #include "worker/sql.h"
 #include "worker/tools/processes.h"
@@ -174,6 +176,23 @@ static void load_past(struct run *r)
 	pg_submit(q, CONN_READS, 0, on_past, r);
 }
 
+/* The last two statements of a request. */
+static void put_target(struct pg_request *q, struct run *r)
+{
+	r->asks_target = true;
+	keys_ask(q, r);
+	cooldowns_ask(q);
+}
+
+static void take_target(struct run *r, const struct pg_answer *a)
+{
+	if (!r->asks_target)
+		return;
+	r->asks_target = false;
+	keys_take(r, a->results[a->result_count - 2]);
+	cooldowns_take(r, a->results[a->result_count - 1]);
+}
+
 static void take_all(struct run *r, const struct pg_answer *a)
 {
 	check_capability(r, a);
@@ -184,6 +203,7 @@ static void take_all(struct run *r, const struct pg_answer *a)
 		take_past(r, a->results[4], a->results[5]);
 	if (r->unread)
 		take_taken(r, a->results[r->resumed ? 6 : 4]);
+	take_target(r, a);
 	r->unread = false;
 	run_wake(r);
 }
@@ -234,6 +254,40 @@ void load_permit(struct run *r)
 	pg_submit(q, CONN_READS, 0, on_permit, r);
 }
 
+static void on_target(void *arg, const struct pg_answer *a)
+{
+	struct run *r = arg;
+	r->loading = false;
+	if (a->err == ERR_CANCELLED || is_asked_again(r, a, load_target))
+		return;
+	if (a->err) {
+		log_error("load-failed", "sqlstate=%s message=\"%s\"", a->sqlstate,
+			  a->message);
+		run_fail(r, ERR_INTERNAL,
+			 "the keys of model providers cannot be read (the database says "
+			 "%s: see the worker's log), so no model is asked",
+			 a->sqlstate);
+	} else {
+		check_capability(r, a);
+		take_target(r, a);
+	}
+	run_wake(r);
+}
+
+bool load_target_is_needed(const struct run *r)
+{
+	return !keys_are_fresh(r) || !cooldowns_are_fresh(r);
+}
+
+void load_target(struct run *r)
+{
+	struct pg_request *q = pg_begin(r->worker->pool);
+	put_capability(q, r);
+	put_target(q, r);
+	r->loading = true;
+	pg_submit(q, CONN_READS, 0, on_target, r);
+}
+
 void load_run(struct run *r)
 {
 	struct pg_request *q = pg_begin(r->worker->pool);
@@ -256,6 +310,9 @@ void load_run(struct run *r)
 		pg_uuid(p, r->session_id);
 		pg_uuid(p, r->id);
 	}
+	r->asks_target = false;
+	if (load_target_is_needed(r))
+		put_target(q, r);
 	r->loading = true;
 	pg_submit(q, CONN_READS, 0, on_loaded, r);
 }

@@ -29,5 +29,9 @@ void load_run(struct run *r);
 void load_permit(struct run *r);
 /* Whether anything but the permit is missing. */
 int load_is_needed(const struct run *r);
+/* Keys of model providers and what these refused lately; the same. Needed before a model
+ * is asked when what is known is older than a second, or has changed. */
+void load_target(struct run *r);
+bool load_target_is_needed(const struct run *r);
 
 #endif

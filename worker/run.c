@@ -12,6 +12,7 @@
 #include "common/die.h"
 #include "common/log.h"
 #include "worker/emit.h"
+#include "worker/keys.h"
 #include "worker/load.h"
 #include "worker/tools/processes.h"
 
@@ -121,7 +122,6 @@ static void free_memory(void *p)
 	llm_answer_fini(&r->answer);
 	asking_fini(&r->asking);
 	compact_free(r->compact);
-	strbuf_fini(&r->work.output);
 	arena_free(r->arena);
 	free(r);
 }
@@ -139,6 +139,7 @@ static void end(struct run *r)
 		agent_give_back(r->agent);
 	if (r->session && r->session->fence == r->fence) /* nobody else's yet */
 		session_trim(r->session, RUN_CONTEXT_BYTES, INT64_MAX);
+	key_give_back(r->key);
 	permit_give_back(r->permit);
 	permit_give_back(r->started_with);
 	if (r->session)
@@ -153,15 +154,30 @@ bool run_ends_processes(struct run *r)
 	return processes_end(r->env.processes);
 }
 
+bool run_calls_tools(const struct run *r)
+{
+	for (size_t i = 0; i < r->call_count; i++)
+		if (op_is_active(&r->calls[i].op))
+			return true;
+	return false;
+}
+
 static bool is_busy(const struct run *r)
 {
-	return op_is_active(&r->op) || r->committing || r->loading;
+	return op_is_active(&r->op) || run_calls_tools(r) || r->committing || r->loading;
+}
+
+static void cancel_all(struct run *r, enum err why)
+{
+	op_cancel(&r->op, why);
+	for (size_t i = 0; i < r->call_count; i++)
+		op_cancel(&r->calls[i].op, why);
 }
 
 /* Another runner has the lane. What is under way here ends first, unseen. */
 static enum step_verdict give_up(struct run *r)
 {
-	op_cancel(&r->op, ERR_CANCELLED);
+	cancel_all(r, ERR_CANCELLED);
 	if (!run_ends_processes(r) || is_busy(r))
 		return STEP_WAIT;
 	if (r->session->fence == r->fence)
@@ -244,7 +260,7 @@ static void stop(struct run *r, enum err why)
 	if (r->step >= STEP_FAIL || r->failure)
 		return;
 	r->failure = why;
-	op_cancel(&r->op, why);
+	cancel_all(r, why);
 	run_wake(r);
 }
 

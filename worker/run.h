@@ -21,6 +21,7 @@
 #include "worker/commit.h"
 #include "worker/compact.h"
 #include "worker/context.h"
+#include "worker/loop_guard.h"
 #include "worker/llm/call.h"
 #include "worker/permit.h"
 #include "worker/session.h"
@@ -66,13 +67,20 @@ struct run_call {
 	struct slice denial;     /* what the person said to the model; n 0: nothing */
 	struct slice said;       /* what the model reads instead of the output */
 	int attempt;
-	bool begun;    /* its row said `running` when the run was resumed */
-	bool settled;  /* its result stands in the transcript */
-	bool settling; /* its result is in the commit under way */
-	bool unknown;  /* it was running when its worker died, and must not be repeated */
+	bool begun;       /* its row said `running` when the run was resumed */
+	unsigned repeats; /* how often this run made it with this result */
+	bool blocked;     /* it is one of a circle: see loop_guard.h */
+	bool settled;     /* its result stands in the transcript */
+	bool settling;    /* its result is in the commit under way */
+	bool unknown; /* it was running when its worker died, and must not be repeated */
 	bool failed;
 	struct slice output; /* JSON, once it is done */
 	int64_t began_us;
+	/* While it is made: */
+	struct run *run;
+	struct tool_call work;
+	struct op op;
+	enum err op_result;
 };
 
 struct run {
@@ -116,6 +124,9 @@ struct run {
 	/* the model */
 	struct asking asking;
 	struct llm_target target;
+	struct provider_key *key; /* that it holds; NULL: the node's own, or none */
+	struct uuid key_id;       /* nil likewise */
+	bool asks_target;         /* the load under way reads keys and cooldowns */
 	struct slice model;
 	struct llm_call *llm;
 	struct llm_answer answer;
@@ -136,14 +147,13 @@ struct run {
 	int step_no; /* of the current answer, from 1 */
 	struct run_call *calls;
 	size_t call_count, call_at;
-	size_t group_end; /* one past the group that runs */
-	struct tool_call work;
-	const struct run_call *working; /* whose that is */
-	size_t printed_shown;           /* bytes of programs' output told as pieces ... */
-	unsigned printed_seq;           /* ... of the stream's part before that event */
-	bool asks_workspace;            /* the supervisor was, and has not answered */
+	size_t group_end;     /* one past the group that runs */
+	size_t printed_shown; /* bytes of programs' output told as pieces ... */
+	unsigned printed_seq; /* ... of the stream's part before that event */
+	bool asks_workspace;  /* the supervisor was, and has not answered */
 	char workspace_error[256];
 	int calls_made;
+	struct loop_guard loops;
 	bool answer_stored; /* the message that made the calls */
 
 	/* the journal */
@@ -193,6 +203,8 @@ PRINTF_LIKE(2, 3) void run_say(struct run *r, const char *fmt, ...);
 const char *run_code(const struct run *r);
 /* Of its time budget, used so far. */
 int run_active_ms(const struct run *r);
+/* Whether any of its calls is being made. */
+bool run_calls_tools(const struct run *r);
 /* For op_init: stores the result, wakes the run. */
 void run_op_done(struct op *op, enum err result, void *run);
 /* The link's pressure changed: all model streams stop or go on. */

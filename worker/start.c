@@ -15,9 +15,11 @@
 #include "proto/boot.h"
 #include "sandbox/sandbox.h"
 #include "worker/agent.h"
+#include "worker/cooldowns.h"
 #include "worker/emit.h"
 #include "sandbox/client/jails.h"
 #include "worker/journal.h"
+#include "worker/keys.h"
 #include "worker/link.h"
 #include "worker/llm/endpoints.h"
 #include "worker/session.h"
@@ -105,12 +107,16 @@ void worker_start(struct worker *w, struct loop *l, const struct wire_boot *b)
 	w->loop = l;
 	w->model = kept(b->model);
 	w->endpoints = endpoints_new(b->endpoints);
+	w->silence_us = b->silence_s * 1000000ll;
 	w->approval_us = b->approval_s * 1000000ll;
 	w->runs = map_new();
 	w->agents = agents_new();
+	w->cooldowns = cooldowns_new();
+	w->keys = keys_new(b->master_keys);
 	w->sessions = sessions_new(SESSION_CACHE_BYTES);
 	loop_task_init(&w->starting, try_start, w);
 	w->http = http_client_new(l, HTTP_CONNECTIONS);
+	http_client_guard(w->http);
 	w->journal = journal_new(w);
 	w->jails = jails_new(l, BOOT_PEER_FD);
 	emit_init(w);

@@ -47,7 +47,7 @@ static void settle_open_calls(struct run *r)
 
 enum step_verdict step_fail(struct run *r)
 {
-	if (op_is_active(&r->op) || r->committing || r->loading)
+	if (op_is_active(&r->op) || run_calls_tools(r) || r->committing || r->loading)
 		return STEP_WAIT;
 	if (r->past && !r->calls)
 		resume_calls(r);

@@ -78,6 +78,10 @@ enum step_verdict step_ask(struct run *r)
 		load_permit(r);
 		return STEP_WAIT;
 	}
+	if (asking_goes_out(r) && load_target_is_needed(r)) {
+		load_target(r);
+		return STEP_WAIT;
+	}
 	r->judges_again = false; /* nothing that was judged is left */
 	if (r->step_no >= RUN_STEPS_MOST)
 		return run_fail(r, ERR_BUDGET, "the model was asked %d times in one run",
@@ -88,9 +92,11 @@ enum step_verdict step_ask(struct run *r)
 	arena_reset(r->arena);
 	llm_answer_reset(&r->answer);
 	r->shown = 0;
+	r->asking.was_asked = false;
 	enum err e = asking_target(r);
 	if (e)
 		return model_failed(r, e);
+	r->asking.was_asked = true;
 	fill_question(r, &q);
 	if (compact_is_due(r)) {
 		compact_start(r, &(struct compact_wish){.why = COMPACT_FULL,
@@ -221,8 +227,21 @@ static void begin_calls(struct run *r)
 	}
 }
 
+/* The answer is kept, for who wants to know what it was; its calls are not made. */
+static void end_circle(struct run *r)
+{
+	r->failure = ERR_TOOL_LOOP;
+	run_say(r, "the model made the same tool call with the same result %d times",
+		LOOP_END);
+	for (size_t i = 0; i < r->call_count; i++)
+		commit_void(r, i, "error", "the run ended: it went in circles");
+	commit_end(r, RESULT_FAILED);
+	r->step = STEP_ENDING;
+}
+
 static enum step_verdict take_answer(struct run *r)
 {
+	asking_answered(r);
 	r->retries = 0;
 	r->overflowed = false;
 	context_learn(r);
@@ -232,7 +251,9 @@ static enum step_verdict take_answer(struct run *r)
 	emit_deltas(r, REST_BYTES);
 	commit_begin(r);
 	commit_answer(r);
-	if (r->call_count) {
+	if (group_goes_in_circles(r)) {
+		end_circle(r);
+	} else if (r->call_count) {
 		begin_calls(r);
 	} else if (r->take) {
 		commit_take(r);

@@ -14,19 +14,35 @@
 #include "worker/tools/registry.h"
 
 #define ATTEMPTS_MOST 5
+#define PARALLEL_MOST 8 /* of one step: more would be one run's share of a launcher */
 
-static struct slice kept_output(struct run *r)
+static struct slice kept_output(struct run_call *c)
 {
-	struct slice s = arena_slice(r->arena, strbuf_slice(&r->work.output));
-	strbuf_reset(&r->work.output);
+	struct slice s = arena_slice(c->run->arena, strbuf_slice(&c->work.output));
+	strbuf_reset(&c->work.output);
 	return s;
+}
+
+static void fini_output(void *output)
+{
+	strbuf_fini(output);
+}
+
+/* Its output is the arena's, however the call ends. */
+static void ready(struct run *r, struct run_call *c)
+{
+	if (!c->run)
+		arena_cleanup(r->arena, fini_output, &c->work.output);
+	c->run = r;
+	strbuf_reset(&c->work.output);
 }
 
 static void refuse(struct run *r, struct run_call *c)
 {
-	tool_error(&r->work, "%s", c->refusal);
+	ready(r, c);
+	tool_error(&c->work, "%s", c->refusal);
 	c->failed = true;
-	c->output = kept_output(r);
+	c->output = kept_output(c);
 	c->facts = (struct tool_facts){
 		.bytes = c->output.n,
 		.error_class = err_code(c->refused ? c->refused : ERR_TOOL_FAILED)};
@@ -35,27 +51,35 @@ static void refuse(struct run *r, struct run_call *c)
 static bool show_printed(struct tool_call *work, int stream, struct slice text,
 			 uint64_t offset)
 {
-	return emit_printed(container_of(work, struct run, work), stream, text, offset);
+	return emit_printed(container_of(work, struct run_call, work), stream, text,
+			    offset);
+}
+
+static void on_call_done(struct op *op, enum err result, void *arg)
+{
+	struct run_call *c = arg;
+	(void)op;
+	c->op_result = result;
+	run_wake(c->run);
 }
 
 static void start_call(struct run *r, struct run_call *c)
 {
 	char id[UUID_TEXT_LEN + 1];
 	uuid_format(r->id, id);
+	ready(r, c);
 	c->began_us = clock_mono_us();
-	strbuf_reset(&r->work.output);
-	r->work.facts = (struct tool_facts){0};
-	r->work.tool = c->tool;
-	r->work.show = show_printed;
-	r->working = c;
-	r->work.env = &r->env;
-	r->work.args = json_root(c->args);
-	r->work.idem_key =
+	c->work.facts = (struct tool_facts){0};
+	c->work.tool = c->tool;
+	c->work.show = show_printed;
+	c->work.env = &r->env;
+	c->work.args = json_root(c->args);
+	c->work.idem_key =
 		arena_printf(r->arena, "%s:%d:%td", id, r->step_no, c - r->calls);
-	r->work.op = &r->op;
-	r->work.arena = r->arena;
-	op_init(&r->op, r->worker->loop, run_op_done, r);
-	tool_starter(c->tool)(&r->work);
+	c->work.op = &c->op;
+	c->work.arena = r->arena;
+	op_init(&c->op, r->worker->loop, on_call_done, c);
+	tool_starter(c->tool)(&c->work);
 }
 
 /* Its launcher must know the workspace first; once a run. */
@@ -72,7 +96,7 @@ static bool waits_for_workspace(struct run *r, const struct run_call *c)
 /* The database went while the call was under way. A call that may be repeated is. */
 static bool repeats(const struct run *r, const struct run_call *c)
 {
-	return r->op_result == ERR_DATABASE && !r->failure &&
+	return c->op_result == ERR_DATABASE && !r->failure &&
 	       c->tool->effect != EFFECT_ONCE && c->attempt < ATTEMPTS_MOST;
 }
 
@@ -83,26 +107,26 @@ static void finish_call(struct run *r, struct run_call *c)
 		c->began_us = 0;
 		return;
 	}
-	if (r->work.output.n > c->tool->output_most)
-		tool_error(&r->work,
+	if (c->work.output.n > c->tool->output_most)
+		tool_error(&c->work,
 			   "the output has %zu bytes, more than the %zu allowed",
-			   r->work.output.n, c->tool->output_most);
-	else if (r->work.output.n == 0)
-		tool_error(&r->work, "%s", err_text(r->op_result));
-	c->failed = r->op_result != ERR_OK;
-	c->output = kept_output(r);
-	c->facts = r->work.facts;
+			   c->work.output.n, c->tool->output_most);
+	else if (c->work.output.n == 0)
+		tool_error(&c->work, "%s", err_text(c->op_result));
+	c->failed = c->op_result != ERR_OK;
+	c->output = kept_output(c);
+	c->facts = c->work.facts;
 	c->facts.duration_us = clock_mono_us() - c->began_us;
 	if (!c->facts.bytes)
 		c->facts.bytes = c->output.n;
 	if (c->failed && !c->facts.error_class)
-		c->facts.error_class = err_code(r->op_result);
+		c->facts.error_class = err_code(c->op_result);
 }
 
 /* The run was cancelled, and the call stopped for it: it has no result. */
-static bool is_cut_short(const struct run *r)
+static bool is_cut_short(const struct run *r, const struct run_call *c)
 {
-	return r->failure == ERR_CANCELLED && r->op_result == ERR_CANCELLED;
+	return r->failure == ERR_CANCELLED && c->op_result == ERR_CANCELLED;
 }
 
 /* Another policy stands: what has not begun is judged anew, and of what had no effect but
@@ -155,46 +179,81 @@ static enum step_verdict commit_group(struct run *r, size_t from)
 	return STEP_MORE;
 }
 
+/* What has ended since the last look. A pure call that nobody may make any more ends
+ * with that: see judge_again. */
+static void finish_calls(struct run *r)
+{
+	for (size_t i = r->call_at; i < r->group_end; i++) {
+		struct run_call *c = &r->calls[i];
+		if (!c->began_us || c->output.p || op_is_active(&c->op) ||
+		    is_cut_short(r, c))
+			continue;
+		finish_call(r, c);
+		if (c->refusal && c->output.p)
+			refuse(r, c);
+	}
+}
+
+/* How many of the group are being made. */
+static unsigned active(const struct run *r)
+{
+	unsigned n = 0;
+	for (size_t i = r->call_at; i < r->group_end; i++)
+		n += op_is_active(&r->calls[i].op);
+	return n;
+}
+
+/* STEP_MORE: it has begun, or needs not; STEP_WAIT: not yet; STEP_DONE: it must not, its
+ * row was refused. */
+static enum step_verdict begin_call(struct run *r, struct run_call *c)
+{
+	bool is_pure = c->tool->effect == EFFECT_PURE;
+	/* What has an effect is made alone, behind those that have none. */
+	if (active(r) >= (is_pure ? PARALLEL_MOST : 1))
+		return STEP_WAIT;
+	if (!is_pure && r->committing)
+		return STEP_WAIT; /* its row must say `running` first */
+	if (!is_pure && r->outcome == COMMIT_REFUSED)
+		return STEP_DONE;
+	if (reads_policy(r) || waits_for_workspace(r, c))
+		return STEP_WAIT;
+	if (c->tool->place == PLACE_JAIL && !r->env.workspace)
+		c->refusal = r->workspace_error;
+	if (c->refusal)
+		refuse(r, c);
+	else
+		start_call(r, c);
+	return STEP_MORE;
+}
+
 enum step_verdict step_tools(struct run *r)
 {
-	if (op_is_active(&r->op) || r->loading)
+	if (r->loading)
 		return STEP_WAIT;
 	if (r->judges_again && !r->permit_is_old) {
 		r->judges_again = false;
 		judge_again(r);
 	}
+	finish_calls(r);
+	if (r->failure) /* what has been made keeps its result */
+		return active(r) ? STEP_WAIT : run_fail(r, r->failure, NULL);
 	for (size_t i = r->call_at; i < r->group_end; i++) {
 		struct run_call *c = &r->calls[i];
-		if (c->began_us && !c->output.p && !is_cut_short(r))
-			finish_call(r, c);
-		if (r->failure)
-			return run_fail(r, r->failure, NULL);
-		if (c->settled || c->unknown || c->output.p)
+		if (c->settled || c->unknown || c->output.p || op_is_active(&c->op))
 			continue;
 		if (c->refusal) {
 			refuse(r, c);
 			continue;
 		}
-		if (c->tool->effect != EFFECT_PURE && r->committing)
-			return STEP_WAIT; /* its row must say `running` first */
-		if (c->tool->effect != EFFECT_PURE && r->outcome == COMMIT_REFUSED)
+		enum step_verdict v = begin_call(r, c);
+		if (v == STEP_WAIT)
+			return STEP_WAIT;
+		if (v == STEP_DONE)
 			return commit_group(r, r->call_at);
-		if (reads_policy(r))
-			return STEP_WAIT;
-		if (waits_for_workspace(r, c))
-			return STEP_WAIT;
-		if (c->tool->place == PLACE_JAIL && !r->env.workspace)
-			c->refusal = r->workspace_error;
-		if (c->refusal) {
-			refuse(r, c);
-			continue;
-		}
-		start_call(r, c);
-		if (op_is_active(&r->op))
-			return STEP_WAIT;
-		i--; /* it ended at once: look at it again */
+		finish_calls(r); /* it may have ended at once, or have to be repeated */
+		i -= !c->output.p && !op_is_active(&c->op);
 	}
-	return commit_group(r, r->call_at);
+	return active(r) ? STEP_WAIT : commit_group(r, r->call_at);
 }
 
 enum step_verdict step_settled(struct run *r)

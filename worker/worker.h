@@ -20,6 +20,8 @@ struct journal;
 struct sessions;
 struct agents;
 struct endpoints;
+struct cooldowns;
+struct keys;
 
 struct worker {
 	struct loop *loop;
@@ -30,6 +32,8 @@ struct worker {
 	struct jails *jails;
 	struct sessions *sessions;
 	struct agents *agents;
+	struct cooldowns *cooldowns;
+	struct keys *keys;    /* of model providers, of tenants and the platform */
 	struct map *runs;     /* (run id, fence) -> struct run */
 	struct list speaking; /* runs whose model said something this turn */
 
@@ -38,6 +42,7 @@ struct worker {
 	/* from BOOT */
 	struct slice model;          /* the node's default, "provider/name" */
 	struct endpoints *endpoints; /* of the node's model providers */
+	int64_t silence_us;          /* of a model; 0: by where it is */
 	int64_t approval_us;         /* how long a person has to answer */
 
 	/* start and life */

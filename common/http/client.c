@@ -12,9 +12,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "common/alloc.h"
 #include "common/die.h"
+#include "common/http/url_guard.h"
 #include "common/list.h"
 #include "common/loop.h"
 
@@ -26,6 +28,10 @@
 
 struct http_client {
 	struct loop *loop;
+	struct http_client
+		*guarded; /* the one of guarded requests; NULL: none are taken */
+	bool is_guarded;
+	int max_connections;
 	CURLM *multi;
 	struct loop_timer *timer;
 	struct list calls, spare, cancelled;
@@ -47,6 +53,7 @@ struct http_call {
 	int64_t first_byte_us, idle_us, last_us;
 	enum err why; /* set before the transfer is stopped */
 	int head_seen, got_byte, paused;
+	bool refused; /* an address of it, by the guard */
 	char text[CURL_ERROR_SIZE];
 };
 
@@ -193,6 +200,10 @@ static void drain_messages(struct http_client *c)
 		if (m->msg != CURLMSG_DONE)
 			continue;
 		curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &call);
+		if (rc != CURLE_OK && call->refused)
+			snprintf(call->text, sizeof call->text,
+				 "the address of that server is not one of the public "
+				 "network");
 		if (rc != CURLE_OK && !call->text[0])
 			snprintf(call->text, sizeof call->text, "%s",
 				 curl_easy_strerror(rc));
@@ -298,6 +309,19 @@ static size_t on_curl_read(char *to, size_t size, size_t n, void *arg)
 	return CURL_READFUNC_ABORT;
 }
 
+/* A name is judged by what it was resolved to, at each connection. */
+static curl_socket_t on_open_socket(void *arg, curlsocktype purpose,
+				    struct curl_sockaddr *a)
+{
+	struct http_call *call = arg;
+	(void)purpose;
+	if (!url_guard_address(&a->addr)) {
+		call->refused = true;
+		return CURL_SOCKET_BAD;
+	}
+	return socket(a->family, a->socktype | SOCK_CLOEXEC, a->protocol);
+}
+
 /* ---- starting */
 
 /* What no call changes. */
@@ -328,6 +352,11 @@ static struct http_call *call_new(struct http_client *c)
 	curl_easy_setopt(e, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
 	curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
 	curl_easy_setopt(e, CURLOPT_USERAGENT, "terabits/" TB_VERSION);
+	if (c->is_guarded) {
+		curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "https");
+		curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
+		curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, call);
+	}
 	return call;
 }
 
@@ -374,6 +403,10 @@ static void set_request(struct http_call *call, const struct http_request *r)
 struct http_call *http_start(struct http_client *c, const struct http_request *r,
 			     const struct http_events *ev, void *arg, struct op *op)
 {
+	if (r->guarded) {
+		check(c->guarded && !r->unix_socket);
+		c = c->guarded;
+	}
 	struct http_call *call = take_call(c);
 	call->ev = *ev;
 	call->on_read = r->on_read;
@@ -381,6 +414,7 @@ struct http_call *http_start(struct http_client *c, const struct http_request *r
 	call->op = op;
 	call->why = ERR_OK;
 	call->head_seen = call->got_byte = call->paused = 0;
+	call->refused = false;
 	call->text[0] = 0;
 	call->last_us = loop_now_us(c->loop);
 	call->first_byte_us = r->first_byte_us ? r->first_byte_us : FIRST_BYTE_US;
@@ -419,12 +453,10 @@ static void warm_resolver(void)
 		freeaddrinfo(found);
 }
 
-struct http_client *http_client_new(struct loop *l, int max_connections)
+static struct http_client *client_new(struct loop *l, int max_connections)
 {
 	struct http_client *c = xcalloc(1, sizeof *c);
-	if (curl_global_init(CURL_GLOBAL_DEFAULT))
-		fatal("libcurl cannot start");
-	warm_resolver();
+	c->max_connections = max_connections;
 	c->loop = l;
 	c->multi = curl_multi_init();
 	check(c->multi);
@@ -442,10 +474,25 @@ struct http_client *http_client_new(struct loop *l, int max_connections)
 	return c;
 }
 
+struct http_client *http_client_new(struct loop *l, int max_connections)
+{
+	if (curl_global_init(CURL_GLOBAL_DEFAULT))
+		fatal("libcurl cannot start");
+	warm_resolver();
+	return client_new(l, max_connections);
+}
+
+void http_client_guard(struct http_client *c)
+{
+	c->guarded = client_new(c->loop, c->max_connections);
+	c->guarded->is_guarded = true;
+}
+
 void http_client_free(struct http_client *c)
 {
 	if (!c)
 		return;
+	http_client_free(c->guarded);
 	list_each (open, &c->calls)
 		stop(list_entry(open, struct http_call, node), ERR_CANCELLED);
 	for (struct list *n; (n = list_pop(&c->cancelled));) {

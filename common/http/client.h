@@ -20,6 +20,8 @@ struct http_call;
  * and starts the resolver. */
 struct http_client *http_client_new(struct loop *l, int max_connections);
 void http_client_free(struct http_client *c);
+/* From here on it takes guarded requests. Before the filter, too. */
+void http_client_guard(struct http_client *c);
 
 struct http_request {
 	const char *method; /* "POST" */
@@ -34,6 +36,10 @@ struct http_request {
 	int64_t connect_us, first_byte_us, idle_us,
 		total_us;        /* 0: 10 s, 60 s, 60 s, none */
 	const char *unix_socket; /* NULL: by the URL's address */
+	/* Who chose the URL is not trusted: https alone, and no connection to an address
+	 * that is not of the public network (common/http/url_guard.h), whatever its name
+	 * says. Connections of others are never used for it. */
+	bool guarded;
 };
 
 struct http_events {

@@ -12,6 +12,7 @@
 #define READ_MIN (16u << 10)
 #define READ_MAX (1u << 20)
 #define KEEP_BYTES (64u << 10)
+#define RESET_MS 50
 
 struct conn {
 	struct list link;
@@ -26,6 +27,7 @@ struct conn {
 	bool busy;          /* an answer is under way */
 	bool chat;          /* ... to a chat request */
 	bool drops;         /* only waits for the client to close */
+	bool resets;        /* the next thing is a reset */
 	bool closed;
 };
 
@@ -74,6 +76,9 @@ static void finish(struct conn *c)
 		return;
 	c->server->stats.open -= c->chat;
 	c->busy = c->chat = false;
+	if (c->reply.reset)
+		setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1},
+			   sizeof(struct linger));
 	if (c->drops)
 		shutdown(c->fd, SHUT_WR);
 	else if (c->reply.close)
@@ -89,6 +94,9 @@ static void conn_send(struct conn *c)
 	bool pauses =
 		r->pause_ms && c->piece < r->mark_count && r->marks[c->piece] < r->out.n;
 	size_t limit = pauses ? r->marks[c->piece] : r->out.n;
+	bool drips = r->drip_ms && c->sent + 1 < r->out.n;
+	if (drips)
+		limit = c->sent + 1;
 	while (c->sent < limit) {
 		ssize_t n =
 			send(c->fd, r->out.p + c->sent, limit - c->sent, MSG_NOSIGNAL);
@@ -105,12 +113,18 @@ static void conn_send(struct conn *c)
 		c->sent += (size_t)n;
 	}
 	loop_fd_set(c->watch, LOOP_READ);
-	if (!pauses) {
+	if (drips) {
+		rest(c, r->drip_ms);
+	} else if (pauses) {
+		c->piece++;
+		rest(c, r->pause_ms);
+	} else if (r->reset && !c->resets) {
+		c->resets =
+			true; /* what was sent is read first: a reset would overtake it */
+		rest(c, RESET_MS);
+	} else {
 		finish(c);
-		return;
 	}
-	c->piece++;
-	rest(c, r->pause_ms);
 }
 
 /* ---- requests */
@@ -129,12 +143,7 @@ static void answer(struct conn *c)
 static void take_request(struct conn *c)
 {
 	const struct http *h = &c->http;
-	struct request q = {
-		.method = http_slice(&c->in, h->method),
-		.path = http_slice(&c->in, h->path),
-		.authorization = http_slice(&c->in, h->authorization),
-		.body = http_body(h, &c->in),
-	};
+	struct request q = http_request(h, &c->in);
 	c->reply.close = h->close;
 	c->chat = serve(c->server, &q, &c->reply);
 	c->server->stats.open += c->chat;
@@ -223,5 +232,6 @@ void conn_new(struct server *s, int fd)
 	c->fd = fd;
 	list_push(&s->conns, &c->link);
 	s->stats.connections++;
+	s->stats.accepted++;
 	c->watch = loop_fd_new(s->loop, fd, LOOP_READ, on_ready, c);
 }

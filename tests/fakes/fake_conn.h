@@ -17,16 +17,16 @@ struct server {
 	struct loop *loop;
 	struct loop_fd *watch;
 	int fd;
-	const char *key; /* what a client must present; NULL: anything */
+	char key[200]; /* what a client must present; empty: anything */
+	long window;   /* tokens a request may have; -1: any */
+	/* The next `storm` requests get storm_status. */
+	long storm;
+	int storm_status;
+	char storm_wait[20]; /* seconds, for their Retry-After; empty: none */
 	struct list conns;
-	struct strbuf last; /* body of the last chat request */
-	struct strbuf text; /* of the user, while a request is answered */
+	struct strbuf last, last_head; /* of the last chat request */
+	struct strbuf text;            /* of the user, while a request is answered */
 	struct stats stats;
-};
-
-/* What one whole request says. Borrowed. */
-struct request {
-	struct slice method, path, authorization, body;
 };
 
 /* Writes the answer; true: it is a chat request, to be counted as open till its end. */

@@ -2,14 +2,29 @@
  * HTTP/1.1 request framing; a chunked body is moved together where it lies. */
 #include "tests/fakes/fake_http.h"
 
-struct slice http_slice(const struct strbuf *in, struct http_span s)
+#define TLS_HELLO 0x16
+
+static const char *const headers[HTTP_HEADERS] = {
+	[HTTP_AUTHORIZATION] = "authorization",
+	[HTTP_API_KEY] = "x-api-key",
+	[HTTP_GOOG_KEY] = "x-goog-api-key",
+	[HTTP_VERSION] = "anthropic-version",
+};
+
+static struct slice span(const struct strbuf *in, struct http_span s)
 {
 	return s.n ? slice_of(in->p + s.at, s.n) : SLICE("");
 }
 
-struct slice http_body(const struct http *h, const struct strbuf *in)
+struct request http_request(const struct http *h, const struct strbuf *in)
 {
-	return slice_of(in->p + h->head_n, h->body_n);
+	struct request q = {.method = span(in, h->method),
+			    .query = span(in, h->path),
+			    .body = slice_of(in->p + h->head_n, h->body_n)};
+	q.path = slice_cut(&q.query, '?');
+	for (size_t i = 0; i < HTTP_HEADERS; i++)
+		q.header[i] = span(in, h->header[i]);
+	return q;
 }
 
 size_t http_missing(const struct http *h, const struct strbuf *in)
@@ -40,9 +55,10 @@ static bool field(struct http *h, const struct strbuf *in, struct slice name,
 		h->expects = slice_ieq(value, SLICE("100-continue"));
 	} else if (slice_ieq(name, SLICE("connection"))) {
 		h->close = slice_ieq(value, SLICE("close"));
-	} else if (slice_ieq(name, SLICE("authorization"))) {
-		h->authorization = span_of(in, value);
 	}
+	for (size_t i = 0; i < HTTP_HEADERS; i++)
+		if (slice_ieq(name, slice_str(headers[i])))
+			h->header[i] = span_of(in, value);
 	return true;
 }
 
@@ -67,6 +83,8 @@ static bool parse_head(struct http *h, const struct strbuf *in)
 static enum http_state find_head(struct http *h, const struct strbuf *in)
 {
 	const char *at = NULL;
+	if (in->n && in->p[0] == TLS_HELLO)
+		return HTTP_BAD;
 	if (in->n > h->scanned)
 		at = memmem(in->p + h->scanned, in->n - h->scanned, "\r\n\r\n", 4);
 	if (!at) {

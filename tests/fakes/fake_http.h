@@ -18,6 +18,21 @@ struct http_span {
 	size_t at, n;
 };
 
+/* Headers that are looked at. */
+enum http_header {
+	HTTP_AUTHORIZATION,
+	HTTP_API_KEY,
+	HTTP_GOOG_KEY,
+	HTTP_VERSION,
+	HTTP_HEADERS
+};
+
+/* What one whole request says. Borrowed. */
+struct request {
+	struct slice method, path, query, body; /* path: without the query */
+	struct slice header[HTTP_HEADERS];
+};
+
 /* All zero before a request. Positions, no pointers: the buffer may move. */
 struct http {
 	size_t scanned;        /* no end of the head before */
@@ -27,13 +42,13 @@ struct http {
 	size_t chunk_left;
 	enum { CHUNK_SIZE, CHUNK_DATA, CHUNK_END, CHUNK_TRAILER } chunk;
 	bool chunked, expects, close;
-	struct http_span method, path, authorization;
+	struct http_span method, path, header[HTTP_HEADERS];
 };
 
 /* Looks at what came. HTTP_DONE: http_body is whole and raw_at is behind the request. */
 enum http_state http_feed(struct http *h, struct strbuf *in);
-struct slice http_slice(const struct strbuf *in, struct http_span s);
-struct slice http_body(const struct http *h, const struct strbuf *in);
+/* All of a request that is done. */
+struct request http_request(const struct http *h, const struct strbuf *in);
 /* Bytes the body still needs, as far as known. */
 size_t http_missing(const struct http *h, const struct strbuf *in);
 

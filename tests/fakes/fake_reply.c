@@ -27,8 +27,9 @@ void reply_reset(struct reply *r)
 		r->mark_room = 0;
 	}
 	r->mark_count = 0;
-	r->delay_ms = r->pause_ms = 0;
-	r->close = r->hang = false;
+	r->delay_ms = r->pause_ms = r->drip_ms = 0;
+	r->close = r->reset = r->hang = false;
+	r->told_in = r->told_out = 0;
 }
 
 void reply_mark(struct reply *r)
@@ -57,19 +58,13 @@ static const char *reason(int status)
 		{500, "Internal Server Error"},
 		{502, "Bad Gateway"},
 		{503, "Service Unavailable"},
+		{504, "Gateway Timeout"},
+		{529, "Overloaded"},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(known); i++)
 		if (known[i].status == status)
 			return known[i].text;
 	return "Scripted";
-}
-
-static const char *error_type(int status)
-{
-	return status == 401   ? "authentication_error"
-	       : status == 429 ? "rate_limit_error"
-	       : status >= 500 ? "server_error"
-			       : "invalid_request_error";
 }
 
 void reply_head(struct reply *r, int status, const char *type)
@@ -78,7 +73,7 @@ void reply_head(struct reply *r, int status, const char *type)
 		      reason(status), type, r->close ? "Connection: close\r\n" : "");
 }
 
-static void put_body(struct reply *r, struct slice body)
+void reply_body(struct reply *r, struct slice body)
 {
 	strbuf_printf(&r->out, "Content-Length: %zu\r\n\r\n", body.n);
 	reply_mark(r);
@@ -88,29 +83,13 @@ static void put_body(struct reply *r, struct slice body)
 void reply_json(struct reply *r, int status, struct slice body)
 {
 	reply_head(r, status, "application/json");
-	put_body(r, body);
-}
-
-static void put_error(struct reply *r, int status, const char *message)
-{
-	char body[256];
-	int n = snprintf(body, sizeof body,
-			 "{\"error\":{\"message\":\"%s\",\"type\":\"%s\"}}", message,
-			 error_type(status));
-	put_body(r, slice_of(body, (size_t)n));
+	reply_body(r, body);
 }
 
 void reply_error(struct reply *r, int status, const char *message)
 {
-	reply_head(r, status, "application/json");
-	put_error(r, status, message);
-}
-
-void reply_scripted_error(struct reply *r, const struct script *s)
-{
-	reply_head(r, s->status, "application/json");
-	if (s->retry_after.n)
-		strbuf_printf(&r->out, "Retry-After: %.*s\r\n",
-			      SLICE_ARG(s->retry_after));
-	put_error(r, s->status, "scripted");
+	char body[256];
+	int n = snprintf(body, sizeof body,
+			 "{\"error\":{\"message\":\"%s\",\"type\":\"fake\"}}", message);
+	reply_json(r, status, slice_of(body, (size_t)n));
 }

@@ -8,8 +8,6 @@
 
 #include "common/slice.h"
 #include "common/strbuf.h"
-#include "tests/fakes/fake_scan.h"
-#include "tests/fakes/fake_script.h"
 
 struct reply {
 	struct strbuf out;
@@ -17,8 +15,11 @@ struct reply {
 	 * marks[i] behind the i-th chunk. */
 	size_t *marks, mark_count, mark_room;
 	int delay_ms, pause_ms;
-	bool close; /* announced when set before; the connection ends with the answer */
-	bool hang;  /* nothing comes after out, and no end either */
+	int drip_ms; /* between any two bytes */
+	bool close;  /* announced when set before; the connection ends with the answer */
+	bool reset;  /* ... by a reset */
+	bool hang;   /* nothing comes after out, and no end either */
+	size_t told_in, told_out; /* tokens, of an answer that ends well */
 };
 
 void reply_fini(struct reply *r);
@@ -26,13 +27,11 @@ void reply_fini(struct reply *r);
 void reply_reset(struct reply *r);
 void reply_json(struct reply *r, int status, struct slice body);
 void reply_error(struct reply *r, int status, const char *message);
-/* The answer of a `[status]` directive. */
-void reply_scripted_error(struct reply *r, const struct script *s);
-/* The head's first part; the framing and the empty line are the caller's. */
+/* The head's first part; the framing and the empty line are the caller's, or
+ * reply_body's. */
 void reply_head(struct reply *r, int status, const char *type);
+void reply_body(struct reply *r, struct slice body);
 /* Notes the position reached. */
 void reply_mark(struct reply *r);
-/* The scripted answer to a chat request (fake_answer.c). */
-void reply_chat(struct reply *r, const struct chat *c, const struct script *s);
 
 #endif

@@ -10,7 +10,7 @@ struct scan scan_of(struct slice text)
 	return (struct scan){.p = text.p, .end = text.p + text.n};
 }
 
-static void skip_space(struct scan *s)
+void scan_space(struct scan *s)
 {
 	while (s->p < s->end &&
 	       (*s->p == ' ' || *s->p == '\n' || *s->p == '\r' || *s->p == '\t'))
@@ -72,7 +72,7 @@ static bool skip_scalar(struct scan *s)
 
 bool scan_value(struct scan *s, struct slice *raw)
 {
-	skip_space(s);
+	scan_space(s);
 	const char *start = s->p;
 	if (start >= s->end)
 		return fail(s);
@@ -85,7 +85,7 @@ bool scan_value(struct scan *s, struct slice *raw)
 
 bool scan_open(struct scan *s, char bracket)
 {
-	skip_space(s);
+	scan_space(s);
 	s->begun = false;
 	if (s->p >= s->end || *s->p != bracket)
 		return fail(s);
@@ -96,7 +96,7 @@ bool scan_open(struct scan *s, char bracket)
 /* Whether one more item comes; steps over its comma. */
 static bool next_item(struct scan *s, char close)
 {
-	skip_space(s);
+	scan_space(s);
 	if (s->p >= s->end)
 		return fail(s);
 	if (*s->p == close) {
@@ -124,7 +124,7 @@ bool scan_member(struct scan *s, struct slice *key, struct slice *value)
 	if (!scan_value(s, key) || key->n < 2 || key->p[0] != '"')
 		return fail(s);
 	*key = slice_of(key->p + 1, key->n - 2);
-	skip_space(s);
+	scan_space(s);
 	if (s->p >= s->end || *s->p != ':')
 		return fail(s);
 	s->p++;
@@ -197,8 +197,7 @@ static void unescape(struct slice inside, struct strbuf *out)
 	}
 }
 
-/* Compares a key or a string's inside, escaped or not. */
-static bool text_is(struct slice inside, const char *word)
+bool scan_is(struct slice inside, const char *word)
 {
 	if (inside.n == 0 || !memchr(inside.p, '\\', inside.n))
 		return slice_is(inside, word);
@@ -209,14 +208,14 @@ static bool text_is(struct slice inside, const char *word)
 	return same;
 }
 
-static bool is_string(struct slice raw)
+bool scan_is_string(struct slice raw)
 {
 	return raw.n >= 2 && raw.p[0] == '"';
 }
 
-static struct slice inside_of(struct slice raw)
+struct slice scan_inside(struct slice raw)
 {
-	return is_string(raw) ? slice_of(raw.p + 1, raw.n - 2) : SLICE_NONE;
+	return scan_is_string(raw) ? slice_of(raw.p + 1, raw.n - 2) : SLICE_NONE;
 }
 
 static void part_text(struct slice part, struct strbuf *out)
@@ -227,10 +226,10 @@ static void part_text(struct slice part, struct strbuf *out)
 	if (!scan_open(&s, '{'))
 		return;
 	while (scan_member(&s, &key, &value)) {
-		if (text_is(key, "type"))
-			is_text = text_is(inside_of(value), "text");
-		else if (text_is(key, "text"))
-			text = inside_of(value);
+		if (scan_is(key, "type"))
+			is_text = scan_is(scan_inside(value), "text");
+		else if (scan_is(key, "text"))
+			text = scan_inside(value);
 	}
 	if (is_text && text.n)
 		unescape(text, out);
@@ -238,8 +237,8 @@ static void part_text(struct slice part, struct strbuf *out)
 
 void scan_text(struct slice raw, struct strbuf *out)
 {
-	if (is_string(raw)) {
-		unescape(inside_of(raw), out);
+	if (scan_is_string(raw)) {
+		unescape(scan_inside(raw), out);
 		return;
 	}
 	if (raw.n == 0 || raw.p[0] != '[')
@@ -251,75 +250,30 @@ void scan_text(struct slice raw, struct strbuf *out)
 		part_text(part, out);
 }
 
-/* ---- a chat request */
-
-static bool message_scan(struct chat *c, struct slice message)
+bool scan_object(struct slice raw, const struct scan_want *want, size_t n)
 {
-	struct scan s = scan_of(message);
-	struct slice key, value, role = SLICE_NONE, content = SLICE_NONE;
-	if (!scan_open(&s, '{'))
-		return false;
-	while (scan_member(&s, &key, &value)) {
-		if (text_is(key, "role"))
-			role = inside_of(value);
-		else if (text_is(key, "content"))
-			content = value;
-	}
-	if (text_is(role, "user")) {
-		c->user = content;
-		c->has_tool = false;
-	} else if (text_is(role, "assistant")) {
-		c->assistants++;
-	} else if (text_is(role, "tool")) {
-		c->tool = content;
-		c->has_tool = true;
-	}
-	return !s.bad;
-}
-
-static bool messages_scan(struct chat *c, struct slice array)
-{
-	struct scan s = scan_of(array);
-	struct slice message;
-	if (!scan_open(&s, '['))
-		return false;
-	while (scan_element(&s, &message))
-		if (!message_scan(c, message))
-			return false;
-	return !s.bad;
-}
-
-static bool wants_usage(struct slice options)
-{
-	struct scan s = scan_of(options);
+	struct scan s = scan_of(raw);
 	struct slice key, value;
-	bool wanted = false;
-	if (!scan_open(&s, '{'))
+	for (size_t i = 0; i < n; i++)
+		*want[i].value = SLICE_NONE;
+	if (raw.n == 0 || !scan_open(&s, '{'))
 		return false;
 	while (scan_member(&s, &key, &value))
-		if (text_is(key, "include_usage"))
-			wanted = slice_is(value, "true");
-	return wanted;
+		for (size_t i = 0; i < n; i++)
+			if (scan_is(key, want[i].key))
+				*want[i].value = value;
+	return !s.bad;
 }
 
-bool chat_scan(struct chat *c, struct slice body)
+struct scan scan_list(struct slice raw)
 {
-	struct scan s = scan_of(body);
-	struct slice key, value;
-	bool has_messages = false;
-	*c = (struct chat){.body = body};
-	if (body.n == 0 || !scan_open(&s, '{'))
-		return false;
-	while (scan_member(&s, &key, &value)) {
-		if (text_is(key, "messages"))
-			has_messages = messages_scan(c, value);
-		else if (text_is(key, "model") && is_string(value))
-			c->model = value;
-		else if (text_is(key, "stream"))
-			c->stream = slice_is(value, "true");
-		else if (text_is(key, "stream_options"))
-			c->include_usage = wants_usage(value);
-	}
-	skip_space(&s);
-	return has_messages && !s.bad && s.p == s.end;
+	struct scan s = scan_of(raw.n && raw.p[0] == '[' ? raw : SLICE("[]"));
+	scan_open(&s, '[');
+	return s;
+}
+
+bool scan_at_end(struct scan *s)
+{
+	scan_space(s);
+	return !s->bad && s->p == s->end;
 }

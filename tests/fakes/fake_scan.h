@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A light JSON scanner: walks over a chat request in place and copies only the text it is
+ * A light JSON scanner: walks over a request in place and copies only the text it is
  * asked for. Checks brackets, strings and separators, not every rule of JSON. */
 #ifndef FAKE_SCAN_H
 #define FAKE_SCAN_H
@@ -15,6 +15,7 @@ struct scan {
 };
 
 struct scan scan_of(struct slice text);
+void scan_space(struct scan *s);
 /* The next value as it stands in the text, quotes and brackets included. */
 bool scan_value(struct scan *s, struct slice *raw);
 /* Steps over the opening bracket of an object or array. */
@@ -23,21 +24,30 @@ bool scan_open(struct scan *s, char bracket);
  * quotes. */
 bool scan_member(struct scan *s, struct slice *key, struct slice *value);
 bool scan_element(struct scan *s, struct slice *value);
+/* Nothing but space is left, and all was well. */
+bool scan_at_end(struct scan *s);
+
+/* Opened already; anything but an array is an empty one. */
+struct scan scan_list(struct slice raw);
+/* Members of an object by their names; SLICE_NONE is what it has not. False: no object.
+ */
+struct scan_want {
+	const char *key;
+	struct slice *value;
+};
+bool scan_object(struct slice raw, const struct scan_want *want, size_t n);
+#define SCAN_OBJECT(raw, ...)                                                            \
+	scan_object(raw, (const struct scan_want[]){__VA_ARGS__},                        \
+		    sizeof((const struct scan_want[]){__VA_ARGS__}) /                    \
+			    sizeof(struct scan_want))
+
+bool scan_is_string(struct slice raw);
+/* What stands between the quotes, escapes as they are; SLICE_NONE for anything else. */
+struct slice scan_inside(struct slice raw);
+/* Compares a key or a string's inside, escaped or not. */
+bool scan_is(struct slice inside, const char *word);
 /* Appends the text of a message's content: a string, or the joined text parts of an
  * array; nothing for any other value. */
 void scan_text(struct slice raw, struct strbuf *out);
-
-/* What the script needs to know of a request. Slices borrow from the body. */
-struct chat {
-	struct slice model; /* raw, with quotes; SLICE_NONE if none */
-	bool stream, include_usage;
-	int assistants;          /* messages of that role */
-	bool has_tool;           /* a tool message follows the last user message */
-	struct slice user, tool; /* raw contents of the last one of each */
-	struct slice body;
-};
-
-/* false: no JSON object with an array of messages. */
-bool chat_scan(struct chat *c, struct slice body);
 
 #endif

@@ -74,6 +74,21 @@ static bool number(const struct reading *r, int i, long max, long *out)
 	return true;
 }
 
+static bool do_say(struct reading *r)
+{
+	return number(r, 0, SIZE_LIMIT, &r->s->say);
+}
+
+static bool do_think(struct reading *r)
+{
+	return number(r, 0, SIZE_LIMIT, &r->s->think);
+}
+
+static bool do_window(struct reading *r)
+{
+	return number(r, 0, NUMBER_LIMIT, &r->s->window);
+}
+
 static bool milliseconds(const struct reading *r, int *out)
 {
 	long v;
@@ -123,6 +138,11 @@ static bool do_pause(struct reading *r)
 	return milliseconds(r, &r->s->pause_ms);
 }
 
+static bool do_drip(struct reading *r)
+{
+	return milliseconds(r, &r->s->drip_ms);
+}
+
 /* The first one that applies wins, so `[status 429 1][status 500 2]` is a sequence. */
 static bool do_status(struct reading *r)
 {
@@ -140,13 +160,48 @@ static bool do_retry_after(struct reading *r)
 	return r->args == 1;
 }
 
-static bool do_cut(struct reading *r)
+/* The first one that applies wins. */
+static bool ends(struct reading *r, enum ending how)
 {
 	long v;
 	if (!number(r, 0, NUMBER_LIMIT, &v))
 		return false;
-	if (r->s->cut < 0 && applies(r, 1))
-		r->s->cut = v;
+	if (r->s->ending == ENDS_WELL && applies(r, 1)) {
+		r->s->ending = how;
+		r->s->after = v;
+	}
+	return true;
+}
+
+static bool do_cut(struct reading *r)
+{
+	return ends(r, ENDS_CUT);
+}
+
+static bool do_reset(struct reading *r)
+{
+	return ends(r, ENDS_RESET);
+}
+
+static bool do_stall(struct reading *r)
+{
+	return ends(r, ENDS_STALLED);
+}
+
+static bool do_error(struct reading *r)
+{
+	return ends(r, ENDS_IN_ERROR);
+}
+
+static bool do_half_head(struct reading *r)
+{
+	r->s->half_head |= applies(r, 0);
+	return true;
+}
+
+static bool do_quota(struct reading *r)
+{
+	r->s->quota |= applies(r, 0);
 	return true;
 }
 
@@ -171,7 +226,11 @@ static const struct {
 	{"delay", do_delay},   {"pause", do_pause},
 	{"status", do_status}, {"retry-after", do_retry_after},
 	{"cut", do_cut},       {"garbage", do_garbage},
-	{"hang", do_hang},
+	{"hang", do_hang},     {"say", do_say},
+	{"think", do_think},   {"window", do_window},
+	{"drip", do_drip},     {"reset", do_reset},
+	{"stall", do_stall},   {"error", do_error},
+	{"quota", do_quota},   {"half-head", do_half_head},
 };
 
 static bool perform(struct reading *r, struct slice name)
@@ -235,9 +294,11 @@ void script_read(struct script *s, struct slice text)
 	struct scan at;
 	s->payload = text;
 	s->chunks = 4;
-	s->size = s->cut = -1;
-	s->tool_count = s->delay_ms = s->pause_ms = s->status = 0;
-	s->loops = s->garbage = s->hang = false;
+	s->size = s->window = -1;
+	s->say = s->think = s->after = 0;
+	s->tool_count = s->delay_ms = s->pause_ms = s->drip_ms = s->status = 0;
+	s->loops = s->garbage = s->hang = s->half_head = s->quota = false;
+	s->ending = ENDS_WELL;
 	s->retry_after = SLICE_NONE;
 	if (text.n == 0)
 		return;

@@ -13,6 +13,8 @@ struct script_tool {
 	struct slice name, args;
 };
 
+enum ending { ENDS_WELL, ENDS_CUT, ENDS_RESET, ENDS_STALLED, ENDS_IN_ERROR };
+
 /* What to answer. Slices borrow from the text. */
 struct script {
 	struct slice payload; /* what follows the directives */
@@ -21,11 +23,15 @@ struct script {
 	struct script_tool tools[SCRIPT_TOOLS_MAX];
 	int tool_count;
 	bool loops; /* calls tools whether or not their results are there */
-	int delay_ms, pause_ms;
+	long say;   /* bytes of text before calls */
+	long think; /* bytes of thoughts before all else */
+	int delay_ms, pause_ms, drip_ms;
 	int status; /* 0: an ordinary answer */
 	struct slice retry_after;
-	long cut; /* close after that many chunks; -1: do not */
-	bool garbage, hang;
+	long window; /* tokens a request may have; -1: any */
+	enum ending ending;
+	long after; /* that many chunks, if it does not end well */
+	bool garbage, hang, half_head, quota;
 };
 
 /* Reads the directives. A bracket that is none begins the payload. Directives with a

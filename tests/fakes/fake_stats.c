@@ -61,12 +61,15 @@ void stats_print(const struct stats *s, struct strbuf *out)
 	strbuf_printf(out,
 		      "{\"requests\":%" PRIu64 ",\"open\":%d,\"connections\":%d,"
 		      "\"arrivals\":%zu,\"arrival_p50_us\":%" PRId64
-		      ",\"arrival_p99_us\":%" PRId64 ",\"last_body_bytes\":%zu}",
-		      s->requests, s->open, s->connections, n, p50, p99, s->last_body);
+		      ",\"arrival_p99_us\":%" PRId64
+		      ",\"last_body_bytes\":%zu,\"accepted\":%" PRIu64
+		      ",\"told_in\":%" PRIu64 ",\"told_out\":%" PRIu64 "}",
+		      s->requests, s->open, s->connections, n, p50, p99, s->last_body,
+		      s->accepted, s->told_in, s->told_out);
 }
 
 void stats_clear(struct stats *s)
 {
-	s->requests = s->samples = 0;
+	s->requests = s->samples = s->accepted = s->told_in = s->told_out = 0;
 	s->last_body = 0;
 }

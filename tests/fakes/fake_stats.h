@@ -11,8 +11,9 @@
 #define STATS_RING 65536u
 
 struct stats {
-	uint64_t requests, samples;
-	int open, connections; /* chat requests under way; connections */
+	uint64_t requests, samples, accepted; /* accepted: connections, ever */
+	uint64_t told_in, told_out;           /* tokens, of answers that ended well */
+	int open, connections;                /* chat requests under way; connections */
 	size_t last_body;
 	int64_t arrival_us[STATS_RING];
 };

@@ -179,3 +179,29 @@ class Parameters(WithTwo):
         end = self.node.wait(run)
         self.assertEqual(end["error"]["code"], "model_config")
         self.assertIn("temperature must be a number from 0 to 2", end["error"]["message"])
+
+
+class Circles(WithTwo):
+    def circling(self, limit):
+        agent = self.agent(model="openai/m")
+        self.node.sql(f"UPDATE tb.agent_tool_policies SET max_calls_per_turn = {limit} WHERE agent_id ="
+                      f" (SELECT agent_id FROM tb.agents WHERE name = '{agent}')")
+        run = self.ask(agent, '[loop memory_get {"path":"nothing.md"}]')
+        return run, self.node.wait(run)
+
+    def test_the_same_call_for_ever(self):
+        run, end = self.circling(1000)
+        self.assertEqual((end["status"], end["error"]["code"]), ("error", "tool_loop"), end)
+        rows = self.node.rows(f"SELECT step, error_class FROM tb.tool_executions WHERE run_id = '{run}' ORDER BY step")
+        self.assertEqual([r["error_class"] for r in rows[:20]], ["tool_failed"] * 20)  # made: there is no such note
+        self.assertEqual([r["error_class"] for r in rows[20:]], ["tool_loop"] * 11)  # ten refused, with one the run ended
+        said = [b["text"] for m in self.transcript(run) if m["role"] == "tool" for b in m["content"]["blocks"]]
+        self.assertEqual([i for i, t in enumerate(said, 1) if "this very result" in t][0], 10)
+        self.assertEqual(len(said), 31)  # each call has its result
+        after = self.ask(self.agent(model="openai/m"), "on we go")
+        self.assertEqual(self.node.wait(after)["status"], "ok")
+
+    def test_calls_beyond_the_limit_are_a_circle_too(self):
+        run, end = self.circling(2)
+        self.assertEqual(end["error"]["code"], "tool_loop")
+        self.assertLess(int(self.node.sql(f"SELECT count(*) FROM tb.usage_ledger WHERE run_id = '{run}'")), 40)

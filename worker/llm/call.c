@@ -252,9 +252,11 @@ static void start_remote(struct llm_call *c, struct http_client *http,
 	struct http_request r = {.method = "POST",
 				 .url = url.p,
 				 .headers = (const char *const *)headers.line,
-				 .body = strbuf_slice(&c->body)};
+				 .body = strbuf_slice(&c->body),
+				 .guarded = t->guarded};
 	c->api_key = t->api_key;
-	if (is_local(base)) /* a model on this machine may have to be loaded first */
+	r.first_byte_us = r.idle_us = t->silence_us;
+	if (!t->silence_us && is_local(base)) /* it may have to be loaded first */
 		r.first_byte_us = r.idle_us = LOCAL_SILENCE_US;
 	sse_reader_init(&c->sse, STREAM_EVENT_MOST, on_event, c);
 	op_init(&c->wire_op, c->loop, on_wire_done, c);

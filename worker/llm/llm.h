@@ -130,7 +130,9 @@ struct llm_target {
 	const struct llm_provider *provider;
 	struct slice base_url, api_key; /* n 0: the provider's own, and no key */
 	struct slice version; /* of its API; n 0: the one this was written for */
+	int64_t silence_us;   /* how long it may say nothing; 0: by where it is */
 	bool bearer;          /* the key goes as a bearer token, whatever its way */
+	bool guarded; /* a tenant chose the address: a public one, by https alone */
 };
 
 /* Collects "name: value" lines of a request. */

@@ -430,6 +430,7 @@ static void work(const char *kinds)
 static bool fill_up(void)
 {
 	agent_config = "{\"contextWindow\":3000}";
+	calls_differ = true;
 	start_plain();
 	while (l->run->step != STEP_COMPACT)
 		work("ppp");
@@ -655,6 +656,56 @@ static void test_yield_anywhere(void **state)
 		}
 		check_end();
 	}
+}
+
+/* Calls without effects run beside each other, in any order of their ends; one with an
+ * effect waits for them. Eight at most. */
+static void test_pure_calls_run_together(void **state)
+{
+	(void)state;
+	start_plain();
+	answer_calls(l, "pppk");
+	land(l);
+	assert_non_null(l->calls[2]);
+	assert_null(l->calls[3]);
+	tool_ends_at(l, 1);
+	tool_ends_at(l, 1);
+	assert_null(l->calls[1]);
+	tool_ends_at(l, 0);
+	assert_string_equal(l->call->tool->name, "store");
+	tool_ends(l);
+	land(l);
+	assert_string_equal(row_states(), "completed completed completed completed");
+	restart_world();
+	start_plain();
+	answer_calls(l, "pppppppppp");
+	assert_non_null(l->calls[7]);
+	assert_null(l->calls[8]);
+	tool_ends_at(l, 3);
+	assert_non_null(l->calls[7]);
+	for (int i = 0; i < 9; i++)
+		tool_ends(l);
+	land(l);
+	land(l);
+	answer_text(l, "done");
+	land(l);
+	assert_int_equal(db.result, RESULT_COMPLETED);
+}
+
+/* A cancel ends them all; their results are that. */
+static void test_a_cancel_while_pure_calls_run(void **state)
+{
+	(void)state;
+	start_plain();
+	answer_calls(l, "ppp");
+	land(l);
+	tool_ends_at(l, 1);
+	run_cancel(l->run, CANCEL_ASKED);
+	turn();
+	assert_null(l->call);
+	land(l);
+	assert_int_equal(db.result, RESULT_CANCELLED);
+	assert_string_equal(row_states(), "cancelled completed cancelled");
 }
 
 /* At the next boundary, not at a later one: no call starts that had not. */
@@ -1086,6 +1137,7 @@ static void random_round(void)
 	struct luck k = {.attempt = 1};
 	if (rand_chance(50))
 		agent_config = "{\"contextWindow\":3000}";
+	calls_differ = rand_chance(70);
 	start(l, (struct wire_run_start){0});
 	for (int i = 0; i < 3000 && !db.ends; i++) {
 		random_step(&k);
@@ -1148,6 +1200,8 @@ int main(void)
 		CASE(test_cancelled_at_the_start),
 		CASE(test_the_start_keeps_the_reason),
 		CASE(test_yield_anywhere),
+		CASE(test_pure_calls_run_together),
+		CASE(test_a_cancel_while_pure_calls_run),
 		CASE(test_a_yield_starts_nothing),
 		CASE(test_a_yield_ends_with_the_final_answer),
 		CASE(test_a_failing_model_is_put_off_then_dead),

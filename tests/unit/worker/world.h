@@ -31,6 +31,7 @@
 #include "tests/unit/worker/permits.h"
 
 #define MESSAGES_MOST 400
+#define CALLS_AT_ONCE 10
 #define WAITING_MOST 64
 #define ROWS_MOST 200
 #define USAGE_MOST 400
@@ -81,8 +82,9 @@ struct life {
 	struct commit *flying;
 	struct llm_answer *asked; /* the model is asked */
 	struct op *asked_op;
-	bool side;              /* for a summary */
-	struct tool_call *call; /* a tool runs */
+	bool side;                              /* for a summary */
+	struct tool_call *calls[CALLS_AT_ONCE]; /* that run, in their order ... */
+	struct tool_call *call;                 /* ... the first of them */
 	bool loading, dead;
 	char heard[4000]; /* what the supervisor was told, a word each, events aside */
 	int64_t retry_at;
@@ -93,6 +95,7 @@ static struct uuid run_id, session_id, agent_id;
 static int asked_in_all, loads_in_all;
 static bool body_left_out; /* of the next RUN_START */
 static const char *agent_config = "{}";
+static bool calls_differ; /* or the model goes in circles */
 static int summaries_in_all, compactions_in_all;
 
 static void turn(void)
@@ -374,6 +377,17 @@ void load_run(struct run *r)
 	loads_in_all++;
 }
 
+bool load_target_is_needed(const struct run *r)
+{
+	(void)r;
+	return false;
+}
+
+void load_target(struct run *r)
+{
+	fail_msg("nothing is known to be old: run %p", (void *)r);
+}
+
 void load_permit(struct run *r)
 {
 	load_run(r);
@@ -545,7 +559,8 @@ static void answer_calls(struct life *l, const char *kinds)
 					 : *kinds == 'k' ? "store"
 					 : *kinds == 'o' ? "shout"
 							 : "nothing");
-		strbuf_add_str(&c->arguments, "{}");
+		strbuf_printf(&c->arguments, calls_differ ? "{\"n\":%d%zu}" : "{}",
+			      l->run->step_no, l->asked->call_count);
 	}
 	answer(l, ERR_OK, LLM_STOP_TOOLS);
 }
@@ -568,10 +583,20 @@ static struct execution *execution_of(const struct tool_call *c)
 	return NULL;
 }
 
+static void runs_no_more(struct life *l, const struct op *op)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < CALLS_AT_ONCE; i++)
+		if (l->calls[i] && l->calls[i]->op != op)
+			l->calls[kept++] = l->calls[i];
+	while (kept < CALLS_AT_ONCE)
+		l->calls[kept++] = NULL;
+	l->call = l->calls[0];
+}
+
 static void cancel_tool(struct op *op, enum err why, void *life)
 {
-	struct life *l = life;
-	l->call = NULL;
+	runs_no_more(life, op);
 	op_finish(op, why);
 }
 
@@ -580,8 +605,12 @@ static void start_tool(struct tool_call *c)
 	struct life *l = (struct life *)c->env->pool;
 	struct execution *x = execution_of(c);
 	bool pure = c->tool->effect == EFFECT_PURE;
-	assert_null(l->call);
-	if (!pure) { /* intent is durable before an effect */
+	size_t n = 0;
+	while (l->calls[n])
+		assert_int_equal(l->calls[n++]->tool->effect, EFFECT_PURE);
+	assert_true(n + 1 < CALLS_AT_ONCE);
+	if (!pure) { /* intent is durable before an effect, which comes alone */
+		assert_int_equal(n, 0);
 		assert_non_null(x);
 		assert_string_equal(x->state, "running");
 	}
@@ -589,7 +618,8 @@ static void start_tool(struct tool_call *c)
 		x->starts++;
 	if (c->tool->effect == EFFECT_ONCE)
 		assert_int_equal(x->starts, 1);
-	l->call = c;
+	l->calls[n] = c;
+	l->call = l->calls[0];
 	op_start(c->op, pure ? cancel_tool : NULL, l, 0);
 }
 
@@ -638,14 +668,20 @@ void tool_error(struct tool_call *c, const char *fmt, ...)
 	strbuf_add_str(&c->output, "{\"error\":\"it failed\"}");
 }
 
-static void tool_ends(struct life *l)
+/* The n-th of those that run. */
+static void tool_ends_at(struct life *l, size_t n)
 {
-	struct tool_call *c = l->call;
+	struct tool_call *c = l->calls[n];
 	assert_non_null(c);
-	l->call = NULL;
+	runs_no_more(l, c->op);
 	strbuf_add_str(&c->output, "{\"ok\":true}");
 	op_finish(c->op, ERR_OK);
 	turn();
+}
+
+static void tool_ends(struct life *l)
+{
+	tool_ends_at(l, 0);
 }
 
 /* ---- lives */
@@ -692,9 +728,10 @@ static void life_kill(struct life *l)
 			c->done(c->arg, &(struct commit_result){.outcome = COMMIT_STALE});
 		}
 		l->loading = l->run->loading = false;
-		if (l->call) {
-			l->call = NULL;
-			op_finish(&l->run->op, ERR_PEER_GONE);
+		while (l->call) {
+			struct op *op = l->call->op;
+			runs_no_more(l, op);
+			op_finish(op, ERR_PEER_GONE);
 		}
 		run_wake(l->run);
 		turn();
@@ -830,6 +867,7 @@ static void world_begin(void)
 	asked_in_all = loads_in_all = 0;
 	summaries_in_all = compactions_in_all = 0;
 	agent_config = "{}";
+	calls_differ = false;
 	body_left_out = false;
 }
 

@@ -342,6 +342,46 @@ static void test_no_such_protocol(void **state)
 	finish(g, ERR_NETWORK);
 }
 
+/* What a name was resolved to is judged, not the name; and a connection that somebody who
+ * is trusted has open is not used for who is not. */
+static void test_guarded(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *url, *says;
+	} cases[] = {{"https://127.0.0.1:%d/hello", "public network"},
+		     {"https://localhost:%d/hello", "public network"},
+		     {"https://[::1]:%d/hello", "public network"},
+		     {"https://[::ffff:127.0.0.1]:%d/hello", "public network"},
+		     {"http://127.0.0.1:%d/hello", "rotocol"},
+		     {"http://localhost:%d/hello", "rotocol"}};
+	http_client_guard(client);
+	struct got *first = got_new();
+	begin(first, "/hello", (struct http_request){0});
+	finish(first, ERR_OK);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct got *g = got_new();
+		char url[64];
+		struct http_request r = {.method = "GET", .url = url, .guarded = true};
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+		snprintf(url, sizeof url, cases[i].url, server.port);
+#pragma GCC diagnostic pop
+		op_init(&g->op, loop, on_done, g);
+		g->call = http_start(client, &r, &events, g, &g->op);
+		loop_until(loop, &g->done);
+		if (!strstr(g->error, cases[i].says))
+			fail_msg("%s: %s", url, g->error);
+		finish(g, ERR_NETWORK);
+	}
+	assert_int_equal(server.accepted, 1);
+	assert_int_equal(server.requests, 1);
+	struct got *last = got_new(); /* others are not bound by it */
+	begin(last, "/hello", (struct http_request){0});
+	finish(last, ERR_OK);
+	assert_int_equal(server.accepted, 1);
+}
+
 static void test_cut_and_nonsense(void **state)
 {
 	(void)state;
@@ -533,6 +573,7 @@ int main(void)
 		CASE(test_many_at_once),
 		CASE(test_refused),
 		CASE(test_no_such_protocol),
+		CASE(test_guarded),
 		CASE(test_cut_and_nonsense),
 		CASE(test_cancel_before_anything),
 		CASE(test_cancel_during_the_body),

@@ -27,6 +27,7 @@ static struct asking {
 	size_t last;
 } g;
 
+static int64_t silence_us;
 static const char *raw; /* what the test's own server answers */
 
 /* ---- fake-model */
@@ -93,6 +94,7 @@ static int setup(void **state)
 	snprintf(own_url, sizeof own_url, "http://127.0.0.1:%d/v1//", server.port);
 	memset(&g, 0, sizeof g);
 	raw = NULL;
+	silence_us = 0;
 	llm_answer_init(&g.a);
 	return 0;
 }
@@ -136,7 +138,9 @@ static void ask_with(const char *model, const char *url, const char *key,
 	struct llm_message *list[] = {&m};
 	struct llm_question q = {
 		.messages = list, .message_count = 1, .tools = tools, .tool_count = 1};
-	struct llm_target t = {.base_url = slice_str(url), .api_key = slice_str(key)};
+	struct llm_target t = {.base_url = slice_str(url),
+			       .api_key = slice_str(key),
+			       .silence_us = silence_us};
 	t.provider = llm_provider_of(slice_str(model), &q.model);
 	g.done = g.grown = 0;
 	g.last = 0;
@@ -236,6 +240,37 @@ static void test_broken_streams(void **state)
 	assert_true(g.a.text.n > 0);
 	ask_fake(TEXT("[garbage]some words"));
 	expect(ERR_MODEL_BROKEN, "not JSON");
+}
+
+/* Every fault of a network, told by what the run is to do about it. */
+static void test_faults(void **state)
+{
+	(void)state;
+	ask_fake(TEXT("[chunks 6][reset 3]some words to be lost"));
+	expect(ERR_MODEL_BROKEN, "broke off");
+	assert_true(g.a.text.n > 0 && !g.a.stop);
+	ask_fake(TEXT("[half-head]some words"));
+	expect(ERR_NETWORK, "cannot be reached");
+	ask_fake(TEXT("[chunks 6][error 3]some words"));
+	expect(ERR_MODEL_OVERLOAD, "scripted");
+	char url[64];
+	snprintf(url, sizeof url, "https%s", fake_url + 4);
+	ask_with("openai/m", url, "sk-test", TEXT("x"));
+	expect(ERR_NETWORK, "cannot be reached");
+}
+
+static void test_silence(void **state)
+{
+	(void)state;
+	silence_us = 100000;
+	ask_fake(TEXT("[hang]"));
+	expect(ERR_MODEL_TIMEOUT, "");
+	ask_fake(TEXT("[chunks 6][stall 3]some words"));
+	expect(ERR_MODEL_TIMEOUT, "broke off");
+	assert_true(g.a.text.n > 0 && !g.a.stop);
+	ask_fake(TEXT("[chunks 1][drip 1]slow is not silent"));
+	expect(ERR_OK, "");
+	assert_true(text_is("echo: slow is not silent"));
 }
 
 static void test_cancel(void **state)
@@ -427,6 +462,8 @@ int main(void)
 		CASE(test_tool_calls),
 		CASE(test_refusals),
 		CASE(test_broken_streams),
+		CASE(test_faults),
+		CASE(test_silence),
 		CASE(test_cancel),
 		CASE(test_pause),
 		CASE(test_nobody_there),
