@@ -84,4 +84,13 @@ BEGIN
   RETURN v_start;
 END $$;
 
-REVOKE ALL ON FUNCTION context_set, act_compact, act_restore, act_flushed FROM PUBLIC;
+-- As clients read it.
+CREATE FUNCTION tb.snapshot_json(c tb.agent_context_snapshots, p_summary text) RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, tb, pg_temp AS $$
+  SELECT jsonb_strip_nulls(jsonb_build_object('version', c.version, 'why', c.why, 'restored', c.restored, 'fromSeq', c.from_seq,
+    'toSeq', c.to_seq, 'summarySeq', nullif(c.summary_seq, 0), 'tokensBefore', c.tokens_before, 'tokensAfter', c.tokens_after,
+    'runId', c.run_id, 'createdAt', tb.as_text(c.created_at), 'summary', p_summary));
+$$;
+
+REVOKE ALL ON FUNCTION context_set, snapshot_json, act_compact, act_restore, act_flushed FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION snapshot_json TO tb_edge;

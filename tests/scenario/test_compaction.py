@@ -156,7 +156,8 @@ class Compaction(WithContext):
             if "compacting" in [p for p, _ in self.phases(run)]:
                 break
         self.node.kill("worker", sig=signal.SIGKILL)
-        self.assertEqual(self.node.wait(run)["status"], "ok", self.node.tail())
+        answer = self.node.wait(run)
+        self.assertEqual(answer["status"], "ok", (answer, self.node.tail(40)))
         names = [p for p, _ in self.phases(run)]
         self.assertEqual(names.count("compacting"), 2, names)
         self.assertEqual(names.count("compacted"), 1, names)
@@ -179,6 +180,61 @@ class Compaction(WithContext):
         body = self.one("SELECT body FROM tb.agent_memory_entries WHERE path = 'notes/flushed.md'")["body"]
         self.assertIn("fact-m-0", body)
         self.assertNotIn("tool", [role for _, role, _ in self.messages()])
+
+    def get(self, path, status=200):
+        got, _, answer = self.node.get(f"/v1/sessions/{path}")
+        self.assertEqual(got, status, answer)
+        return answer
+
+    def test_how_the_window_is_shared(self):
+        self.session("shared", tools=["memory_get"], systemPrompt="You are the agent of this test. " * 20)
+        self.say("hello")
+        answer = self.get(f"{self.id()}/context")
+        self.assertEqual((answer["known"], answer["model"], answer["window"], answer["seq"]), (True, "fake", 8000, 2))
+        parts = {p["part"]: p["tokens"] for p in answer["parts"]}
+        self.assertEqual(sum(parts.values()), 8000)
+        self.assertEqual(answer["used"], sum(n for part, n in parts.items() if part not in ("reserve", "free")))
+        self.assertEqual((parts["reserve"], parts["summary"], parts["skills"]), (2000, 0, 0))
+        for part in ("system", "tools", "messages", "free"):
+            self.assertGreater(parts[part], 0, part)
+        self.assertLess(abs(sum(p["share"] for p in answer["parts"]) - 1), 0.001)
+        self.get("00000000-0000-0000-0000-000000000000/context", 404)
+        self.get("nonsense/context", 404)
+
+    def test_snapshots(self):
+        self.session("snapshots")
+        while len(self.snapshots() if self.node.rows(f"SELECT 1 FROM tb.agent_sessions WHERE session_key = '{self.key}'") else []) < 2:
+            self.say("fact-s-1 " + FILLER * 30)
+        listed = self.get(f"{self.id()}/snapshots")["snapshots"]
+        rows = self.snapshots()
+        self.assertEqual([s["version"] for s in listed], [2, 1])
+        self.assertEqual([(s["toSeq"], s["summarySeq"], s["tokensBefore"]) for s in reversed(listed)],
+                         [(r["to_seq"], r["summary_seq"], r["tokens_before"]) for r in rows])
+        one = self.get(f"{self.id()}/snapshots/1")
+        self.assertIn("fact-s-1", one["summary"])
+        self.assertEqual({k: v for k, v in one.items() if k != "summary"}, listed[1])
+        for version in ("3", "0", "x", "99999999999"):
+            self.get(f"{self.id()}/snapshots/{version}", 404)
+        context = self.get(f"{self.id()}/context")
+        self.assertEqual((context["fromSeq"], context["summarySeq"]), (rows[1]["to_seq"] + 1, rows[1]["summary_seq"]))
+
+    def test_a_restoration(self):
+        """The context is again as before that compaction, by a version more; nothing is gone."""
+        self.session("restored", contextWindow=20000)
+        turns = 0
+        while len(self.snapshots() if turns else []) < 2:
+            self.say(f"fact-r-{turns} " + FILLER * 60)
+            turns += 1
+        first, second = self.snapshots()
+        before = len(self.messages())
+        for version, to, summary in ((2, first["to_seq"], first["summary_seq"]), (1, 0, 0)):
+            self.node.sql("SELECT tb.act_restore(1, l.session_id, gen_random_uuid(), l.head_seq, '{\"version\": %d}') FROM tb.lanes l"
+                          " WHERE l.session_id = '%s'" % (version, self.id()))
+            newest = self.snapshots()[-1]
+            self.assertEqual((newest["why"], newest["to_seq"], newest["summary_seq"]), ("restored", to, summary))
+            self.assertEqual(self.get(f"{self.id()}/context")["summarySeq"], summary)
+        self.assertEqual((len(self.messages()), len(self.snapshots())), (before, 4))
+        self.assertEqual(self.get(f"{self.id()}/snapshots")["snapshots"][0]["restored"], 1)
 
 
 if __name__ == "__main__":
