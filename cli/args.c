@@ -20,10 +20,10 @@ static const struct param params[] = {
 #include "cli/params.tbl"
 #undef PARAM
 };
-_Static_assert(PARAM__COUNT <= 64, "sets of parameters are 64 bits");
+_Static_assert(PARAM__COUNT <= 128, "sets of parameters are 128 bits");
 
 static const struct {
-	uint64_t set;
+	param_set set;
 	enum command_id command;
 } one_of[] = {
 #define COLUMN(command, section, path, title, format)
@@ -117,7 +117,7 @@ static int take(struct parse *p, enum param_id id, const char *shown, const char
 		return wrong(p, "%s must have %ld to %ld bytes, this has %zu", shown,
 			     o->min, o->max, n);
 	p->a->text[id] = value;
-	p->a->given |= UINT64_C(1) << id;
+	p->a->given |= (param_set)1 << id;
 	return 0;
 }
 
@@ -170,7 +170,7 @@ static int option(struct parse *p, int argc, char **argv, int i)
 	if (o->kind == PARAM_IS_FLAG || o->kind == PARAM_IS_NOTHING) {
 		if (equals)
 			return wrong(p, "%s takes no value", shown);
-		p->a->given |= UINT64_C(1) << id;
+		p->a->given |= (param_set)1 << id;
 		return 1;
 	}
 	const char *value = equals ? equals + 1 : i + 1 < argc ? argv[i + 1] : NULL;
@@ -201,7 +201,7 @@ static int word(struct parse *p, char *text, int *count)
 }
 
 /* Names of a set, "--a or --b"; a word by its VALUE. */
-static void put_set(char *out, size_t size, const struct command *c, uint64_t set)
+static void put_set(char *out, size_t size, const struct command *c, param_set set)
 {
 	size_t n = 0;
 	out[0] = 0;
@@ -217,13 +217,19 @@ static void put_set(char *out, size_t size, const struct command *c, uint64_t se
 	}
 }
 
+static int count_of(param_set set)
+{
+	return __builtin_popcountll((unsigned long long)set) +
+	       __builtin_popcountll((unsigned long long)(set >> 64));
+}
+
 static int check_sets(struct parse *p)
 {
 	char names[200];
 	for (size_t i = 0; i < ARRAY_LEN(one_of); i++) {
 		if (one_of[i].command != command_id(p->a->command))
 			continue;
-		int given = __builtin_popcountll(one_of[i].set & p->a->given);
+		int given = count_of(one_of[i].set & p->a->given);
 		put_set(names, sizeof names, p->a->command, one_of[i].set);
 		if (given == 0)
 			return wrong(p, "%s is missing", names);
@@ -275,7 +281,7 @@ int args_parse(struct args *a, const struct command *c, int argc, char **argv, c
 
 /* ---- what was given */
 
-int args_has(const struct args *a, uint64_t set)
+int args_has(const struct args *a, param_set set)
 {
 	return (a->given & set) == set;
 }

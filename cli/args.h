@@ -35,14 +35,15 @@ struct param {
 const struct param *param_of(enum param_id id);
 
 /* A set of parameters. */
-#define O(id) (UINT64_C(1) << PARAM_##id)
+__extension__ typedef unsigned __int128 param_set;
+#define O(id) ((param_set)1 << PARAM_##id)
 /* Of every command that prints data. */
 #define PRINTS (O(output) | O(json))
 
 struct command;
 struct args {
 	const struct command *command;
-	uint64_t given; /* set of those given */
+	param_set given; /* set of those given */
 	const char *text[PARAM__COUNT];
 	long number[PARAM__COUNT];
 	char **rest; /* of a REST word */
@@ -55,7 +56,7 @@ struct args {
 int args_parse(struct args *a, const struct command *c, int argc, char **argv, char *err,
 	       size_t err_size);
 /* Whether all of a set are given, and what for: */
-int args_has(const struct args *a, uint64_t params);
+int args_has(const struct args *a, param_set params);
 /* A text, a uuid's text or a choice; `otherwise` when it was not given. */
 const char *args_text(const struct args *a, enum param_id id, const char *otherwise);
 long args_number(const struct args *a, enum param_id id, long otherwise);

@@ -61,18 +61,18 @@ static void put_param(struct json_out *o, const struct args *a, enum param_id id
 }
 
 /* What a command's row takes. */
-static uint64_t taken(const struct command *c)
+static param_set taken(const struct command *c)
 {
-	uint64_t set = c->options;
+	param_set set = c->options;
 	for (int i = 0; i < c->words.count; i++)
-		set |= UINT64_C(1) << c->words.id[i];
+		set |= (param_set)1 << c->words.id[i];
 	return set;
 }
 
 void ask_compose(struct strbuf *out, const struct args *a, const struct command *cmd)
 {
 	char name[60];
-	uint64_t set = a->given & taken(cmd);
+	param_set set = a->given & taken(cmd);
 	snprintf(name, sizeof name, "%s%s%s", cmd->noun, *cmd->verb ? "." : "",
 		 cmd->verb);
 	struct json_out o = admin_begin(out, name);

@@ -26,9 +26,12 @@ static const struct command commands[] = {
 	{#name, "", function, words, options, risk, help},
 #define COMMAND(noun, verb, function, words, options, risk, help)                        \
 	{#noun, #verb, function, words, options, risk, help},
+#define NAMED(name, noun, verb, function, words, options, risk, help)                    \
+	{name, #verb, function, words, options, risk, help},
 #include "cli/commands.tbl"
 #undef SINGLE
 #undef COMMAND
+#undef NAMED
 };
 
 const struct command *command_at(enum command_id id)

@@ -17,9 +17,12 @@ enum command_exit {
 enum command_id {
 #define SINGLE(name, function, words, options, risk, help) COMMAND_##name##_,
 #define COMMAND(noun, verb, function, words, options, risk, help) COMMAND_##noun##_##verb,
+#define NAMED(name, noun, verb, function, words, options, risk, help)                    \
+	COMMAND_##noun##_##verb,
 #include "cli/commands.tbl"
 #undef SINGLE
 #undef COMMAND
+#undef NAMED
 	COMMAND__COUNT
 };
 
@@ -32,7 +35,7 @@ struct command {
 	const char *noun, *verb; /* verb "": a command of one word */
 	int (*function)(const struct args *a);
 	struct command_words words;
-	uint64_t options;
+	param_set options;
 	const char *risk; /* "": none */
 	const char *help;
 };
@@ -50,8 +53,11 @@ int command_run(int argc, char **argv);
 	int function(const struct args *a);
 #define COMMAND(noun, verb, function, words, options, risk, help)                        \
 	int function(const struct args *a);
+#define NAMED(name, noun, verb, function, words, options, risk, help)                    \
+	int function(const struct args *a);
 #include "cli/commands.tbl"
 #undef SINGLE
 #undef COMMAND
+#undef NAMED
 
 #endif

@@ -107,14 +107,14 @@ void json_escape(struct strbuf *b, struct slice s)
 			escape_one(b, c);
 		plain = ++i;
 	}
-	strbuf_add(b, s.p + plain, s.n - plain);
+	if (s.n)
+		strbuf_add(b, s.p + plain, s.n - plain);
 }
 
 static void quoted(struct strbuf *b, struct slice s)
 {
 	strbuf_add_char(b, '"');
-	if (s.n)
-		json_escape(b, s);
+	json_escape(b, s);
 	strbuf_add_char(b, '"');
 }
 

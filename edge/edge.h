@@ -45,6 +45,8 @@ struct edge {
 	bool refusing;    /* NODE_STATE: an ENQUEUE would be refused now ... */
 	char why[129];    /* ... because of this */
 	char sandbox[17]; /* the level of its jails; "": not known yet */
+	bool can_seal;    /* provider keys, to the public half of the node's master key */
+	uint8_t seal_key[32];
 };
 
 /* Statements of sql.tbl. */

@@ -73,6 +73,12 @@ bool link_decide(struct edge *e, const struct wire_decide *m)
 	return send_message(e, WIRE_DECIDE, m);
 }
 
+void link_changed(struct edge *e, int64_t tenant, struct slice kind, struct uuid id)
+{
+	struct wire_changed m = {.tenant = tenant, .kind = kind, .id = id};
+	send_message(e, WIRE_CHANGED, &m);
+}
+
 void sub_number(struct sub *s, struct call *c)
 {
 	s->call = c;

@@ -41,6 +41,21 @@ void run_put_outcome(struct json_out *o, const struct run_row *row)
 	}
 }
 
+/* A cost that is not known, or not wholly, is not shown as if it were. */
+static void put_cost(struct json_out *o, const struct run_row *row)
+{
+	json_key(o, "costMicros");
+	if (row->cost_micros < 0)
+		json_put_null(o);
+	else
+		json_put_i64(o, row->cost_micros);
+	json_kv_i64(o, "modelCalls", row->model_calls);
+	json_kv_i64(o, "unpricedCalls", row->unpriced_calls);
+	json_kv_i64(o, "modelMs", row->model_ms);
+	if (row->started_us && row->ended_us > row->started_us)
+		json_kv_i64(o, "wallMs", (row->ended_us - row->started_us) / 1000);
+}
+
 static void put_usage(struct json_out *o, const struct run_row *row)
 {
 	json_kv_i64(o, "steps", row->steps);
@@ -49,6 +64,8 @@ static void put_usage(struct json_out *o, const struct run_row *row)
 	json_obj(o);
 	json_kv_i64(o, "inputTokens", row->tokens_in);
 	json_kv_i64(o, "outputTokens", row->tokens_out);
+	if (row->has_cost)
+		put_cost(o, row);
 	json_obj_end(o);
 }
 

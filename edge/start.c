@@ -7,6 +7,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/alloc.h"
 #include "common/crypto.h"
@@ -132,6 +133,9 @@ void edge_start(struct edge *e, struct loop *l, const struct wire_boot *b)
 	e->opener = opener_new(e);
 	e->jails = jails_new(l, BOOT_PEER_FD);
 	e->transfers = map_new();
+	e->can_seal = b->seal_key.n == sizeof e->seal_key;
+	if (e->can_seal)
+		memcpy(e->seal_key, b->seal_key.p, sizeof e->seal_key);
 	loop_task_init(&e->starting, try_start, e);
 	e->patience = loop_timer_new(l, on_patience, e);
 	loop_timer_start(e->patience, PATIENCE_US);

@@ -233,6 +233,11 @@ static void take_ended(struct arena *a, const struct pg_result *r, struct run_ro
 	out->tool_calls = pg_get_i64(r, 0, 15);
 	out->tokens_in = pg_get_i64(r, 0, 16);
 	out->tokens_out = pg_get_i64(r, 0, 17);
+	out->cost_micros = pg_is_null(r, 0, 18) ? -1 : pg_get_i64(r, 0, 18);
+	out->model_calls = pg_get_i64(r, 0, 19);
+	out->unpriced_calls = pg_get_i64(r, 0, 20);
+	out->model_ms = pg_get_i64(r, 0, 21);
+	out->has_cost = true;
 }
 
 static void take_either(struct arena *a, const struct pg_answer *answer,

@@ -84,6 +84,9 @@ struct run_row {
 	int64_t accepted_us, started_us, ended_us;
 	struct slice error_code, error, text;
 	int64_t output_seq, steps, tool_calls, tokens_in, tokens_out;
+	bool has_cost;                                 /* the next are filled */
+	int64_t cost_micros;                           /* -1: not known */
+	int64_t model_calls, unpriced_calls, model_ms; /* ms: of them together */
 	struct slice
 		approvals; /* JSON: what a waiting run asks; SLICE_NONE: it does not */
 };

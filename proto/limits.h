@@ -30,14 +30,11 @@
 #define LIMIT_FILE_BYTES (256ull << 20)
 /* The model providers of a node, their keys among them. */
 #define LIMIT_ENDPOINTS (24u << 10)
-/* Master keys of provider keys: the one in use, and earlier ones; 32 bytes each. */
-#define MASTER_KEYS_MOST 8u
-#define MASTER_KEYS_BYTES (32u * MASTER_KEYS_MOST)
-/* One key of a provider, and the address it is for. */
-#define LIMIT_PROVIDER_KEY 1000u
-#define LIMIT_BASE_URL 1000u
+/* The master keys of provider keys: 32 bytes each, the one in use and earlier ones. */
+#define LIMIT_MASTER_KEYS 256u
 #define LIMIT_CAP_TEXT 64u
-#define LIMIT_POLICY_VERSIONS 40u /* as tb.policy_versions says them: three int32 */
+#define LIMIT_POLICY_VERSIONS                                                            \
+	56u /* as tb.policy_versions says them: three int32, an int64 */
 /* A link's outbox: over SOFT what can wait waits (streams of events, models), over HARD
  * the edge takes no further message. */
 #define LIMIT_OUTBOX_SOFT (256u << 10)

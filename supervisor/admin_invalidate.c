@@ -3,21 +3,17 @@
 #include "supervisor/admin_ask.h"
 #include "supervisor/admin_commands.h"
 #include "supervisor/admin_names.h"
-#include "supervisor/children.h"
 #include "supervisor/sup.h"
+#include "supervisor/tell.h"
 
-static void tell_children(struct ask *a)
+static void tell_all(struct ask *a)
 {
 	struct wire_invalidate m = {.tenant = a->names.tenant,
 				    .kind = a->args[ARG_KIND].text,
 				    .id = a->args[ARG_ID].uuid};
 	ask_audit(a, m.tenant, "%.*s:%.*s", SLICE_ARG(m.kind),
 		  SLICE_ARG(a->args[ARG_ID].text));
-	list_each (n, &a->sup->children) {
-		struct child *c = list_entry(n, struct child, node);
-		if (c->state == LIFE_READY)
-			child_send(c, WIRE_INVALIDATE, &m);
-	}
+	tell_children(a->sup, &m);
 	ask_reply(a);
 	ask_end(a);
 }
@@ -29,5 +25,5 @@ void admin_invalidate(struct ask *a)
 		ask_fail(a, ERR_BAD_REQUEST, "id: a uuid is needed with kind %.*s",
 			 SLICE_ARG(a->args[ARG_KIND].text));
 	else
-		names_find(a, NAMES_TENANT, tell_children);
+		names_find(a, NAMES_TENANT, tell_all);
 }

@@ -8,6 +8,7 @@
 #include "supervisor/control.h"
 #include "supervisor/live.h"
 #include "supervisor/sup.h"
+#include "supervisor/tell.h"
 #include "supervisor/workspaces.h"
 
 #define DISPATCH_SELF struct child
@@ -121,6 +122,12 @@ void edge_on_files_ask(struct child *self, const struct wire_files_ask *m)
 		return;
 	}
 	workspaces_lend(self, m);
+}
+
+void edge_on_changed(struct child *self, const struct wire_changed *m)
+{
+	struct wire_invalidate told = {.tenant = m->tenant, .kind = m->kind, .id = m->id};
+	tell_children(self->sup, &told);
 }
 
 void edge_on_files_done(struct child *self, const struct wire_files_done *m)

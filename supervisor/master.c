@@ -8,9 +8,11 @@
 
 #include "common/die.h"
 #include "common/log.h"
+#include "proto/limits.h"
 #include "supervisor/sup.h"
 
 #define PATH_BYTES 4400
+_Static_assert(MASTER_KEYS_BYTES == LIMIT_MASTER_KEYS, "BOOT carries all of them");
 
 void master_start(const struct sup *s)
 {

@@ -178,6 +178,25 @@ static void read_workspace(struct agent *a, json_t root)
 	a->workspace_files = number_of(a, root, "workspaceFiles");
 }
 
+static void read_budgets(struct agent *a, json_t budgets)
+{
+	struct json_iter it = json_iter(budgets);
+	struct slice key;
+	if (json_kind(budgets) > JSON_NULL && json_kind(budgets) != JSON_OBJECT)
+		complain(a, "says 'budgets' and means no object", SLICE_NONE);
+	for (json_t v; (v = json_next(&it, &key));) {
+		bool known = slice_is(key, "run") || slice_is(key, "session");
+		if (!known ||
+		    !budget_limits_read(v, slice_is(key, "run") ? &a->run_budget
+								: &a->session_budget))
+			complain(a,
+				 "has no limits (tokens, costMicros, calls, seconds: "
+				 "whole "
+				 "numbers above 0) of a run or session in 'budgets' at: ",
+				 key);
+	}
+}
+
 static void read_settings(struct agent *a, json_t root)
 {
 	struct settings_fault bad;
@@ -224,6 +243,7 @@ struct agent *agent_put(struct agents *s, int64_t tenant, struct uuid id, int re
 	read_settings(a, root);
 	read_tools(a, json_get(root, "tools"));
 	read_workspace(a, root);
+	read_budgets(a, json_get(root, "budgets"));
 	map_put(s->by_key, key_of(&k, tenant, id, revision), a);
 	return used(a);
 }

@@ -9,6 +9,7 @@
 #include "common/ident.h"
 #include "common/list.h"
 #include "common/slice.h"
+#include "worker/budget.h"
 #include "proto/model/settings.h"
 #include "worker/llm/llm.h"
 
@@ -24,6 +25,7 @@ struct agent {
 	int64_t context_window;         /* tokens; 0: as is known of its model */
 	bool by_session;                /* it has a workspace a session */
 	uint64_t workspace_bytes, workspace_files; /* at most; 0: as the node says */
+	struct budget_limits run_budget, session_budget;
 	uint64_t tool_set; /* what its revision lists, by position in the catalogue */
 	/* Not NULL: what is wrong with its configuration; its runs fail with that. */
 	char *problem;

@@ -159,9 +159,17 @@ enum err asking_target(struct run *r)
 
 void asking_refused(struct run *r, enum err why)
 {
-	if (failover_cools(why) && r->asking.was_asked && r->target.provider->base_url)
-		cooldowns_note(r, slice_str(r->target.provider->name), r->model,
-			       r->key_id, why, r->answer.retry_after_us);
+	struct llm_answer *a = &r->answer;
+	if (!failover_cools(why) || !r->asking.was_asked || !r->target.provider->base_url)
+		return;
+	struct slice provider = slice_str(r->target.provider->name);
+	cooldowns_note(r, provider, r->model, r->key_id, why, a->retry_after_us);
+	if (why != ERR_MODEL_RATE)
+		return;
+	/* The run itself comes back when the others may. */
+	int64_t left = cooldowns_left_us(r, provider, r->model, r->key_id, NULL);
+	if (left > a->retry_after_us)
+		a->retry_after_us = left;
 }
 
 void asking_answered(struct run *r)

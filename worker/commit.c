@@ -12,6 +12,7 @@
 #include "worker/outcome.h"
 #include "worker/run.h"
 #include "worker/tools/registry.h"
+#include "worker/usage.h"
 
 /* Of a tool's input or output inside an event; the execution's row has all of it. */
 #define EVENT_VALUE_BYTES (6u << 10)
@@ -148,8 +149,8 @@ static struct slice text_event(struct run *r, size_t from)
 
 void commit_answer(struct run *r)
 {
-	struct llm_answer *a = &r->answer;
-	/* Servers that report nothing are charged by a plain estimate. */
+	const struct llm_answer *a = &r->answer;
+	/* Of a server that reports nothing: a plain estimate, as in the ledger. */
 	int64_t out = a->usage.out ? a->usage.out : (int64_t)a->text.n / 4 + 1;
 	add_message(r, "assistant", answer_content(r), (int)out);
 	if (a->text.n) {
@@ -157,37 +158,6 @@ void commit_answer(struct run *r)
 		add_event(r, EVENT_ASSISTANT, whole,
 			  r->shown ? text_event(r, r->shown) : whole);
 	}
-	r->commit.usage[r->commit.usage_count++] =
-		(struct commit_usage){.step = r->step_no,
-				      .provider = slice_str(r->target.provider->name),
-				      .model = r->model,
-				      .in = a->usage.in,
-				      .out = out,
-				      .cached = a->usage.cached,
-				      .cache_write = a->usage.cache_write,
-				      .reasoning = a->usage.reasoning,
-				      .cost_micros = -1,
-				      .duration_us = clock_mono_us() - r->asked_us};
-	r->tokens_in += a->usage.in;
-	r->tokens_out += out;
-}
-
-void commit_side_usage(struct run *r, struct commit_usage u)
-{
-	struct commit *c = &r->commit;
-	r->tokens_in += u.in;
-	r->tokens_out += u.out;
-	if (c->usage_count < COMMIT_USAGE_MOST) {
-		c->usage[c->usage_count++] = u;
-		return;
-	}
-	struct commit_usage *last = &c->usage[COMMIT_USAGE_MOST - 1];
-	last->in += u.in;
-	last->out += u.out;
-	last->cached += u.cached;
-	last->cache_write += u.cache_write;
-	last->reasoning += u.reasoning;
-	last->duration_us += u.duration_us;
 }
 
 void commit_phase(struct run *r, const char *phase, struct slice metadata)
@@ -200,14 +170,6 @@ void commit_phase(struct run *r, const char *phase, struct slice metadata)
 	json_obj_end(&o);
 	struct slice body = kept(r, &b);
 	add_event(r, EVENT_LIFECYCLE, body, body);
-}
-
-void commit_act(struct run *r, const char *what, struct slice data)
-{
-	GROW(r, acts, act_count, act_cap);
-	r->commit.acts[r->commit.act_count++] =
-		(struct commit_act){what, arena_slice(r->arena, data)};
-	r->commit.bytes += data.n;
 }
 
 void commit_summary(struct run *r, struct slice content, struct slice act)
@@ -511,9 +473,18 @@ void commit_take(struct run *r)
 	r->take = 0;
 }
 
+void commit_act(struct run *r, const char *what, struct slice data)
+{
+	GROW(r, acts, act_count, act_cap);
+	struct slice copy = arena_slice(r->arena, data);
+	r->commit.bytes += copy.n;
+	r->commit.acts[r->commit.act_count++] = (struct commit_act){what, copy};
+}
+
 void commit_submit(struct run *r)
 {
 	struct commit *c = &r->commit;
+	usage_put(r);
 	/* A run that took its worker down and gets on is no suspect any more. */
 	c->clear = r->suspect && c->message_count && !c->has_end;
 	r->committing = true;

@@ -23,15 +23,11 @@ void commit_void(struct run *r, size_t call, const char *state, const char *text
 /* The calls that ask: a person is asked for all of them, and the run waits for that.
  * Beside their rows, which are pending. */
 void commit_asks(struct run *r);
-/* A model call beside the steps: its usage, and its share of the run's. */
-void commit_side_usage(struct run *r, struct commit_usage u);
 /* A lifecycle event; metadata: a JSON object. */
 void commit_phase(struct run *r, const char *phase, struct slice metadata);
 /* The last message of the commit: a summary, and the act that makes it the start of the
  * context. Both JSON. */
 void commit_summary(struct run *r, struct slice content, struct slice act);
-/* An act of the run on its session: tb.act. */
-void commit_act(struct run *r, const char *what, struct slice data);
 /* What was streamed of an answer is void. */
 void commit_reset_event(struct run *r);
 /* An event: another model of its chain is asked. */
@@ -45,6 +41,8 @@ void commit_retry(struct run *r, int64_t pause_us, enum err why);
 /* The waiting messages that r->take names become the run's, after what the commit holds.
  * Not with an end. */
 void commit_take(struct run *r);
+/* An act of tb.act, by its name; data: JSON, copied. */
+void commit_act(struct run *r, const char *what, struct slice data);
 /* Hands it to the journal; r->committing until it is decided, then the run is woken with
  * r->outcome, its session and counters brought up to date and its events shown. */
 void commit_submit(struct run *r);

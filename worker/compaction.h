@@ -25,9 +25,6 @@ struct compact {
 	struct llm_answer answer;
 	int64_t asked_us;
 	int tries; /* of the question under way */
-	/* not in the journal yet */
-	struct commit_usage usage[COMMIT_USAGE_MOST];
-	size_t usage_count;
 
 	int64_t before; /* tokens of the context */
 	/* Messages up to `to` are replaced; those before `next` are in the summary. */
@@ -38,12 +35,9 @@ struct compact {
 	struct flush *flush;
 };
 
-/* Asks the model something that is no step of the run; STEP_COMPACTING hears it. */
-void compact_ask(struct run *r, struct llm_question *q);
-/* The usage of the answer that came is kept for the next commit. */
-void compact_account(struct run *r);
-/* Into the commit being built. */
-void compact_commit_usage(struct run *r);
+/* Asks the model something that is no step of the run; STEP_COMPACTING hears it. Or not
+ * yet, or the run has failed: its budget decides. What the step returns. */
+enum step_verdict compact_ask(struct run *r, struct llm_question *q);
 /* Whether it is asked again, after a pause that runs then. */
 bool compact_tries_again(struct run *r, enum err e);
 
@@ -52,7 +46,7 @@ bool compact_tries_again(struct run *r, enum err e);
 /* Chooses what is replaced; false: nothing is worth it. */
 bool summary_choose(struct run *r);
 /* Asks for the summary of the next piece. */
-void summary_ask(struct run *r);
+enum step_verdict summary_ask(struct run *r);
 /* The answer is there, and is no error. NULL: it is taken; else what is wrong with it. */
 const char *summary_take(struct run *r);
 /* All of it is summarised. */
@@ -64,7 +58,7 @@ void summary_commit(struct run *r);
 
 /* Whether the session's memory is to be saved, and may be. */
 bool flush_is_wanted(const struct run *r);
-void flush_ask(struct run *r);
+enum step_verdict flush_ask(struct run *r);
 /* The answer is there (e: how it ended). True: it goes on with r->step, WAIT or MORE as
  * that says; false: it is over. */
 bool flush_answered(struct run *r, enum err e);

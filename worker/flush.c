@@ -85,7 +85,7 @@ static void say_notice(struct flush *f)
 	say(f, LLM_USER, strbuf_slice(&b));
 }
 
-void flush_ask(struct run *r)
+enum step_verdict flush_ask(struct run *r)
 {
 	struct compact *c = r->compact;
 	struct llm_question q = {.model = r->model,
@@ -114,7 +114,7 @@ void flush_ask(struct run *r)
 	memcpy(list + q.message_count, f->said, f->said_count * sizeof *list);
 	q.messages = list;
 	q.message_count += f->said_count;
-	compact_ask(r, &q);
+	return compact_ask(r, &q);
 }
 
 /* ---- its calls */

@@ -179,6 +179,20 @@ bool group_goes_in_circles(const struct run *r)
 	return false;
 }
 
+/* The id the model gave, when it gave one and to this call alone; else one that no other
+ * call of the session has: some providers refuse a transcript with two of a kind. */
+static struct slice id_of(struct run *r, size_t call, struct slice given)
+{
+	const uint8_t *u = r->id.b + sizeof r->id.b - 4;
+	bool taken = !given.n;
+	for (size_t i = 0; i < call; i++)
+		taken |= slice_eq(r->calls[i].id, given);
+	if (!taken)
+		return given;
+	return slice_str(arena_printf(r->arena, "call_%02x%02x%02x%02x_%d_%zu", u[0],
+				      u[1], u[2], u[3], r->step_no, call));
+}
+
 void group_prepare(struct run *r)
 {
 	struct llm_answer *a = &r->answer;
@@ -189,10 +203,7 @@ void group_prepare(struct run *r)
 		struct run_call *c = &r->calls[i];
 		c->attempt = 1;
 		c->name = clean(r, strbuf_slice(&m->name), NAME_MOST);
-		c->id = clean(r, strbuf_slice(&m->id), NAME_MOST);
-		if (!c->id.n)
-			c->id = slice_str(
-				arena_printf(r->arena, "call_%d_%zu", r->step_no, i));
+		c->id = id_of(r, i, clean(r, strbuf_slice(&m->id), NAME_MOST));
 		c->tool = tool_find(c->name);
 		if (r->calls_made >= permit_max_calls(r)) {
 			refuse(c, ERR_TOOL_EXCESS, GROUP_EXCESS);

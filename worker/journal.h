@@ -109,7 +109,8 @@ struct commit_result {
 	bool goes_on;
 };
 
-#define COMMIT_USAGE_MOST 16
+/* Of the calls that one commit tells of: those of all tries of a question. */
+#define COMMIT_USAGE_MOST 8
 
 /* Filled by worker/commit; its memory stays until `done`. */
 struct commit {

@@ -12,6 +12,7 @@
 #include "common/map.h"
 #include "common/pg/pool.h"
 #include "proto/keys/key_seal.h"
+#include "proto/keys/master_key.h"
 #include "worker/cooldowns.h"
 #include "worker/llm/endpoints.h"
 #include "worker/run.h"
@@ -29,7 +30,7 @@ struct provider_key {
 	struct slice provider, base_url, version, master, sealed;
 	bool open, broken; /* broken: tried in vain, and said so */
 	size_t secret_n;
-	uint8_t secret[LIMIT_PROVIDER_KEY];
+	uint8_t secret[PROVIDER_KEY_MOST];
 };
 
 struct ring { /* of one tenant: its own, then the platform's */

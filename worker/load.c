@@ -19,6 +19,7 @@
 #include "worker/run.h"
 #include "worker/sql.h"
 #include "worker/tools/processes.h"
+#include "worker/usage.h"
 
 #define WEATHER_US 500000
 
@@ -83,9 +84,7 @@ static void take_past(struct run *r, const struct pg_result *t, const struct pg_
 			.denial = arena_slice(r->arena, pg_get_text(t, i, 9))};
 	for (int i = 0; i < p->count; i++)
 		processes_lost(r->env.processes, (unsigned)pg_get_i64(t, i, 7));
-	r->tokens_in = pg_get_i64(u, 0, 0);
-	r->tokens_out = pg_get_i64(u, 0, 1);
-	r->side_calls = (int)pg_get_i64(u, 0, 2);
+	usage_resume(r, u);
 	r->past = p;
 }
 

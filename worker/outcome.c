@@ -3,12 +3,15 @@
  * is what the next question shows and the next run finds. */
 #include "worker/outcome.h"
 
+#include <string.h>
+
 #include "common/clock.h"
 #include "common/json.h"
 #include "common/log.h"
 #include "worker/commit.h"
 #include "worker/emit.h"
 #include "worker/run.h"
+#include "worker/usage.h"
 
 /* Of a commit's taken messages in one answer; beyond it they are read back. */
 #define TAKEN_MOST (64u << 20)
@@ -54,6 +57,15 @@ static void add_taken(struct session *s, json_t taken)
 	}
 }
 
+/* Any act may, but that of budgets. */
+static bool moves_context(const struct commit *c)
+{
+	for (size_t i = 0; i < c->act_count; i++)
+		if (strcmp(c->acts[i].what, "settle"))
+			return true;
+	return false;
+}
+
 static void append_to_session(struct run *r, json_t taken, int64_t taken_messages)
 {
 	const struct commit *c = &r->commit;
@@ -61,8 +73,7 @@ static void append_to_session(struct run *r, json_t taken, int64_t taken_message
 	int64_t seq = r->head_seq - taken_messages - (int64_t)c->message_count;
 	if (s->fence != r->fence)
 		return;
-	/* An act may have moved the start of the context. */
-	if (taken_messages < 0 || s->head_seq != seq || c->act_count) {
+	if (taken_messages < 0 || s->head_seq != seq || moves_context(c)) {
 		session_clear(s);
 		return;
 	}
@@ -120,6 +131,7 @@ static void take_landed(struct run *r, const struct commit_result *res)
 	r->retry_at_us = res->at_us ? res->at_us + r->commit.retry.pause_us : 0;
 	r->asks_until_us = res->asks_until_us;
 	r->goes_on = res->goes_on;
+	usage_landed(r);
 	if (res->versions.p && r->permit && !slice_is(res->versions, r->permit->versions))
 		r->permit_is_old = r->judges_again = true;
 	take_taken(r, res);

@@ -11,6 +11,7 @@
 #include "common/log.h"
 #include "common/pg/pool.h"
 #include "worker/agent.h"
+#include "worker/llm/prices.h"
 #include "worker/run.h"
 #include "worker/session.h"
 #include "worker/sql.h"
@@ -20,6 +21,7 @@ void permit_give_back(struct permit *p)
 	if (!p || --p->users)
 		return;
 	policy_free(p->policy);
+	price_list_free(p->prices);
 	free(p);
 }
 
@@ -58,6 +60,8 @@ static struct permit *read_rows(const struct run *r, const struct pg_result *row
 	snprintf(p->versions, sizeof p->versions, "%.*s", SLICE_ARG(versions));
 	sscanf(p->versions, "%*d.%d", &p->policy_version);
 	take_always(p, pg_get_text(rows, 0, 4));
+	p->prices = price_list_new(pg_get_text(rows, 0, 5));
+	p->budgeted = pg_get_bool(rows, 0, 6);
 	p->read_us = clock_mono_us();
 	if (policy_problem(p->policy))
 		log_warn("policy-unreadable", "tenant=%lld message=\"%s\"",

@@ -17,6 +17,7 @@
 #include "proto/tools/policy.h"
 
 struct pg_params;
+struct price_list;
 struct pg_request;
 struct pg_result;
 struct run;
@@ -29,9 +30,11 @@ struct permit {
 	struct policy *policy;
 	/* of its rows, as tb.policy_versions says them */
 	char versions[LIMIT_POLICY_VERSIONS + 1];
-	int policy_version; /* of the agent's */
-	uint64_t always;    /* tools that a person allowed for the whole session */
-	int64_t read_us;    /* monotonic */
+	int policy_version;        /* of the agent's */
+	uint64_t always;           /* tools that a person allowed for the whole session */
+	struct price_list *prices; /* the tenant's and the platform's; NULL: none */
+	bool budgeted;             /* a budget of the tenant may bind its runs */
+	int64_t read_us;           /* monotonic */
 };
 
 void permit_give_back(struct permit *p); /* NULL is fine */

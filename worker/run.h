@@ -17,6 +17,7 @@
 #include "common/op.h"
 #include "proto/wire.h"
 #include "worker/agent.h"
+#include "worker/budget.h"
 #include "worker/asking.h"
 #include "worker/commit.h"
 #include "worker/compact.h"
@@ -26,6 +27,7 @@
 #include "worker/permit.h"
 #include "worker/session.h"
 #include "worker/tools/tool.h"
+#include "worker/usage.h"
 #include "worker/worker.h"
 
 enum step_verdict { STEP_MORE, STEP_WAIT, STEP_DONE };
@@ -131,14 +133,15 @@ struct run {
 	struct llm_call *llm;
 	struct llm_answer answer;
 	int64_t asked_us; /* CLOCK_MONOTONIC, of its last question */
-	size_t shown;     /* bytes of the answer's text sent as deltas */
+	struct run_usage usage;
+	struct run_budget money;
+	size_t shown; /* bytes of the answer's text sent as deltas */
 	int retries;
 
 	struct context context; /* of the question that is asked */
 
 	/* its compaction */
 	struct compact *compact; /* under way */
-	int side_calls;          /* of the model that are no step: number of the last */
 	int compact_rest; /* step before which none is tried again, after a failure */
 	bool overflowed;  /* the provider refused the question, and it was compacted */
 	struct compact_outcome compacted;

@@ -82,49 +82,29 @@ static void on_text(void *arg)
 		op_cancel(&r->op, ERR_TOO_LARGE);
 }
 
-void compact_ask(struct run *r, struct llm_question *q)
+enum step_verdict compact_ask(struct run *r, struct llm_question *q)
 {
 	struct compact *c = r->compact;
+	if (!budget_allows(r, q))
+		return r->step == STEP_FAIL ? STEP_MORE : STEP_WAIT;
 	llm_answer_reset(&c->answer);
 	op_init(&r->op, r->worker->loop, run_op_done, r);
 	c->asked_us = clock_mono_us();
 	r->step = STEP_COMPACTING;
 	r->llm = llm_start(r->worker->loop, r->worker->http, &r->target, q, &c->answer,
 			   on_text, r, &r->op);
+	return STEP_WAIT;
 }
 
-void compact_account(struct run *r)
+static void account(struct run *r)
 {
 	struct compact *c = r->compact;
-	const struct llm_answer *a = &c->answer;
-	if (!a->usage.in && !a->usage.out && !a->text.n)
+	struct llm_usage u = c->answer.usage;
+	if (!u.in && !u.out && !c->answer.text.n)
 		return; /* it cost nothing that anybody knows */
-	size_t i = c->usage_count < COMMIT_USAGE_MOST ? c->usage_count++
-						      : COMMIT_USAGE_MOST - 1;
-	struct commit_usage *u = &c->usage[i];
-	if (!u->call) /* of a compaction with many parts the last row holds the rest */
-		*u = (struct commit_usage){.step = r->step_no,
-					   .call = ++r->side_calls,
-					   .provider =
-						   slice_str(r->target.provider->name),
-					   .model = arena_slice(c->arena, r->model),
-					   .cost_micros = -1};
-	u->in += a->usage.in;
-	u->out += a->usage.out ? a->usage.out : (int64_t)a->text.n / 4 + 1;
-	u->cached += a->usage.cached;
-	u->cache_write += a->usage.cache_write;
-	u->reasoning += a->usage.reasoning;
-	u->duration_us += clock_mono_us() - c->asked_us;
-}
-
-void compact_commit_usage(struct run *r)
-{
-	struct compact *c = r->compact;
-	for (size_t i = 0; i < c->usage_count; i++)
-		commit_side_usage(r, c->usage[i]);
-	c->usage_count = 0;
-	for (size_t i = 0; i < COMMIT_USAGE_MOST; i++)
-		c->usage[i].call = 0;
+	if (!u.out)
+		u.out = (int64_t)c->answer.text.n / 4 + 1;
+	usage_add(r, &r->target, r->model, &u, clock_mono_us() - c->asked_us);
 }
 
 bool compact_tries_again(struct run *r, enum err e)
@@ -164,7 +144,6 @@ static enum step_verdict give_up(struct run *r, const char *why)
 	json_kv_cstr(&o, "problem", why);
 	json_obj_end(&o);
 	commit_begin(r);
-	compact_commit_usage(r);
 	commit_phase(r, "compaction_failed", strbuf_slice(&b));
 	commit_submit(r);
 	r->step = STEP_COMPACTED;
@@ -246,11 +225,9 @@ enum step_verdict step_compact(struct run *r)
 	case STAGE_BEGIN:
 		return begin(r);
 	case STAGE_FLUSH:
-		flush_ask(r);
-		return STEP_WAIT;
+		return flush_ask(r);
 	case STAGE_SUMMARY:
-		summary_ask(r);
-		return STEP_WAIT;
+		return summary_ask(r);
 	default:
 		return leave(r);
 	}
@@ -260,7 +237,6 @@ static enum step_verdict flushed(struct run *r)
 {
 	struct compact *c = r->compact;
 	commit_begin(r);
-	compact_commit_usage(r);
 	flush_commit(r);
 	commit_submit(r);
 	c->tries = 0;
@@ -283,7 +259,6 @@ static enum step_verdict summarised(struct run *r, enum err e)
 		return STEP_MORE;
 	}
 	commit_begin(r);
-	compact_commit_usage(r);
 	summary_commit(r);
 	commit_submit(r);
 	r->step = STEP_COMPACTED;
@@ -297,7 +272,7 @@ enum step_verdict step_compacting(struct run *r)
 	if (op_is_active(&r->op))
 		return STEP_WAIT;
 	r->llm = NULL;
-	compact_account(r);
+	account(r);
 	if (compact_tries_again(r, e))
 		return STEP_WAIT;
 	if (c->stage == STAGE_SUMMARY)

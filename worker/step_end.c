@@ -53,6 +53,7 @@ enum step_verdict step_fail(struct run *r)
 		resume_calls(r);
 	if (!r->answer_stored) /* then nobody asked for the calls */
 		r->call_count = 0;
+	usage_take(r);
 	commit_begin(r);
 	settle_open_calls(r);
 	commit_end(r, result_of(r));

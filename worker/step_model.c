@@ -105,9 +105,11 @@ enum step_verdict step_ask(struct run *r)
 		return STEP_MORE;
 	}
 	context_fill(r, &q, 0, 0);
+	if (!budget_allows(r, &q))
+		return r->step == STEP_FAIL ? STEP_MORE : STEP_WAIT;
 	op_init(&r->op, r->worker->loop, run_op_done, r);
 	r->step = STEP_ANSWERED;
-	r->asked_us = clock_mono_us();
+	usage_begin(r);
 	r->llm = llm_start(r->worker->loop, r->worker->http, &r->target, &q, &r->answer,
 			   on_text, r, &r->op);
 	if (r->worker->congested)
@@ -182,13 +184,15 @@ static enum step_verdict model_failed(struct run *r, enum err e)
 		compact_for_overflow(r);
 		return STEP_MORE;
 	}
-	switch (failover_decide(
-		e,
-		&(struct failover){.retries = r->retries,
-				   .has_next = r->asking.at + 1 < r->asking.model_count,
-				   .retry_after_us = r->answer.retry_after_us,
-				   .attempt = r->attempt,
-				   .max_attempts = r->max_attempts})) {
+	enum failover_move move = failover_decide(
+		e, &(struct failover){.retries = r->retries,
+				      .has_next = asking_has_next(r),
+				      .retry_after_us = r->answer.retry_after_us,
+				      .attempt = r->attempt,
+				      .max_attempts = r->max_attempts});
+	if (move != FAILOVER_AGAIN)
+		asking_refused(r, e);
+	switch (move) {
 	case FAILOVER_AGAIN:
 		return pause_and_ask(r, e, text);
 	case FAILOVER_NEXT:
@@ -303,6 +307,7 @@ enum step_verdict step_answered(struct run *r)
 	if (op_is_active(&r->op))
 		return STEP_WAIT;
 	r->llm = NULL;
+	usage_take(r);
 	if (r->op_result || r->failure)
 		return model_failed(r, r->op_result);
 	if (a->stop == LLM_STOP_FILTER && !a->text.n && !a->call_count)

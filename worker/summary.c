@@ -114,7 +114,7 @@ static int64_t piece(struct run *r)
 	return context_unscaled(r, all - target(r) - REQUEST_TOKENS);
 }
 
-void summary_ask(struct run *r)
+enum step_verdict summary_ask(struct run *r)
 {
 	AUTO(strbuf_fini)
 	struct strbuf text = STRBUF_INIT, body = STRBUF_INIT, request = STRBUF_INIT;
@@ -142,11 +142,13 @@ void summary_ask(struct run *r)
 	json_obj_end(&o);
 	struct llm_message m = {.role = LLM_USER, .content = strbuf_slice(&body)};
 	struct llm_message *list[] = {&m};
-	compact_ask(r, &(struct llm_question){.model = r->model,
-					      .system = slice_str(render_summary_system),
-					      .messages = list,
-					      .message_count = 1});
+	enum step_verdict v = compact_ask(
+		r, &(struct llm_question){.model = r->model,
+					  .system = slice_str(render_summary_system),
+					  .messages = list,
+					  .message_count = 1});
 	strbuf_fini(&m.wire);
+	return v;
 }
 
 const char *summary_take(struct run *r)

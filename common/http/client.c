@@ -16,7 +16,7 @@
 
 #include "common/alloc.h"
 #include "common/die.h"
-#include "common/http/url_guard.h"
+#include "common/url_guard.h"
 #include "common/list.h"
 #include "common/loop.h"
 
@@ -350,7 +350,6 @@ static struct http_call *call_new(struct http_client *c)
 	curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L);
 	curl_easy_setopt(e, CURLOPT_BUFFERSIZE, BUFFER_BYTES);
 	curl_easy_setopt(e, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-	curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
 	curl_easy_setopt(e, CURLOPT_USERAGENT, "terabits/" TB_VERSION);
 	if (c->is_guarded) {
 		curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "https");
@@ -374,6 +373,13 @@ static void set_request(struct http_call *call, const struct http_request *r)
 	CURL *e = call->easy;
 	int has_body = r->body.p != NULL;
 	const char *usual = r->on_read ? "PUT" : has_body ? "POST" : "GET";
+	/* Calls that begin together share the connection that the first of them makes, if
+	 * the server multiplexes. In the clear it is not asked whether it does, so that
+	 * nobody waits to find out. */
+	bool tls = slice_has_prefix(slice_str(r->url), SLICE("https:"));
+	curl_easy_setopt(e, CURLOPT_PIPEWAIT, tls ? 1L : 0L);
+	curl_easy_setopt(e, CURLOPT_HTTP_VERSION,
+			 (long)(tls ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1));
 	curl_easy_setopt(e, CURLOPT_URL, r->url);
 	if (r->on_read) {
 		curl_easy_setopt(e, CURLOPT_UPLOAD, 1L);

@@ -37,7 +37,7 @@ struct http_request {
 		total_us;        /* 0: 10 s, 60 s, 60 s, none */
 	const char *unix_socket; /* NULL: by the URL's address */
 	/* Who chose the URL is not trusted: https alone, and no connection to an address
-	 * that is not of the public network (common/http/url_guard.h), whatever its name
+	 * that is not of the public network (common/url_guard.h), whatever its name
 	 * says. Connections of others are never used for it. */
 	bool guarded;
 };

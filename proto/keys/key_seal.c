@@ -41,8 +41,8 @@ static void digest(const struct seal_bound *b, uint8_t out[32])
 size_t seal_close(const uint8_t public_key[CRYPTO_BOX_KEY], const struct seal_bound *b,
 		  struct slice secret, uint8_t out[SEAL_MOST])
 {
-	uint8_t text[SEAL_INSIDE + LIMIT_PROVIDER_KEY];
-	check(secret.n <= LIMIT_PROVIDER_KEY);
+	uint8_t text[SEAL_INSIDE + PROVIDER_KEY_MOST];
+	check(secret.n <= PROVIDER_KEY_MOST);
 	text[0] = FORMAT;
 	digest(b, text + 1);
 	memcpy(text + SEAL_INSIDE, secret.p, secret.n);
@@ -66,9 +66,9 @@ static const uint8_t *master_of(struct slice masters, struct slice id)
 
 enum seal_result seal_open(struct slice masters, struct slice id,
 			   const struct seal_bound *b, struct slice sealed,
-			   uint8_t out[LIMIT_PROVIDER_KEY], size_t *n)
+			   uint8_t out[PROVIDER_KEY_MOST], size_t *n)
 {
-	uint8_t text[SEAL_INSIDE + LIMIT_PROVIDER_KEY], bound[32];
+	uint8_t text[SEAL_INSIDE + PROVIDER_KEY_MOST], bound[32];
 	const uint8_t *master = master_of(masters, id);
 	enum seal_result result = SEAL_BROKEN;
 	if (!master)

@@ -13,11 +13,11 @@
 #include "common/crypto.h"
 #include "common/ident.h"
 #include "common/slice.h"
-#include "proto/limits.h"
 
+#define PROVIDER_KEY_MOST 1000u
 #define SEAL_ID 8 /* names a master key by its public half */
 #define SEAL_INSIDE 33
-#define SEAL_MOST (LIMIT_PROVIDER_KEY + SEAL_INSIDE + CRYPTO_BOX_OVERHEAD)
+#define SEAL_MOST (PROVIDER_KEY_MOST + SEAL_INSIDE + CRYPTO_BOX_OVERHEAD)
 
 struct seal_bound {
 	int64_t tenant; /* 0: the platform */
@@ -32,13 +32,13 @@ enum seal_result {
 };
 
 void seal_id(const uint8_t public_key[CRYPTO_BOX_KEY], uint8_t id[SEAL_ID]);
-/* Bytes written to out; secret.n is at most LIMIT_PROVIDER_KEY. */
+/* Bytes written to out; secret.n is at most PROVIDER_KEY_MOST. */
 size_t seal_close(const uint8_t public_key[CRYPTO_BOX_KEY], const struct seal_bound *b,
 		  struct slice secret, uint8_t out[SEAL_MOST]);
 /* masters: secret halves, CRYPTO_BOX_KEY bytes each. On SEAL_OPEN *n bytes of `out` are
  * the secret, which the caller wipes. */
 enum seal_result seal_open(struct slice masters, struct slice id,
 			   const struct seal_bound *b, struct slice sealed,
-			   uint8_t out[LIMIT_PROVIDER_KEY], size_t *n);
+			   uint8_t out[PROVIDER_KEY_MOST], size_t *n);
 
 #endif

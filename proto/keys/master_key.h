@@ -8,7 +8,9 @@
 #include <stdint.h>
 
 #include "common/crypto.h"
-#include "proto/limits.h"
+
+#define MASTER_KEYS_MOST 8u
+#define MASTER_KEYS_BYTES (CRYPTO_BOX_KEY * MASTER_KEYS_MOST)
 
 struct master_keys {
 	size_t count;

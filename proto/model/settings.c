@@ -171,6 +171,18 @@ static bool read_tools(const struct reading *r, struct model_settings *s, json_t
 	return true;
 }
 
+static bool read_budget(const struct reading *r, struct model_settings *s, json_t v)
+{
+	struct budget_limits limits;
+	if (!budget_limits_read(v, &limits))
+		return wrong(r,
+			     "%s must be an object of tokens, costMicros, calls and "
+			     "seconds, each a whole number above 0",
+			     r->name);
+	s->budget = limits;
+	return true;
+}
+
 /* It is kept with the message, for who sent it. */
 static bool read_metadata(const struct reading *r, struct model_settings *s, json_t v)
 {

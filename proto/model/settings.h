@@ -11,6 +11,7 @@
 
 #include "common/json.h"
 #include "common/slice.h"
+#include "proto/model/limits.h"
 
 #define SETTINGS_FALLBACKS_MOST 8
 #define SETTINGS_STOPS_MOST 4
@@ -27,10 +28,11 @@ struct model_settings {
 	bool has_temperature;
 	double temperature;
 	int64_t max_tokens;
-	char *effort; /* none, minimal, low, medium, high */
-	char *stop;   /* JSON array of texts */
-	char *schema; /* JSON schema */
-	char *system; /* behind the agent's system prompt */
+	char *effort;                /* none, minimal, low, medium, high */
+	char *stop;                  /* JSON array of texts */
+	char *schema;                /* JSON schema */
+	char *system;                /* behind the agent's system prompt */
+	struct budget_limits budget; /* of this run */
 	bool has_tools;
 	uint64_t tools; /* catalogue positions: no others */
 };

@@ -82,6 +82,8 @@ static void compose(struct strbuf *out, const struct chat *c, const struct scrip
 		"all work and no play makes a model repeat its words ";
 	if (calls) {
 		generate(out, (size_t)s->say, "let us see what the tools have to say ");
+	} else if (s->plain) {
+		strbuf_add_slice(out, s->payload);
 	} else if (s->tool_count) {
 		put_done(out, c->tool);
 	} else if (s->size >= 0) {

@@ -194,7 +194,7 @@ static int count_breakpoints(struct slice body)
 
 static void messages_scan(struct chat *c, struct slice messages)
 {
-	static struct pairs pairs; /* one request at a time is read */
+	static struct pairs pairs = {.keeps = true}; /* one request at a time is read */
 	struct reading r = {.c = c, .pairs = &pairs};
 	struct scan s = scan_list(messages);
 	struct slice message;

@@ -25,7 +25,7 @@ bool chat_refuse(struct chat *c, const char *fmt, ...)
 
 bool pairs_add(struct pairs *p, struct slice id)
 {
-	if (!p->open)
+	if (!p->open && (!p->keeps || p->n == PAIRS_MAX))
 		p->n = 0;
 	if (p->n == PAIRS_MAX)
 		return false;
@@ -37,7 +37,7 @@ bool pairs_add(struct pairs *p, struct slice id)
 
 bool pairs_call(struct pairs *p, struct slice id)
 {
-	for (size_t i = 0; p->open && i < p->n; i++)
+	for (size_t i = 0; (p->open || p->keeps) && i < p->n; i++)
 		if (slice_eq(p->id[i], id))
 			return false;
 	return pairs_add(p, id);

@@ -10,7 +10,7 @@
 #include "common/slice.h"
 #include "common/strbuf.h"
 
-#define PAIRS_MAX 512
+#define PAIRS_MAX 4096
 
 struct chat {
 	struct slice body;
@@ -27,8 +27,9 @@ struct chat {
 /* The first thing wrong is the one that is told. False. */
 PRINTF_LIKE(2, 3) bool chat_refuse(struct chat *c, const char *fmt, ...);
 
-/* Calls that wait for their results. */
+/* Calls, and which of them wait for their results. */
 struct pairs {
+	bool keeps; /* ids are unique in all of the request, not among those that wait */
 	struct slice id[PAIRS_MAX];
 	bool answered[PAIRS_MAX];
 	size_t n, open;

@@ -25,6 +25,7 @@ struct server {
 	char storm_wait[20]; /* seconds, for their Retry-After; empty: none */
 	struct list conns;
 	struct strbuf last, last_head; /* of the last chat request */
+	struct strbuf answers;         /* JSON object: scripts in place of users' texts */
 	struct strbuf text;            /* of the user, while a request is answered */
 	struct stats stats;
 };

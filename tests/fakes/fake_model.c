@@ -14,6 +14,7 @@
  *   [chunks K] [size N]       an echo in K chunks; N bytes of text instead
  *   [tool NAME ARGS]          calls tools until their results are there, then "done: ..."
  *   [loop NAME ARGS]          calls it whatever comes back
+ *   [plain]                   the payload itself instead of its echo, and of "done: ..."
  *   [say N] [think N]         N bytes of text before calls; of thoughts before all
  *   [delay MS] [pause MS]     before the first byte; between chunks
  *   [drip MS]                 between any two bytes
@@ -34,7 +35,8 @@
  *
  * GET /stats (?reset=1), /last (body of the last such request), /last-head (its path and
  * key), .../models. GET /control sets, for all requests, any of ?key=KEY (empty: any),
- * window=T (-1: none), storm=K (the next K get status=CODE, with retry-after=S). */
+ * window=T (-1: none), storm=K (the next K get status=CODE, with retry-after=S). POST
+ * /answers sets scripts in place of texts: {"what the user says": "[directives] ..."}. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
@@ -104,6 +106,22 @@ static bool is_refused(struct server *s, const struct format *f, const struct ch
 	return true;
 }
 
+/* Puts the script that was set for the user's text into its place. */
+static void find_answer(struct server *s)
+{
+	struct scan answers = scan_of(strbuf_slice(&s->answers));
+	struct slice text, script;
+	if (!s->answers.n || !s->text.n || !scan_open(&answers, '{'))
+		return;
+	while (scan_member(&answers, &text, &script)) {
+		if (!scan_is(text, s->text.p))
+			continue;
+		strbuf_reset(&s->text);
+		scan_text(script, &s->text);
+		return;
+	}
+}
+
 static void serve_chat(struct server *s, const struct format *f, const struct request *q,
 		       struct reply *r)
 {
@@ -118,6 +136,7 @@ static void serve_chat(struct server *s, const struct format *f, const struct re
 	strbuf_shrink(&s->text, KEEP_BYTES);
 	scan_text(chat.user, &s->text);
 	stats_arrival(&s->stats, strbuf_slice(&s->text));
+	find_answer(s);
 	script_read(&script, strbuf_slice(&s->text));
 	context_script(&script, strbuf_slice(&s->text), q->body);
 	answer_write(r, f, &chat, &script);
@@ -211,12 +230,17 @@ static void serve_get(struct server *s, const struct request *q, struct reply *r
 bool serve(struct server *s, const struct request *q, struct reply *r)
 {
 	const struct format *f = slice_is(q->method, "POST") ? format_of(q->path) : NULL;
-	if (f)
+	if (f) {
 		serve_chat(s, f, q, r);
-	else if (slice_is(q->method, "GET"))
+	} else if (slice_is(q->method, "POST") && slice_is(q->path, "/answers")) {
+		strbuf_reset(&s->answers);
+		strbuf_add_slice(&s->answers, q->body);
+		reply_json(r, 200, SLICE("{}"));
+	} else if (slice_is(q->method, "GET")) {
 		serve_get(s, q, r);
-	else
+	} else {
 		reply_error(r, 404, "no such thing");
+	}
 	return f != NULL;
 }
 
@@ -306,6 +330,7 @@ int main(int argc, char **argv)
 	loop_free(s.loop);
 	strbuf_fini(&s.last);
 	strbuf_fini(&s.last_head);
+	strbuf_fini(&s.answers);
 	strbuf_fini(&s.text);
 	return 0;
 }

@@ -120,10 +120,24 @@ static bool output_item(struct reading *r, struct slice item)
 			   SLICE_ARG(scan_inside(call_id)));
 }
 
+/* What is encrypted is told by what is shown of it: ids need not come back. */
+static bool is_own_thought(struct slice encrypted, struct slice shown)
+{
+	struct strbuf text = STRBUF_INIT;
+	scan_text(shown, &text);
+	bool own = sign_is(encrypted, strbuf_slice(&text));
+	strbuf_fini(&text);
+	return own;
+}
+
 static bool thought_item(struct reading *r, struct slice item, struct slice id)
 {
-	struct slice content, summary;
+	struct slice content, summary, shown, text = SLICE_NONE;
+	struct scan s;
 	SCAN_OBJECT(item, {"encrypted_content", &content}, {"summary", &summary});
+	s = scan_list(summary);
+	if (scan_element(&s, &shown))
+		SCAN_OBJECT(shown, {"text", &text});
 	r->thought = true;
 	if (!summary.n || summary.p[0] != '[')
 		return chat_refuse(r->c,
@@ -137,10 +151,10 @@ static bool thought_item(struct reading *r, struct slice item, struct slice id)
 				   "Item with id '%.*s' not found. Items are not "
 				   "persisted when `store` is set to false.",
 				   SLICE_ARG(scan_inside(id)));
-	return !scan_is_string(content) || sign_is(content, scan_inside(id)) ||
+	return !scan_is_string(content) || is_own_thought(content, text) ||
 	       chat_refuse(r->c,
-			   "The encrypted content of item %.*s could not be verified.",
-			   SLICE_ARG(scan_inside(id)));
+			   "The encrypted content of 'input[%d]' could not be verified.",
+			   r->number);
 }
 
 static bool item_scan(struct reading *r, struct slice item)
@@ -164,7 +178,7 @@ static bool item_scan(struct reading *r, struct slice item)
 
 static void input_scan(struct chat *c, struct slice input, bool stored)
 {
-	static struct pairs pairs; /* one request at a time is read */
+	static struct pairs pairs = {.keeps = true}; /* one request at a time is read */
 	struct reading r = {.c = c, .pairs = &pairs, .stored = stored};
 	struct scan s = scan_list(input);
 	struct slice item;
@@ -361,7 +375,7 @@ static void stream_thought(struct told *t)
 	strbuf_add_str(&item, "\"}]");
 	if (a->chat->encrypted) {
 		strbuf_add_str(&item, ",\"encrypted_content\":\"");
-		sign_put(&item, slice_str(id));
+		sign_put(&item, a->thought);
 		strbuf_add_char(&item, '"');
 	}
 	strbuf_add_char(&item, '}');

@@ -74,6 +74,12 @@ static bool number(const struct reading *r, int i, long max, long *out)
 	return true;
 }
 
+static bool do_plain(struct reading *r)
+{
+	r->s->plain = true;
+	return r->args == 0;
+}
+
 static bool do_say(struct reading *r)
 {
 	return number(r, 0, SIZE_LIMIT, &r->s->say);
@@ -231,6 +237,7 @@ static const struct {
 	{"drip", do_drip},     {"reset", do_reset},
 	{"stall", do_stall},   {"error", do_error},
 	{"quota", do_quota},   {"half-head", do_half_head},
+	{"plain", do_plain},
 };
 
 static bool perform(struct reading *r, struct slice name)
@@ -297,7 +304,7 @@ void script_read(struct script *s, struct slice text)
 	s->size = s->window = -1;
 	s->say = s->think = s->after = 0;
 	s->tool_count = s->delay_ms = s->pause_ms = s->drip_ms = s->status = 0;
-	s->loops = s->garbage = s->hang = s->half_head = s->quota = false;
+	s->plain = s->loops = s->garbage = s->hang = s->half_head = s->quota = false;
 	s->ending = ENDS_WELL;
 	s->retry_after = SLICE_NONE;
 	if (text.n == 0)

@@ -31,7 +31,7 @@ struct script {
 	long window; /* tokens a request may have; -1: any */
 	enum ending ending;
 	long after; /* that many chunks, if it does not end well */
-	bool garbage, hang, half_head, quota;
+	bool plain, garbage, hang, half_head, quota;
 };
 
 /* Reads the directives. A bracket that is none begins the payload. Directives with a

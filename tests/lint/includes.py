@@ -10,15 +10,16 @@ STOREYS = {
     "common": ["common"],
     "proto": ["common", "proto"],
     "proto/tools": ["common", "proto/tools", "sandbox"],
+    "proto/keys": ["common", "proto/keys"],
     "proto/model": ["common", "proto/tools", "proto/model"],
     "sandbox": ["common", "sandbox"],
     "sandbox/launcher": ["common", "proto", "sandbox", "sandbox/launcher"],
     "sandbox/sweep": ["common", "proto", "sandbox", "sandbox/sweep"],
     "sandbox/client": ["common", "proto", "sandbox/client"],
-    "supervisor": ["common", "proto", "sandbox", "supervisor"],
-    "edge": ["common", "proto", "proto/tools", "proto/model", "sandbox", "sandbox/client", "edge"],
-    "worker": ["common", "proto", "proto/tools", "proto/model", "sandbox", "sandbox/client", "worker"],
-    "cli": ["common", "proto/tools", "cli"],
+    "supervisor": ["common", "proto", "proto/keys", "sandbox", "supervisor"],
+    "edge": ["common", "proto", "proto/tools", "proto/keys", "proto/model", "sandbox", "sandbox/client", "edge"],
+    "worker": ["common", "proto", "proto/tools", "proto/keys", "proto/model", "sandbox", "sandbox/client", "worker"],
+    "cli": ["common", "proto/tools", "proto/keys", "cli"],
 }
 # Files of the left must never see what fits the right: models and tools do not know the run machine.
 HIDDEN = [(r"worker/(tools|llm)/", r"worker/(run|step)[^/]*\.(h|tbl)$")]

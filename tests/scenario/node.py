@@ -362,6 +362,13 @@ class Node:
         self.env["OPENAI_BASE_URL"] = f"http://127.0.0.1:{self.fake_port}/v1"
         self.env["OPENAI_API_KEY"] = "test-key"
 
+    def start_fake_for_all(self):
+        """As start_fake, and it is every provider that a model's name can say."""
+        self.start_fake()
+        for name in ("ANTHROPIC", "GEMINI"):
+            self.env[f"{name}_BASE_URL"] = f"http://127.0.0.1:{self.fake_port}"
+            self.env[f"{name}_API_KEY"] = "test-key"
+
     @contextlib.contextmanager
     def model_stopped(self):
         """The model answers nothing meanwhile: what it was asked stays under way, however long the rest takes."""

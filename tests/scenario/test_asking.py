@@ -2,8 +2,9 @@
 """How a run asks its models: parameters of the agent and of the message, the chain of fallbacks, and what follows each kind of failure."""
 import http.server
 import threading
+import time
 
-from node import Node
+from node import Node, wait_for
 from test_queue_modes import WithQueue
 
 together = True
@@ -45,6 +46,14 @@ class WithTwo(WithQueue):
             "OPENROUTER_BASE_URL": f"http://127.0.0.1:{server.server_address[1]}", "OPENROUTER_API_KEY": "sk-refused-for-ever",
             "LLAMACPP_BASE_URL": "http://127.0.0.1:1"})
         cls.node.start()
+
+    def setUp(self):
+        """Nobody remembers what was refused before."""
+        self.node.sql("DELETE FROM tb.provider_cooldowns")
+        time.sleep(1.1)  # what a worker knows of them is that old at most
+
+    def cooldowns(self):
+        return {(c["provider"], c["model"]): c["reason"] for c in self.node.rows("SELECT * FROM tb.provider_cooldowns WHERE until_at > now()")}
 
     def refuse(self, status, body=b"{}", **headers):
         self.refusing.status, self.refusing.body, self.refusing.headers_to_send, self.refusing.asked = status, body, headers, 0
@@ -205,3 +214,45 @@ class Circles(WithTwo):
         run, end = self.circling(2)
         self.assertEqual(end["error"]["code"], "tool_loop")
         self.assertLess(int(self.node.sql(f"SELECT count(*) FROM tb.usage_ledger WHERE run_id = '{run}'")), 40)
+
+
+class Cooldowns(WithTwo):
+    def test_what_one_run_was_refused_no_other_asks(self):
+        self.refuse(429, b'{"error":{"message":"slow down","code":"rate_limit_exceeded"}}', **{"retry-after": "60"})
+        agent = self.agent(model="openrouter/a", fallbacks=["vllm/b"])
+        self.assertEqual(self.node.wait(self.ask(agent))["status"], "ok")
+        self.assertEqual(self.cooldowns(), {("openrouter", "a"): "model_rate_limit"})
+        others = [self.ask(self.agent(model="openrouter/a", fallbacks=["vllm/b"])) for _ in range(10)]
+        for run in others:
+            self.assertEqual(self.node.wait(run)["status"], "ok")
+            self.assertEqual([m["code"] for m in self.failovers(run)], ["model_rate_limit"])
+        self.assertEqual(self.refusing.asked, 1)
+        run = self.ask(self.agent(model="openrouter/other", fallbacks=["vllm/b"]))  # of that model alone
+        self.assertEqual(self.node.wait(run)["status"], "ok")
+        self.assertEqual(self.refusing.asked, 2)
+
+    def test_a_key_that_is_refused_is_for_all_models(self):
+        self.refuse(401)
+        self.assertEqual(self.node.wait(self.ask(self.agent(model="openrouter/a", fallbacks=["vllm/b"])))["status"], "ok")
+        self.assertEqual(self.cooldowns(), {("openrouter", ""): "model_auth"})
+        self.assertEqual(self.node.wait(self.ask(self.agent(model="openrouter/z", fallbacks=["vllm/b"])))["status"], "ok")
+        self.assertEqual(self.refusing.asked, 1)
+        # Where there is no other model it is asked: the key may have been mended meanwhile.
+        self.assertEqual(self.node.wait(self.ask(self.agent(model="openrouter/a")))["error"]["code"], "model_auth")
+        self.assertEqual(self.refusing.asked, 2)
+
+    def test_without_another_model_the_run_waits_as_long(self):
+        self.refuse(429, **{"retry-after": "100"})
+        first, second = (self.ask(self.agent(model="openrouter/a")) for _ in range(2))
+        for run in (first, second):
+            wait_for(lambda: self.node.sql(f"SELECT state FROM tb.agent_run_queue WHERE run_id = '{run}'") == "retry_wait")
+            left = float(self.node.sql(f"SELECT extract(epoch FROM run_at - now()) FROM tb.agent_run_queue WHERE run_id = '{run}'"))
+            self.assertTrue(95 < left < 125, left)
+            self.node.post(f"/v1/runs/{run}/cancel")
+        self.assertLessEqual(self.refusing.asked, 2)  # both may have been under way
+
+    def test_a_success_ends_it(self):
+        self.node.sql("INSERT INTO tb.provider_cooldowns (tenant_id, provider, model, key_id, until_at, reason) VALUES"
+                      " (0, 'openai', 'm', '00000000-0000-0000-0000-000000000000', now() + interval '1 hour', 'model_overloaded')")
+        self.assertEqual(self.node.wait(self.ask(self.agent(model="openai/m")))["status"], "ok")
+        wait_for(lambda: self.cooldowns() == {})

@@ -271,6 +271,8 @@ class FakeModel(unittest.TestCase):
                     error = json.loads(text)["error"]
                     self.assertIn("INVALID_ARGUMENT" if isinstance(f, Gemini) else "invalid_request_error",
                                   (error.get("status"), error.get("type")))
+            if isinstance(f, (Anthropic, Responses)):  # all of the conversation's
+                self.refused(f, 400, "", good + [("text", "x"), ("user", "y")] + good[1:])
             if not isinstance(f, Gemini):  # whose calls have no ids
                 self.refused(f, 400, "", start + [("calls", [a, a]), ("results", [ra])])
 
@@ -329,6 +331,8 @@ class FakeModel(unittest.TestCase):
         user = {"role": "user", "content": "x"}
         thought, call = items
         self.assertEqual(self.post(f, [], input=[user, thought, call, output])[0], 200)
+        without_id = {k: v for k, v in thought.items() if k != "id"}
+        self.assertEqual(self.post(f, [], input=[user, without_id, call, output])[0], 200)
         self.refused(f, 400, "verified", [], input=[user, {**thought, "encrypted_content": "x"}, call, output])
         self.refused(f, 400, "not found", [], input=[user, {k: v for k, v in thought.items() if k != "encrypted_content"}, call, output])
         self.refused(f, 400, "following item", [], input=[user, thought, user])
@@ -387,6 +391,16 @@ class FakeModel(unittest.TestCase):
             self.assertEqual(self.ask("GET", path, headers=f.headers)[0], 200)
             self.assertIn(self.ask("GET", path)[0], (400, 401))
         self.assertEqual(self.ask("GET", "/control?nonsense=1")[0], 400)
+
+    def test_answers_set_beforehand(self):
+        self.ask("POST", "/answers", {"other": "x", 'a "b"\n': '[plain][tool add {"n":1}] all\nis said', "c": "[plain] of c"})
+        for f in FORMATS:
+            text = ("user", 'a "b"\n')
+            calls = self.answer(f, [text])["calls"]
+            self.assertEqual([c[1:3] for c in calls], [("add", {"n": 1})])
+            calls = [(c[0] or "x", *c[1:]) for c in calls]
+            said = self.answer(f, [text, ("calls", calls), ("results", [(calls[0][0], "add", "2")])])["text"]
+            self.assertEqual((said, self.answer(f, [("user", "c")])["text"]), ("all\nis said", "of c"))
 
     def raw(self, f, script):
         """What comes over the socket until its end, and the error that ended it."""

@@ -4,6 +4,8 @@
 
 #include "common/attr.h"
 
+#define WORD_MOST 64
+
 static const struct {
 	const char *type;
 	enum block_kind kind;
@@ -47,10 +49,47 @@ void blocks_add_text(struct strbuf *out, json_t blocks)
 	struct json_iter it = json_iter(blocks);
 	size_t from = out->n;
 	for (json_t b; (b = json_next(&it, NULL));) {
-		if (block_kind(b) != BLOCK_TEXT)
+		struct slice text = json_str(json_get(b, "text"));
+		if (block_kind(b) != BLOCK_TEXT || !text.n)
 			continue;
 		if (out->n > from)
 			strbuf_add_char(out, '\n');
-		strbuf_add_slice(out, json_str(json_get(b, "text")));
+		strbuf_add_slice(out, text);
 	}
+}
+
+bool block_has_text(json_t block)
+{
+	return slice_trim(json_str(json_get(block, "text"))).n;
+}
+
+void block_image_url(struct strbuf *out, json_t block)
+{
+	json_t data = json_get(block, "data");
+	if (data)
+		strbuf_printf(out, "data:%s;base64,",
+			      json_cstr(json_get(block, "mediaType"), "image/png"));
+	strbuf_add_slice(out, json_str(data ? data : json_get(block, "url")));
+}
+
+void block_add_arguments(struct strbuf *out, json_t block)
+{
+	json_t arguments = json_get(block, "arguments");
+	if (json_kind(arguments) == JSON_OBJECT)
+		json_print(out, arguments);
+	else
+		strbuf_add_str(out, "{}");
+}
+
+void block_put_word(struct json_out *o, const char *key, struct slice word)
+{
+	char fit[WORD_MOST];
+	size_t n = word.n < sizeof fit ? word.n : sizeof fit;
+	for (size_t i = 0; i < n; i++) {
+		char c = word.p[i];
+		bool is_fine = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+			       (c >= '0' && c <= '9') || c == '-';
+		fit[i] = is_fine ? c : '_';
+	}
+	json_kv_str(o, key, n ? slice_of(fit, n) : SLICE("_"));
 }

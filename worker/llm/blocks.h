@@ -21,7 +21,17 @@ enum block_kind block_kind(json_t block);
 json_t block_opaque(json_t block, const char *provider);
 /* Whether any block is of that kind. */
 bool blocks_have(json_t blocks, enum block_kind kind);
-/* The texts of all text blocks, a line break between two. */
+/* The texts of all text blocks that have any, a line break between two. */
 void blocks_add_text(struct strbuf *out, json_t blocks);
+/* The block's text has something to be seen. */
+bool block_has_text(json_t block);
+/* The address of an image: its URL, or its data as one. */
+void block_image_url(struct strbuf *out, json_t block);
+/* A call's arguments as JSON: an object, whatever is stored. */
+void block_add_arguments(struct strbuf *out, json_t block);
+/* A call's id, or the name of its tool, as each provider takes it back: letters, digits,
+ * '_' and '-', at most 64. A model may have made up any other, and some provider did; a
+ * transcript with it would be refused for ever. The same one becomes the same. */
+void block_put_word(struct json_out *o, const char *key, struct slice word);
 
 #endif

@@ -116,8 +116,8 @@ static size_t parts_bytes(const struct llm_answer *a)
 {
 	size_t n = 0;
 	for (size_t i = 0; i < a->part_count; i++)
-		n += a->parts[i].arguments.n + a->parts[i].thought.n +
-		     a->parts[i].opaque.n;
+		n += a->parts[i].id.n + a->parts[i].name.n + a->parts[i].arguments.n +
+		     a->parts[i].thought.n + a->parts[i].opaque.n;
 	return n;
 }
 
@@ -133,7 +133,7 @@ static bool on_body(void *arg, struct slice piece)
 	c->decoded = sse_reader_feed(&c->sse, piece);
 	if (!c->decoded && parts_bytes(c->answer) > PARTS_MOST) {
 		snprintf(c->answer->error, sizeof c->answer->error,
-			 "the model's tool arguments and thoughts are larger than %u "
+			 "the model's tool calls and thoughts are larger than %u "
 			 "bytes",
 			 PARTS_MOST);
 		c->decoded = ERR_MODEL_REQUEST;

@@ -33,6 +33,14 @@ const struct llm_provider *llm_provider_of(struct slice full, struct slice *mode
 	return NULL;
 }
 
+void llm_put_key(struct llm_headers *h, const struct llm_target *t, const char *name)
+{
+	if (t->bearer)
+		llm_put_bearer(h, t->api_key);
+	else if (t->api_key.n)
+		h->put(h, name, t->api_key);
+}
+
 void llm_put_bearer(struct llm_headers *h, struct slice key)
 {
 	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
@@ -99,8 +107,6 @@ struct llm_part *llm_part_new(struct llm_answer *a, enum llm_part_kind kind,
 	p->index = index;
 	p->n = 0;
 	a->call_count += kind == LLM_CALL;
-	if (kind == LLM_TEXT && a->text.n)
-		strbuf_add_str(&a->text, "\n\n");
 	p->from = a->text.n;
 	return p;
 }
@@ -122,6 +128,10 @@ bool llm_add_text(struct llm_answer *a, int64_t index, struct slice text)
 		p = llm_part_new(a, LLM_TEXT, index);
 	if (!p)
 		return false;
+	if (!p->n && a->text.n) {
+		strbuf_add_str(&a->text, "\n\n");
+		p->from = a->text.n;
+	}
 	strbuf_add_slice(&a->text, text);
 	p->n += text.n;
 	return true;

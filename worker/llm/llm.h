@@ -91,7 +91,8 @@ struct llm_usage {
 #define LLM_REQUEST_ID_BYTES 80
 
 struct llm_answer {
-	struct strbuf text; /* of all text parts, an empty line between two of them */
+	struct strbuf text; /* of all text parts, an empty line between two that have any
+			     */
 	struct llm_part *parts;
 	size_t part_count, part_cap;
 	size_t call_count; /* of them that are calls */
@@ -142,6 +143,8 @@ struct llm_headers {
 
 /* The key as a bearer token; nothing without one. */
 void llm_put_bearer(struct llm_headers *h, struct slice key);
+/* The key in the header of that name, unless the target wants it as a bearer token. */
+void llm_put_key(struct llm_headers *h, const struct llm_target *t, const char *name);
 
 struct llm_provider {
 	const char *name;     /* in "name/model" */

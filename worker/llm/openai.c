@@ -3,15 +3,12 @@
  * leave out `index` or `id`, send usage in the last content chunk or never, say "stop"
  * where tool calls follow. Strict in one thing: a stream that ends without a finish
  * reason was cut. */
-#include <stdio.h>
-
 #include "common/attr.h"
 #include "common/json.h"
+#include "worker/llm/event.h"
 #include "worker/llm/llm.h"
 #include "worker/llm/openai_request.h"
 #include "worker/llm/refusal.h"
-
-#define EVENT_MOST (8u << 20)
 
 static enum llm_stop stop_of(struct slice word)
 {
@@ -81,37 +78,30 @@ static bool read_thought(struct llm_answer *a, json_t delta)
 	return p;
 }
 
-static void read_count(json_t usage, const char *key, int64_t *to)
-{
-	int64_t n;
-	if (json_i64(json_get(usage, key), &n) && n >= 0)
-		*to = n;
-}
-
+/* Some servers count thoughts beside the answer; their total tells. */
 static void read_usage(struct llm_answer *a, json_t usage)
 {
-	read_count(usage, "prompt_tokens", &a->usage.in);
-	read_count(usage, "completion_tokens", &a->usage.out);
-	read_count(json_get(usage, "prompt_tokens_details"), "cached_tokens",
-		   &a->usage.cached);
-	read_count(json_get(usage, "completion_tokens_details"), "reasoning_tokens",
-		   &a->usage.reasoning);
+	struct llm_usage *u = &a->usage;
+	int64_t total = 0;
+	llm_count(usage, "prompt_tokens", &u->in);
+	llm_count(usage, "completion_tokens", &u->out);
+	llm_count(usage, "total_tokens", &total);
+	llm_count(json_get(usage, "prompt_tokens_details"), "cached_tokens", &u->cached);
+	llm_count(json_get(usage, "completion_tokens_details"), "reasoning_tokens",
+		  &u->reasoning);
+	if (u->reasoning > u->out || total == u->in + u->out + u->reasoning)
+		u->out += u->reasoning;
 }
 
 static enum err read_event(struct llm_answer *a, struct slice event, struct slice data)
 {
-	char why[120];
 	(void)event;
 	if (slice_is(data, "[DONE]"))
 		return ERR_OK;
-	AUTO(auto_json_free)
-	struct json_doc *d = json_parse(data, EVENT_MOST, why, sizeof why);
+	AUTO(auto_json_free) struct json_doc *d = llm_event(a, data);
 	json_t root = json_root(d);
-	if (!d) {
-		snprintf(a->error, sizeof a->error, "the model's stream is not JSON: %s",
-			 why);
+	if (!d)
 		return ERR_MODEL_BROKEN;
-	}
 	if (json_kind(json_get(root, "error")) > JSON_NULL) {
 		struct llm_refusal r = llm_refusal_of(0, json_get(root, "error"));
 		return llm_refuse(a, &r);

@@ -11,11 +11,7 @@
 static void put_image(struct json_out *o, json_t b)
 {
 	AUTO(strbuf_fini) struct strbuf url = STRBUF_INIT;
-	json_t data = json_get(b, "data");
-	if (data)
-		strbuf_printf(&url, "data:%s;base64,",
-			      json_cstr(json_get(b, "mediaType"), "image/png"));
-	strbuf_add_slice(&url, json_str(data ? data : json_get(b, "url")));
+	block_image_url(&url, b);
 	json_obj(o);
 	json_kv_cstr(o, "type", "image_url");
 	json_key(o, "image_url");
@@ -64,13 +60,13 @@ static void put_calls(struct json_out *o, json_t blocks)
 			any = true;
 		}
 		strbuf_reset(&arguments);
-		json_print(&arguments, json_get(b, "arguments"));
+		block_add_arguments(&arguments, b);
 		json_obj(o);
-		json_kv_str(o, "id", json_str(json_get(b, "callId")));
+		block_put_word(o, "id", json_str(json_get(b, "callId")));
 		json_kv_cstr(o, "type", "function");
 		json_key(o, "function");
 		json_obj(o);
-		json_kv_str(o, "name", json_str(json_get(b, "name")));
+		block_put_word(o, "name", json_str(json_get(b, "name")));
 		json_kv_str(o, "arguments", strbuf_slice(&arguments));
 		json_obj_end(o);
 		json_obj_end(o);
@@ -87,7 +83,7 @@ static void put_tool_results(struct json_out *o, json_t blocks)
 			continue;
 		json_obj(o);
 		json_kv_cstr(o, "role", "tool");
-		json_kv_str(o, "tool_call_id", json_str(json_get(b, "callId")));
+		block_put_word(o, "tool_call_id", json_str(json_get(b, "callId")));
 		json_kv_str(o, "content", json_str(json_get(b, "text")));
 		json_obj_end(o);
 	}

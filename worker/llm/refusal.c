@@ -85,19 +85,29 @@ enum err llm_refuse(struct llm_answer *a, const struct llm_refusal *r)
 struct llm_refusal llm_refusal_of(int status, json_t error)
 {
 	struct slice text = json_str(error);
+	struct slice type = json_str(json_get(error, "type"));
+	int64_t code;
+	if (!status && json_i64(json_get(error, "code"), &code) && code >= 400 &&
+	    code <= 599)
+		status = (int)code;
 	return (struct llm_refusal){
 		.status = status,
 		.code = json_str(json_get(error, "code")),
-		.type = json_str(json_get(error, "type")),
+		.type = type.n ? type : json_str(json_get(error, "status")),
 		.message = text.p ? text : json_str(json_get(error, "message"))};
+}
+
+json_t llm_error_of(json_t root)
+{
+	if (json_kind(root) == JSON_ARRAY)
+		root = json_at(root, 0);
+	json_t error = json_get(root, "error");
+	return error || !json_str(json_get(root, "message")).n ? error : root;
 }
 
 enum err llm_refuse_json(struct llm_answer *a, int status, struct slice body)
 {
 	AUTO(auto_json_free) struct json_doc *d = json_parse(body, BODY_MOST, NULL, 0);
-	json_t root = json_root(d);
-	if (json_kind(root) == JSON_ARRAY)
-		root = json_at(root, 0);
-	struct llm_refusal r = llm_refusal_of(status, json_get(root, "error"));
+	struct llm_refusal r = llm_refusal_of(status, llm_error_of(json_root(d)));
 	return llm_refuse(a, &r);
 }

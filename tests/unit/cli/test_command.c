@@ -50,12 +50,12 @@ static void test_a_noun_is_one_word_or_has_verbs(void **state)
 
 static void test_every_parameter_is_whole(void **state)
 {
-	uint64_t used = O(help);
+	param_set used = O(help);
 	(void)state;
 	for (int i = 0; i < COMMAND__COUNT; i++) {
 		used |= at(i)->options;
 		for (int k = 0; k < at(i)->words.count; k++)
-			used |= UINT64_C(1) << at(i)->words.id[k];
+			used |= (param_set)1 << at(i)->words.id[k];
 	}
 	for (int i = 0; i < PARAM__COUNT; i++) {
 		const struct param *p = param_of((enum param_id)i);

@@ -50,9 +50,46 @@ static void test_format(void **state)
 	}
 }
 
+static void test_parse(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text;
+		int64_t us;
+	} cases[] = {{"1970-01-01", 0},
+		     {"2000-02-29", 951782400000000},
+		     {"2025-12-31T23:59:59Z", 1767225599000000},
+		     {"2025-12-31T23:59:59.999Z", 1767225599999000}};
+	static const char *const wrong[] = {"",
+					    "2026",
+					    "2026-02-29",
+					    "2026-13-01",
+					    "2026-00-10",
+					    "2026-1-1",
+					    "2026-01-01T24:00:00Z",
+					    "2026-01-01T00:60:00Z",
+					    "1969-12-31",
+					    "2026-01-01 ",
+					    "2026-01-01T00:00:00",
+					    "2026-01-01t00:00:00Z",
+					    "x026-01-01",
+					    "2026-01-01T00:00:00+01:00"};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		int64_t us = -1;
+		assert_true(clock_parse(slice_str(cases[i].text), &us));
+		assert_true(us == cases[i].us);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+		int64_t us = 7;
+		assert_false(clock_parse(slice_str(wrong[i]), &us));
+		assert_true(us == 7);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_forward),
-					   cmocka_unit_test(test_format)};
+					   cmocka_unit_test(test_format),
+					   cmocka_unit_test(test_parse)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,8 +13,10 @@
 #include "edge/call.h"
 #include "edge/cancel.h"
 #include "edge/handles.h"
+#include "edge/key_store.h"
 #include "edge/link.h"
 #include "edge/lookup.h"
+#include "edge/money.h"
 #include "edge/opener.h"
 #include "edge/policy_store.h"
 #include "edge/post.h"
@@ -54,6 +56,12 @@ static struct {
 	char policy_doc[2000], policy_key[600]; /* of the last put; "NULL" */
 	int64_t policy_expect;
 	bool policy_of_agent, unsure;
+	struct slice keys;      /* the tenant's, a JSON array */
+	struct key_outcome key; /* what a change of one answers */
+	struct key_row key_row; /* the last that was written, and what stood beside it */
+	struct key_body key_body;
+	char key_base_url[200];
+	int key_adds, key_changes, key_removes;
 	struct event_row events[100];
 	unsigned event_count;
 } db;
@@ -219,6 +227,96 @@ void policy_store_put(struct call *c, struct uuid agent, struct slice key,
 	}
 }
 
+/* What is asked or changed comes back as JSON. */
+static void money(struct call *c, struct money_answer *out, const char *what)
+{
+	if (answer(c))
+		out->json = arena_slice(c->request->arena, slice_str(what));
+}
+
+void money_usage(struct call *c, const struct usage_query *q, struct money_answer *out)
+{
+	money(c, out,
+	      arena_printf(c->request->arena, "{\"by\":\"%.*s\",\"limit\":%u}",
+			   SLICE_ARG(q->by), q->limit));
+}
+
+void money_budgets(struct call *c, struct slice scope, struct slice of,
+		   struct money_answer *out)
+{
+	money(c, out,
+	      arena_printf(c->request->arena, "[\"%.*s\",\"%.*s\"]", SLICE_ARG(scope),
+			   SLICE_ARG(of)));
+}
+
+void money_set_budget(struct call *c, const struct budget_change *b,
+		      struct money_answer *out)
+{
+	out->absent = slice_is(b->id, "nobody");
+	money(c, out,
+	      arena_printf(c->request->arena, "[\"%.*s\",\"%.*s\",\"%.*s\",%lld,%lld]",
+			   SLICE_ARG(b->scope), SLICE_ARG(b->id), SLICE_ARG(b->period),
+			   (long long)b->limit[0], (long long)b->limit[1]));
+}
+
+void money_prices(struct call *c, struct money_answer *out)
+{
+	money(c, out, "[]");
+}
+
+void money_set_price(struct call *c, const struct price_change *p,
+		     struct money_answer *out)
+{
+	money(c, out,
+	      arena_printf(c->request->arena, "[\"%.*s\",%lld,%lld]", SLICE_ARG(p->model),
+			   (long long)p->micros[0], (long long)p->micros[2]));
+}
+
+void key_store_read(struct call *c, struct slice provider, struct uuid key,
+		    struct slice *json)
+{
+	(void)provider, (void)key;
+	if (answer(c))
+		*json = arena_slice(c->request->arena, db.keys);
+}
+
+static void key_written(struct call *c, const struct key_row *row,
+			const struct key_body *b, struct key_outcome *out)
+{
+	int64_t expect = out->change.expect;
+	db.key_row = *row;
+	db.key_body = *b;
+	snprintf(db.key_base_url, sizeof db.key_base_url, "%.*s",
+		 SLICE_ARG(row->base_url));
+	if (answer(c))
+		*out = db.key;
+	db.key_body.priority = b->priority;
+	db.policy_expect = expect;
+}
+
+void key_store_add(struct call *c, const struct key_row *row, const struct key_body *b,
+		   struct key_outcome *out)
+{
+	db.key_adds++;
+	key_written(c, row, b, out);
+}
+
+void key_store_change(struct call *c, const struct key_row *row, const struct key_body *b,
+		      struct key_outcome *out)
+{
+	db.key_changes++;
+	key_written(c, row, b, out);
+}
+
+void key_store_remove(struct call *c, struct slice provider, struct uuid key,
+		      struct key_outcome *out)
+{
+	(void)provider, (void)key;
+	db.key_removes++;
+	if (answer(c))
+		*out = db.key;
+}
+
 bool pg_pool_is_up(const struct pg_pool *p)
 {
 	(void)p;
@@ -229,6 +327,7 @@ bool pg_pool_is_up(const struct pg_pool *p)
 
 static struct {
 	int enqueues, subscribes, unsubscribes, cancels, decides;
+	int changes; /* CHANGED of this tenant's provider keys */
 	struct wire_decide decide;
 	bool away; /* the link takes nothing */
 	struct wire_cancel cancel;
@@ -284,6 +383,12 @@ bool link_decide(struct edge *e, const struct wire_decide *m)
 	sup.decides++;
 	sup.decide = *m;
 	return true;
+}
+
+void link_changed(struct edge *e, int64_t tenant, struct slice kind, struct uuid key)
+{
+	(void)e, (void)key;
+	sup.changes += tenant == 1 && slice_is(kind, "provider_key");
 }
 
 void sub_number(struct sub *s, struct call *c)

@@ -154,11 +154,52 @@ static void test_eviction(void **state)
 
 #define CASE(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
+static void test_budgets(void **state)
+{
+	(void)state;
+	struct agent *a =
+		read_config("{\"budgets\":{\"run\":{\"tokens\":5000,\"seconds\":60},"
+			    "\"session\":{\"costMicros\":7,\"calls\":null}}}");
+	assert_null(a->problem);
+	assert_int_equal(a->run_budget.tokens, 5000);
+	assert_int_equal(a->run_budget.seconds, 60);
+	assert_int_equal(a->run_budget.calls, 0);
+	assert_int_equal(a->session_budget.cost_micros, 7);
+	agent_give_back(a);
+	static const char *const wrong[] = {
+		"{\"budgets\":5}",
+		"{\"budgets\":{\"agent\":{\"tokens\":5}}}",
+		"{\"budgets\":{\"run\":{\"tokens\":0}}}",
+		"{\"budgets\":{\"run\":{\"tokens\":1.5}}}",
+		"{\"budgets\":{\"run\":{\"token\":5}}}",
+		"{\"budgets\":{\"session\":[1]}}",
+	};
+	for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+		a = read_config(wrong[i]);
+		assert_non_null(a->problem);
+		assert_non_null(strstr(a->problem, "budgets"));
+		agent_give_back(a);
+	}
+}
+
+static void test_the_tighter_limit(void **state)
+{
+	(void)state;
+	struct budget_limits a = {.tokens = 5, .calls = 9},
+			     b = {.tokens = 7, .cost_micros = 3, .calls = 2};
+	struct budget_limits c = budget_limits_of(&a, &b);
+	assert_int_equal(c.tokens, 5);
+	assert_int_equal(c.cost_micros, 3);
+	assert_int_equal(c.calls, 2);
+	assert_int_equal(c.seconds, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(test_all_of_it), CASE(test_defaults),  CASE(test_refusals),
-		CASE(test_doubles),   CASE(test_the_cache), CASE(test_eviction),
+		CASE(test_all_of_it), CASE(test_defaults),          CASE(test_refusals),
+		CASE(test_doubles),   CASE(test_the_cache),         CASE(test_eviction),
+		CASE(test_budgets),   CASE(test_the_tighter_limit),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -397,6 +397,35 @@ static void test_names_are_cleaned(void **state)
 	assert_true(slice_is_utf8(slice_str(r.calls[0].refusal)));
 }
 
+/* A result belongs to one call: what the model names twice is told apart, and what it
+ * does not name is named so that no other run names one alike. */
+static void test_ids_are_of_one_call(void **state)
+{
+	(void)state;
+	static const char *const given[] = {"a", "a", "", "b"};
+	char *own[2];
+	for (size_t i = 0; i < ARRAY_LEN(given); i++)
+		strbuf_add_str(&llm_part_new(&r.answer, LLM_CALL, (int64_t)i)->id,
+			       given[i]);
+	r.id = uuid7_new();
+	group_prepare(&r);
+	assert_true(slice_is(r.calls[0].id, "a"));
+	assert_true(slice_is(r.calls[3].id, "b"));
+	for (size_t i = 1; i < 3; i++) {
+		struct slice id = r.calls[i].id;
+		assert_true(slice_has_prefix(id, SLICE("call_")));
+		own[i - 1] = strndup(id.p, id.n);
+	}
+	assert_string_not_equal(own[0], own[1]);
+	r.id = uuid7_new();
+	r.calls_made = 0;
+	group_prepare(&r);
+	for (size_t i = 1; i < 3; i++) {
+		assert_false(slice_is(r.calls[i].id, own[i - 1]));
+		free(own[i - 1]);
+	}
+}
+
 /* The failure's text goes to a text column too, wherever it was cut. */
 static void test_failure_texts_are_utf8(void **state)
 {
@@ -434,6 +463,7 @@ int main(void)
 		CASE(test_a_policy_that_changes),
 		CASE(test_excess_calls),
 		CASE(test_names_are_cleaned),
+		CASE(test_ids_are_of_one_call),
 		CASE(test_failure_texts_are_utf8),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -810,6 +810,97 @@ static void test_retry_after_is_a_floor(void **state)
 	assert_string_equal(l->heard, "retry");
 }
 
+/* ---- usage */
+
+static void expect_usage(size_t i, int step, int call, int64_t in, int64_t out)
+{
+	const struct commit_usage *u = &l->flying->usage[i];
+	assert_int_equal(u->step, step);
+	assert_int_equal(u->call, call);
+	assert_int_equal(u->in, in);
+	assert_int_equal(u->out, out);
+	assert_int_equal(u->cost_micros, -1); /* nobody knows what openai/test costs */
+}
+
+static void test_each_try_is_counted_that_told_something(void **state)
+{
+	(void)state;
+	start_plain();
+	l->asked->usage = (struct llm_usage){.in = 30, .out = 2};
+	answer_failure(l, ERR_MODEL_BROKEN);
+	end_pause(l);
+	answer_failure(l, ERR_MODEL_RATE);
+	end_pause(l);
+	l->asked->usage = (struct llm_usage){.in = 40, .out = 5};
+	answer_calls(l, "k");
+	assert_int_equal(l->flying->usage_count, 2);
+	expect_usage(0, 1, 0, 30, 2);
+	expect_usage(1, 1, 1, 40, 5);
+	land(l);
+	tool_ends(l);
+	assert_int_equal(l->flying->usage_count, 0);
+	land(l);
+	answer_text(l, "done"); /* a server that tells nothing: an estimate */
+	assert_int_equal(l->flying->usage_count, 1);
+	expect_usage(0, 2, 0, 0, 2);
+	assert_int_equal(l->flying->end.tokens_in, 70);
+	assert_int_equal(l->flying->end.tokens_out, 9);
+	land(l);
+	expect_end(RESULT_COMPLETED, "", "completed");
+}
+
+static void test_a_later_try_has_a_row_of_its_own(void **state)
+{
+	(void)state;
+	start_plain();
+	l->asked->usage.in = 30;
+	fail_question(ERR_MODEL_RATE);
+	assert_true(l->flying->has_retry);
+	assert_int_equal(l->flying->usage_count, 1);
+	expect_usage(0, 1, 0, 30, 0);
+	land(l);
+	next_life((struct wire_run_start){.attempt = 2});
+	load(l);
+	l->run->usage.step = 1; /* as the ledger says */
+	l->run->usage.next_call = 1;
+	land(l);
+	l->asked->usage = (struct llm_usage){.in = 40, .out = 5};
+	answer_text(l, "done");
+	assert_int_equal(l->flying->usage_count, 1);
+	expect_usage(0, 1, 1, 40, 5);
+	land(l);
+	expect_end(RESULT_COMPLETED, "", "completed");
+}
+
+static void test_a_cancelled_call_is_counted(void **state)
+{
+	(void)state;
+	start_plain();
+	l->asked->usage = (struct llm_usage){.in = 9, .out = 1};
+	run_cancel(l->run, CANCEL_ASKED);
+	turn();
+	assert_int_equal(l->flying->usage_count, 1);
+	expect_usage(0, 1, 0, 9, 1);
+	land(l);
+	expect_end(RESULT_CANCELLED, "cancelled", "cancelled");
+}
+
+static void test_a_budget_of_the_message(void **state)
+{
+	(void)state;
+	start_plain();
+	l->run->asking.own.budget.calls = 1;
+	answer_calls(l, "k");
+	land(l);
+	tool_ends(l);
+	land(l);
+	assert_int_equal(asked_in_all, 1);
+	assert_true(l->flying->has_end);
+	land(l);
+	assert_string_equal(transcript(), "uar");
+	expect_end(RESULT_FAILED, "budget_calls", "failed");
+}
+
 /* The answer to its commit was lost: the database knows the time, this worker does not
  * make one up. */
 static void test_a_retry_whose_answer_was_lost_names_no_time(void **state)
@@ -1207,6 +1298,10 @@ int main(void)
 		CASE(test_a_failing_model_is_put_off_then_dead),
 		CASE(test_a_final_error_fails_at_once),
 		CASE(test_retry_after_is_a_floor),
+		CASE(test_each_try_is_counted_that_told_something),
+		CASE(test_a_later_try_has_a_row_of_its_own),
+		CASE(test_a_cancelled_call_is_counted),
+		CASE(test_a_budget_of_the_message),
 		CASE(test_a_retry_whose_answer_was_lost_names_no_time),
 		CASE(test_what_was_shown_is_void_before_a_retry),
 		CASE(test_cancel_and_yield_during_the_retry_commit),

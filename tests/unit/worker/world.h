@@ -407,9 +407,11 @@ static void load_past(struct run *r)
 							  .state = slice_str(x->state),
 							  .input = slice_str(x->input)};
 	}
+	int last = -1;
 	for (size_t i = 0; i < db.usage_count; i++)
-		if (db.calls[i] % 1000 > r->side_calls)
-			r->side_calls = db.calls[i] % 1000;
+		last = db.calls[i] > last ? db.calls[i] : last;
+	r->usage.step = last < 0 ? -1 : last / 1000;
+	r->usage.next_call = last < 0 ? 0 : last % 1000 + 1;
 	r->past = p;
 }
 

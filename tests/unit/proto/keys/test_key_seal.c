@@ -18,7 +18,7 @@
 
 static struct master_keys masters; /* [0] seals */
 static uint8_t public_key[CRYPTO_BOX_KEY], id[SEAL_ID];
-static uint8_t sealed[SEAL_MOST], opened[LIMIT_PROVIDER_KEY];
+static uint8_t sealed[SEAL_MOST], opened[PROVIDER_KEY_MOST];
 static size_t sealed_n, opened_n;
 static struct seal_bound bound;
 
@@ -59,7 +59,7 @@ static void test_round(void **state)
 	memcpy(first, sealed, sealed_n);
 	seal_close(public_key, &bound, KEY, sealed); /* never the same text twice */
 	assert_memory_not_equal(first, sealed, sealed_n);
-	static char longest[LIMIT_PROVIDER_KEY];
+	static char longest[PROVIDER_KEY_MOST];
 	memset(longest, 'x', sizeof longest);
 	sealed_n =
 		seal_close(public_key, &bound, slice_of(longest, sizeof longest), sealed);

@@ -117,6 +117,9 @@ static void test_refusals(void **state)
 		{"{\"tools\":[7]}", "tools", "no tool"},
 		{"{\"tools\":[\"group:\"]}", "tools", "no tool: \"group:\""},
 		{"{\"metadata\":[]}", "metadata", "object"},
+		{"{\"budget\":{\"tokens\":0}}", "budget", "tokens, costMicros"},
+		{"{\"budget\":{\"dollars\":1}}", "budget", "tokens, costMicros"},
+		{"{\"budget\":5}", "budget", "tokens, costMicros"},
 		{"{\"system\":[]}", "system", "text"},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {

@@ -29,6 +29,7 @@ static struct asking {
 
 static int64_t silence_us;
 static const char *raw; /* what the test's own server answers */
+static const char *asked = "/v1/chat/completions"; /* where it is asked for it */
 
 /* ---- fake-model */
 
@@ -78,7 +79,7 @@ static void on_request(struct server_conn *c, struct slice path, struct slice he
 		       struct slice body)
 {
 	(void)head, (void)body;
-	assert_true(slice_is(path, "/v1/chat/completions"));
+	assert_true(slice_is(path, asked));
 	if (!raw)
 		return;
 	server_say(c, raw);
@@ -250,7 +251,7 @@ static void test_faults(void **state)
 	expect(ERR_MODEL_BROKEN, "broke off");
 	assert_true(g.a.text.n > 0 && !g.a.stop);
 	ask_fake(TEXT("[half-head]some words"));
-	expect(ERR_NETWORK, "cannot be reached");
+	expect(ERR_MODEL_BROKEN, "broke off");
 	ask_fake(TEXT("[chunks 6][error 3]some words"));
 	expect(ERR_MODEL_OVERLOAD, "scripted");
 	char url[64];
@@ -262,7 +263,7 @@ static void test_faults(void **state)
 static void test_silence(void **state)
 {
 	(void)state;
-	silence_us = 100000;
+	silence_us = 500000;
 	ask_fake(TEXT("[hang]"));
 	expect(ERR_MODEL_TIMEOUT, "");
 	ask_fake(TEXT("[chunks 6][stall 3]some words"));
@@ -324,6 +325,56 @@ static void test_nobody_there(void **state)
 #define OK_HEAD "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
 #define SAY_A "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n"
 #define FINISH "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n"
+
+/* A server that never ends must not fill the memory of all runs, whichever way it tries:
+ * eleven pieces of a megabyte are too many. */
+static void test_sizes(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *model, *asked, *before, *behind;
+	} cases[] = {
+		{"openai/m", "/v1/chat/completions",
+		 "{\"choices\":[{\"delta\":{\"tool_calls\":[{\"index\":0,\"function\":{"
+		 "\"arguments\":\"",
+		 "\"}}]}}]}"},
+		{"openai/m", "/v1/chat/completions",
+		 "{\"choices\":[{\"delta\":{\"tool_calls\":[{\"id\":\"", "\"}]}}]}"},
+		{"anthropic/m", "/v1/v1/messages",
+		 "{\"type\":\"content_block_start\",\"index\":0,\"content_block\":{"
+		 "\"type\":\"tool_use\",\"name\":\"f\",\"id\":\"",
+		 "\"}}"},
+		{"gemini/m", "/v1/v1beta/models/m:streamGenerateContent?alt=sse",
+		 "{\"candidates\":[{\"content\":{\"parts\":[{\"functionCall\":{\"name\":"
+		 "\"f\",\"args\":{\"x\":\"",
+		 "\"}}}]}}]}"},
+		{"openai-responses/m", "/v1/responses",
+		 "{\"type\":\"response.function_call_arguments.delta\",\"output_index\":"
+		 "0,"
+		 "\"delta\":\"",
+		 "\"}"},
+	};
+	char *megabyte = malloc((1 << 20) + 1);
+	memset(megabyte, 'x', 1 << 20);
+	megabyte[1 << 20] = 0;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct strbuf b = STRBUF_INIT;
+		strbuf_add_str(&b, OK_HEAD);
+		for (int n = 0; n < 11; n++) {
+			/* the same id would be the same call, said twice */
+			megabyte[0] = (char)('a' + n);
+			strbuf_printf(&b, "data: %s%s%s\n\n", cases[i].before, megabyte,
+				      cases[i].behind);
+		}
+		raw = b.p;
+		asked = cases[i].asked;
+		ask_with(cases[i].model, own_url, "", TEXT("x"));
+		expect(ERR_MODEL_REQUEST, "larger than");
+		strbuf_fini(&b);
+	}
+	asked = "/v1/chat/completions";
+	free(megabyte);
+}
 
 /* With a finish reason the answer is whole, however the connection ended; without one it
  * is not, even behind the end mark. */
@@ -457,21 +508,14 @@ static void test_local_cancel(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(test_echo),
-		CASE(test_a_long_answer),
-		CASE(test_tool_calls),
-		CASE(test_refusals),
-		CASE(test_broken_streams),
-		CASE(test_faults),
-		CASE(test_silence),
-		CASE(test_cancel),
-		CASE(test_pause),
-		CASE(test_nobody_there),
-		CASE(test_how_streams_end),
-		CASE(test_retry_after),
-		CASE(test_a_quoted_key_is_masked),
-		CASE(test_local_pieces),
-		CASE(test_local_tool_call),
+		CASE(test_echo),           CASE(test_a_long_answer),
+		CASE(test_tool_calls),     CASE(test_refusals),
+		CASE(test_broken_streams), CASE(test_faults),
+		CASE(test_silence),        CASE(test_cancel),
+		CASE(test_pause),          CASE(test_nobody_there),
+		CASE(test_sizes),          CASE(test_how_streams_end),
+		CASE(test_retry_after),    CASE(test_a_quoted_key_is_masked),
+		CASE(test_local_pieces),   CASE(test_local_tool_call),
 		CASE(test_local_cancel),
 	};
 	return cmocka_run_group_tests(tests, start_fake, stop_fake);

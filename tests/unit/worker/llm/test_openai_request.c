@@ -226,7 +226,7 @@ static void test_names(void **state)
 		{"openai", NULL, NULL},
 		{"/x", NULL, NULL},
 		{"OpenAI/x", NULL, NULL},
-		{"anthropic/x", NULL, NULL},
+		{"nobody/x", NULL, NULL},
 		{"", NULL, NULL},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {

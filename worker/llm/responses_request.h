@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Writing questions in the form of OpenAI's responses. */
+#ifndef TB_LLM_RESPONSES_REQUEST_H
+#define TB_LLM_RESPONSES_REQUEST_H
+
+#include "worker/llm/llm.h"
+
+/* As struct llm_provider wants them. */
+void responses_write_message(struct strbuf *out, enum llm_role role, json_t blocks);
+void responses_write_request(struct strbuf *out, const struct llm_question *q);
+
+#endif
