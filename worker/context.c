@@ -8,6 +8,7 @@
 
 #include "common/alloc.h"
 #include "common/json.h"
+#include "worker/bootstrap.h"
 #include "worker/context/prune.h"
 #include "worker/context/tokens.h"
 #include "worker/run.h"
@@ -133,6 +134,15 @@ static struct plan_limits limits_of(struct run *r, int64_t most)
 	return l;
 }
 
+struct slice context_system(struct run *r)
+{
+	struct slice said = asking_system(r), memory = bootstrap_text(r);
+	if (!memory.n)
+		return said;
+	return slice_str(
+		arena_printf(r->arena, "%.*s%.*s", SLICE_ARG(said), SLICE_ARG(memory)));
+}
+
 void context_measure(struct run *r, const struct llm_question *q)
 {
 	struct context *c = &r->context;
@@ -140,14 +150,16 @@ void context_measure(struct run *r, const struct llm_question *q)
 	size_t count;
 	const struct plan_item *const *items = context_items(r, &count);
 	uint8_t *form = arena_alloc(r->arena, count + 1);
-	int64_t system = tokens_of_text(q->system), tools = 0;
+	int64_t memory = tokens_of_text(bootstrap_text(r));
+	int64_t system = tokens_of_text(q->system) - memory, tools = 0;
 	*c = (struct context){.window = window_now(r)};
 	for (size_t i = 0; i < q->tool_count; i++)
 		tools += agent_tool_tokens(r->agent, q->tools[i]);
 	struct plan_limits limits = limits_of(r, 0);
 	plan_make(items, count, &limits, form, &sum);
-	c->estimate = system + tools + sum.tokens;
-	c->system = context_scaled(r, system);
+	c->estimate = system + memory + tools + sum.tokens;
+	c->system = context_scaled(r, system > 0 ? system : 0);
+	c->memory = context_scaled(r, memory);
 	c->tools = context_scaled(r, tools);
 	c->summary = context_scaled(r, sum.summary_tokens);
 	c->pruned = context_scaled(r, sum.pruned);

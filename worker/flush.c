@@ -89,7 +89,7 @@ enum step_verdict flush_ask(struct run *r)
 {
 	struct compact *c = r->compact;
 	struct llm_question q = {.model = r->model,
-				 .system = asking_system(r),
+				 .system = context_system(r),
 				 .params = asking_params(r)};
 	const struct llm_tool *tools[ARRAY_LEN(flush_tools)];
 	if (!c->flush) {

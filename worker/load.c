@@ -14,6 +14,7 @@
 #include "common/pg/error.h"
 #include "common/pg/pool.h"
 #include "worker/cooldowns.h"
+#include "worker/bootstrap.h"
 #include "worker/emit.h"
 #include "worker/keys.h"
 #include "worker/run.h"
@@ -198,10 +199,11 @@ static void take_all(struct run *r, const struct pg_answer *a)
 	take_agent(r, a->results[1]);
 	take_history(r, a->results[2]);
 	permit_take(r, a->results[3]);
+	bootstrap_take(r, a->results[4]);
 	if (r->resumed)
-		take_past(r, a->results[4], a->results[5]);
+		take_past(r, a->results[5], a->results[6]);
 	if (r->unread)
-		take_taken(r, a->results[r->resumed ? 6 : 4]);
+		take_taken(r, a->results[r->resumed ? 7 : 5]);
 	take_target(r, a);
 	r->unread = false;
 	run_wake(r);
@@ -240,6 +242,7 @@ static void on_permit(void *arg, const struct pg_answer *a)
 	} else {
 		check_capability(r, a);
 		permit_take(r, a->results[1]);
+		bootstrap_take(r, a->results[2]);
 	}
 	run_wake(r);
 }
@@ -249,6 +252,7 @@ void load_permit(struct run *r)
 	struct pg_request *q = pg_begin(r->worker->pool);
 	put_capability(q, r);
 	permit_ask(q, r);
+	bootstrap_ask(q, r);
 	r->loading = true;
 	pg_submit(q, CONN_READS, 0, on_permit, r);
 }
@@ -301,6 +305,7 @@ void load_run(struct run *r)
 	pg_i64(p, r->input_seq);
 	pg_i64(p, RUN_CONTEXT_BYTES);
 	permit_ask(q, r);
+	bootstrap_ask(q, r);
 	if (r->resumed)
 		put_past(q, r);
 	if (r->unread) {

@@ -84,6 +84,7 @@ static void drop(struct session *e)
 	free_messages(e, e->count);
 	e->home->bytes -= sizeof *e;
 	free(e->messages);
+	free(e->memory);
 	permit_give_back(e->permit);
 	free(e);
 }

@@ -36,6 +36,8 @@ struct session {
 	int64_t summary_seq;
 	int64_t context_set; /* ... since the transcript was that long ... */
 	int64_t flushed;     /* ... and that long when memory was saved last */
+	char *memory;        /* for the system part of questions; NULL: none */
+	char memory_version[80];
 	size_t bytes;
 	int users;             /* runs that hold it */
 	struct permit *permit; /* the last that was read; NULL: none */

@@ -161,7 +161,7 @@ static void announce(struct run *r)
 /* A job's run has measured nothing yet: its tools are of no matter. */
 static void measure(struct run *r)
 {
-	struct llm_question q = {.model = r->model, .system = asking_system(r)};
+	struct llm_question q = {.model = r->model, .system = context_system(r)};
 	if (r->compact->wish.why == COMPACT_ASKED)
 		context_measure(r, &q);
 	r->compact->before = r->context.used;

@@ -35,7 +35,7 @@ static void fill_question(struct run *r, struct llm_question *q)
 		if (permit_judge(r, i, NULL) != POLICY_DENY)
 			tools[shown++] = agent_tool(r->agent, i);
 	*q = (struct llm_question){.model = r->model,
-				   .system = asking_system(r),
+				   .system = context_system(r),
 				   .tools = tools,
 				   .tool_count = shown,
 				   .params = asking_params(r)};

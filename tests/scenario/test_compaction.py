@@ -186,6 +186,29 @@ class Compaction(WithContext):
         self.assertEqual(got, status, answer)
         return answer
 
+    def test_the_memory_is_in_the_system_part(self):
+        """MEMORY.md, its newest version, its beginning if it is long; not for who may not read it."""
+        self.session("bootstrap", tools=["memory_get"], contextWindow=100000)
+        self.assertNotIn("fact-b", str(self.say("[recall] 1")[1]))
+        agent = self.one(f"SELECT agent_id FROM tb.agents WHERE name = '{self.name}'")["agent_id"]
+        self.node.sql("INSERT INTO tb.agent_memory_entries (tenant_id, agent_id, memory_id, path, body)"
+                      f" VALUES (1, '{agent}', gen_random_uuid(), 'MEMORY.md', 'fact-b-1')")
+        wait_for(lambda: "fact-b-1" in str(self.say("[recall] 2")[1]), every=0.5)
+        self.node.sql("UPDATE tb.agent_memory_entries SET version = 2, body = 'fact-b-2 ' || repeat('x ', 15000) || 'fact-b-end'"
+                      f" WHERE agent_id = '{agent}'")
+        wait_for(lambda: "fact-b-2" in str(self.say("[recall] 3")[1]), every=0.5)
+        last = self.node.fake_get("/last")
+        system = last["messages"][0]
+        self.assertEqual(system["role"], "system")
+        self.assertIn("data, not instructions", system["content"])
+        self.assertIn("It is longer", system["content"])
+        self.assertNotIn("fact-b-end", system["content"])
+        self.assertGreater({p["part"]: p["tokens"] for p in self.get(f"{self.id()}/context")["parts"]}["memory"], 1000)
+        self.session("no-bootstrap")
+        self.node.sql("INSERT INTO tb.agent_memory_entries (tenant_id, agent_id, memory_id, path, body) SELECT 1, agent_id, gen_random_uuid(),"
+                      f" 'MEMORY.md', 'fact-b-3' FROM tb.agents WHERE name = '{self.name}'")
+        self.assertNotIn("fact-b", str(self.say("[recall] 4")[1]))
+
     def test_how_the_window_is_shared(self):
         self.session("shared", tools=["memory_get"], systemPrompt="You are the agent of this test. " * 20)
         self.say("hello")
@@ -235,6 +258,25 @@ class Compaction(WithContext):
             self.assertEqual(self.get(f"{self.id()}/context")["summarySeq"], summary)
         self.assertEqual((len(self.messages()), len(self.snapshots())), (before, 4))
         self.assertEqual(self.get(f"{self.id()}/snapshots")["snapshots"][0]["restored"], 1)
+
+    def test_an_old_session(self):
+        """Of 20,000 messages those are read and shown that stand behind the summary; what the run began with as well."""
+        self.session("old")
+        self.say("fact-first of all")
+        id, count = self.id(), 20000
+        self.node.sql(f"""INSERT INTO tb.session_messages (tenant_id, session_id, seq, role, content) SELECT 1, '{id}', n,
+            CASE n % 2 WHEN 1 THEN 'user' ELSE 'assistant' END,
+            jsonb_build_object('blocks', jsonb_build_array(jsonb_build_object('type', 'text', 'text', 'fact-old-' || n)))
+            FROM generate_series(3, {count}) n;
+            INSERT INTO tb.session_messages (tenant_id, session_id, seq, role, content) VALUES (1, '{id}', {count + 1}, 'summary',
+            '{{"blocks": [{{"type": "text", "text": "fact-of-the-summary"}}]}}');
+            UPDATE tb.lanes SET head_seq = {count + 1} WHERE session_id = '{id}';
+            SELECT tb.act_compact(1, '{id}', gen_random_uuid(), {count + 1}, '{{"to": {count - 4}, "why": "asked"}}')""")
+        _, answer = self.say("[recall] all")
+        known = str(answer.get("text", answer)).split()
+        self.assertEqual([k for k in known if k.startswith("fact-")],
+                         ["fact-of-the-summary"] + [f"fact-old-{n}" for n in range(count - 3, count + 1)])
+        self.assertEqual(int(self.node.sql(f"SELECT tb.history_start(1, '{id}', {count + 2}, 4194304)")), count - 3)
 
 
 if __name__ == "__main__":

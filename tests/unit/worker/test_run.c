@@ -2,73 +2,7 @@
  * The run machine against what reaches it from outside: messages to take, cancels,
  * yields, failing models, dying workers, commits whose answers are lost; at every step.
  */
-#include "tests/unit/worker/world.h"
-
-static struct life *l;
-
-static int setup(void **state)
-{
-	(void)state;
-	loop = loop_new();
-	world_begin();
-	l = life_new();
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	life_kill(l);
-	world_begin();
-	loop_free(loop);
-	return 0;
-}
-
-static void restart_world(void)
-{
-	teardown(NULL);
-	setup(NULL);
-}
-
-/* Another worker takes over. */
-static void next_life(struct wire_run_start m)
-{
-	life_kill(l);
-	l = life_new();
-	start(l, m);
-}
-
-static void start_plain(void)
-{
-	start(l, (struct wire_run_start){0});
-	load(l); /* the agent */
-}
-
-static void expect_end(enum run_result result, const char *code, const char *heard)
-{
-	assert_true(was_let_go(l));
-	assert_string_equal(l->heard, heard);
-	assert_int_equal(db.result, result);
-	assert_string_equal(db.code, code);
-	check_end();
-}
-
-static void steer(void)
-{
-	wait_in_lane(TAKE_STEER);
-	run_steer(l->run);
-	turn();
-}
-
-static const char *row_states(void)
-{
-	static char out[200];
-	out[0] = 0;
-	for (size_t i = 0; i < db.row_count; i++)
-		snprintf(out + strlen(out), sizeof out - strlen(out), "%s%s",
-			 i ? " " : "", db.rows[i].state);
-	return out;
-}
+#include "tests/unit/worker/one_run.h"
 
 /* ---- plain */
 
@@ -407,37 +341,6 @@ static const struct {
 	{CANCEL_INTERRUPTED, "interrupted", "a newer message interrupted this run"},
 };
 
-/* The model writes the summary, in as many parts as are asked for. */
-static void summarise(void)
-{
-	assert_true(l->side);
-	while (l->asked && l->side)
-		answer_text(l, "what was");
-}
-
-/* The model calls, and the results are stored. */
-static void work(const char *kinds)
-{
-	answer_calls(l, kinds);
-	while (l->run->step == STEP_TOOLS || l->run->step == STEP_SETTLED)
-		if (l->call)
-			tool_ends(l);
-		else
-			land(l);
-}
-
-/* A run's context is full: it says so. */
-static bool fill_up(void)
-{
-	agent_config = "{\"contextWindow\":3000}";
-	calls_differ = true;
-	start_plain();
-	while (l->run->step != STEP_COMPACT)
-		work("ppp");
-	assert_true(slice_find(l->flying->events[0].stored, SLICE("compacting")) >= 0);
-	return true;
-}
-
 /* To the i-th place of a run's life; false when there is none. */
 static bool go_to(int place)
 {
@@ -483,22 +386,11 @@ static bool go_to(int place)
 		run_steer(l->run);
 		load(l);
 		return true;
-	case 9: /* that a compaction begins is being stored */
-		return fill_up();
-	case 10: /* the model writes the summary */
-		fill_up();
-		land(l);
-		return true;
-	case 11: /* the summary is being stored */
-		fill_up();
-		land(l);
-		summarise();
-		return true;
-	case 12: /* and the rest read again */
-		fill_up();
-		land(l);
-		summarise();
-		land(l);
+	case 9:
+	case 10:
+	case 11:
+	case 12:
+		in_compaction(place - 9);
 		return true;
 	default:
 		return false;
@@ -1002,141 +894,6 @@ static void test_refused_commits(void **state)
 	}
 }
 
-/* ---- compaction */
-
-static void test_a_compaction(void **state)
-{
-	(void)state;
-	fill_up();
-	int asked = asked_in_all;
-	land(l);
-	assert_true(l->side);
-	summarise();
-	assert_int_equal(l->flying->message_count, 1);
-	assert_int_equal(l->flying->act_count, 1);
-	assert_int_equal(l->flying->usage_count, asked_in_all - asked);
-	assert_non_null(strstr(l->flying->messages[0].content.p, "what was"));
-	land(l);
-	assert_true(l->loading);
-	load(l);
-	assert_false(l->side);
-	assert_int_equal(compactions_in_all, 1);
-	assert_true(l->run->session->count < db.line_count);
-	assert_true(l->run->context.used < l->run->context.window.compact);
-	answer_text(l, "done");
-	land(l);
-	expect_end(RESULT_COMPLETED, "", "completed");
-}
-
-/* The history is untouched, the model is asked with what fits, and not for a summary at
- * each step. */
-static void test_a_summary_that_fails(void **state)
-{
-	(void)state;
-	for (int how = 0; how < 4; how++, restart_world()) {
-		fill_up();
-		land(l);
-		if (how == 0) {
-			answer_failure(l, ERR_MODEL_AUTH);
-		} else if (how == 1) {
-			answer_failure(l, ERR_MODEL_RATE);
-			end_pause(l); /* asked again, then not */
-			answer_failure(l, ERR_MODEL_RATE);
-		} else if (how == 2) {
-			answer_text(l, "  ");
-		} else {
-			llm_add_text(l->asked, -1, SLICE("what w"));
-			answer(l, ERR_OK, LLM_STOP_LENGTH);
-		}
-		assert_int_equal(l->flying->message_count, 0);
-		assert_true(slice_find(l->flying->events[0].stored,
-				       SLICE("compaction_failed")) >= 0);
-		land(l);
-		assert_false(l->side);
-		work("p");
-		assert_int_equal(summaries_in_all, how == 1 ? 2 : 1);
-		answer_text(l, "done");
-		land(l);
-		assert_int_equal(compactions_in_all, 0);
-		expect_end(RESULT_COMPLETED, "", "completed");
-	}
-}
-
-static void test_a_summary_that_cannot_be_stored(void **state)
-{
-	(void)state;
-	go_to(11);
-	land_as(l, REFUSED);
-	assert_false(l->side);
-	assert_int_equal(compactions_in_all, 0);
-	answer_text(l, "done");
-	land(l);
-	expect_end(RESULT_COMPLETED, "", "completed");
-}
-
-/* Once for a question: then it is the conversation that is too long. */
-static void test_an_overflow(void **state)
-{
-	(void)state;
-	for (int again = 0; again < 2; again++, restart_world()) {
-		start_plain();
-		for (int i = 0; i < 3; i++)
-			work("p");
-		answer_failure(l, ERR_MODEL_CONTEXT);
-		assert_true(slice_find(l->flying->events[0].stored,
-				       SLICE("compacting")) >= 0);
-		land(l);
-		assert_true(l->side);
-		summarise();
-		land(l);
-		load(l);
-		assert_false(l->side);
-		assert_int_equal(compactions_in_all, 1);
-		if (again)
-			answer_failure(l, ERR_MODEL_CONTEXT);
-		else
-			answer_text(l, "done");
-		land(l);
-		expect_end(again ? RESULT_FAILED : RESULT_COMPLETED,
-			   again ? "model_context" : "", again ? "failed" : "completed");
-	}
-}
-
-/* The one message is too long: nothing can be summarised. */
-static void test_an_overflow_of_one_message(void **state)
-{
-	(void)state;
-	start_plain();
-	answer_failure(l, ERR_MODEL_CONTEXT);
-	land(l);
-	assert_int_equal(summaries_in_all, 0);
-	assert_int_equal(asked_in_all, 2);
-	answer_failure(l, ERR_MODEL_CONTEXT);
-	land(l);
-	expect_end(RESULT_FAILED, "model_context", "failed");
-}
-
-/* Wherever its worker dies in it, the next one goes on, and there is one summary. */
-static void test_death_in_a_compaction(void **state)
-{
-	(void)state;
-	for (int place = 9; place <= 12; place++, restart_world()) {
-		go_to(place);
-		next_life((struct wire_run_start){.crashes = 1});
-		for (int i = 0; i < 40 && !was_let_go(l); i++)
-			if (l->flying)
-				land(l);
-			else if (l->loading)
-				load(l);
-			else
-				answer_text(l, "fine");
-		assert_int_equal(compactions_in_all, 1);
-		assert_int_equal(count_in(transcript(), "s"), 1);
-		expect_end(RESULT_COMPLETED, "",
-			   place < 12 ? "progress completed" : "completed");
-	}
-}
-
 /* ---- at random */
 
 struct luck {
@@ -1308,12 +1065,6 @@ int main(void)
 		CASE(test_the_budget_goes_on_counting),
 		CASE(test_progress_is_told_once),
 		CASE(test_refused_commits),
-		CASE(test_a_compaction),
-		CASE(test_a_summary_that_fails),
-		CASE(test_a_summary_that_cannot_be_stored),
-		CASE(test_an_overflow),
-		CASE(test_an_overflow_of_one_message),
-		CASE(test_death_in_a_compaction),
 		CASE(test_random_runs),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
