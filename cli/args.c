@@ -182,9 +182,9 @@ static int option(struct parse *p, int argc, char **argv, int i)
 
 /* ---- words */
 
-static int has_rest(const struct command *c)
+static int rest_is_next(const struct command *c, int words)
 {
-	return c->words.count && params[c->words.id[0]].kind == PARAM_IS_REST;
+	return words < c->words.count && params[c->words.id[words]].kind == PARAM_IS_REST;
 }
 
 static int word(struct parse *p, char *text, int *count)
@@ -265,10 +265,10 @@ int args_parse(struct args *a, const struct command *c, int argc, char **argv, c
 			return 0;
 		} else if (!only_words && argv[i][0] == '-' && argv[i][1]) {
 			used = option(&p, argc, argv, i);
-		} else if (has_rest(c)) {
+		} else if (rest_is_next(c, words)) {
 			a->rest = argv + i;
 			a->rest_count = used = argc - i;
-			words = 1;
+			words++;
 		} else {
 			used = word(&p, argv[i], &words) ? -1 : 1;
 		}

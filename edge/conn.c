@@ -92,6 +92,7 @@ static struct request *begin_request(struct conn *c)
 	struct request *r = arena_zalloc(a, sizeof *r);
 	r->arena = a;
 	r->conn = c;
+	r->body_most = SERVER_BODY_MAX;
 	server_request_id(c->server, r->id);
 	c->request = r;
 	server_count_exchange(c->server, 1);
@@ -152,8 +153,11 @@ static bool parse_head(struct conn *c)
 	}
 	adopt_id(r);
 	r->in_pieces = server_in_pieces(c->server, r);
-	if (r->head.content_length > SERVER_BODY_MAX && !r->in_pieces) {
-		conn_refuse(c, &(struct http_fault){413, "the body is larger than 1 MB"});
+	if (r->head.content_length > r->body_most && !r->in_pieces) {
+		conn_refuse(c, &(struct http_fault){
+				       413, r->body_most > SERVER_BODY_MAX
+						    ? "the body is larger than 2 MB"
+						    : "the body is larger than 1 MB"});
 		return false;
 	}
 	if (r->head.content_length > SERVER_PIECES_MAX) {
@@ -219,7 +223,7 @@ static bool take_chunked_body(struct conn *c)
 	struct http_fault fault;
 	size_t used = 0;
 	int status = http_parse_chunked(c->parser, strbuf_slice(&c->in), &used,
-					&c->request->body, SERVER_BODY_MAX, &fault);
+					&c->request->body, c->request->body_most, &fault);
 	strbuf_eat(&c->in, used);
 	c->received += used;
 	if (status > 1)

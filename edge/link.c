@@ -18,6 +18,7 @@
 #include "edge/handles.h"
 #include "edge/lookup.h"
 #include "edge/post.h"
+#include "edge/session_job.h"
 #include "edge/server.h"
 #include "proto/chan.h"
 #include "sandbox/client/jails.h"
@@ -219,6 +220,8 @@ void edge_on_enqueued(struct edge *e, const struct wire_enqueued *m)
 	struct call *c = handle_get(e->calls, m->req);
 	if (c && c->match.route == ROUTE_RUN_POST)
 		post_enqueued(c, m);
+	else if (c)
+		session_job_enqueued(c, m);
 }
 
 void edge_on_sub_state(struct edge *e, const struct wire_sub_state *m)

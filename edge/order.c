@@ -62,7 +62,8 @@ static bool take_number(struct reading *r, const char *name, json_t v, int64_t m
  * subagent, a schedule or a hook. */
 static const char *reserved_prefix(struct slice key)
 {
-	static const char *const words[] = {"subagent:", "cron:", "hook:", "acp:"};
+	static const char *const words[] = {
+		"subagent:", "cron:", "hook:", "acp:", "deleted:"};
 	struct slice rest = key;
 	for (size_t i = 0; i < ARRAY_LEN(words); i++)
 		if (slice_has_prefix(key, slice_str(words[i])))

@@ -25,6 +25,7 @@ struct request {
 	struct arena *arena;
 	struct http_head head;
 	struct strbuf body;
+	size_t body_most; /* of one that comes whole */
 	char id[REQUEST_ID_MAX + 1];
 	/* The handler's own. on_end: the exchange is over, answered or given up by the
 	 * client; nothing more may be answered. on_room, set for one call: a stream's

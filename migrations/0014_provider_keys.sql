@@ -134,6 +134,9 @@ LANGUAGE sql SET search_path = pg_catalog, tb, pg_temp AS $$
 CREATE FUNCTION tb.provider_key_forget() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, tb, pg_temp AS $$
 BEGIN
+  IF TG_OP = 'UPDATE' AND NEW.sealed = OLD.sealed AND NEW.disabled_at IS NOT DISTINCT FROM OLD.disabled_at THEN
+    RETURN NULL;
+  END IF;
   DELETE FROM tb.provider_cooldowns c WHERE c.tenant_id = OLD.tenant_id AND c.provider = OLD.provider AND c.key_id = OLD.key_id;
   RETURN NULL;
 END $$;

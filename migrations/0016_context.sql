@@ -92,5 +92,5 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, tb, pg_temp AS $$
     'runId', c.run_id, 'createdAt', tb.as_text(c.created_at), 'summary', p_summary));
 $$;
 
-REVOKE ALL ON FUNCTION context_set, snapshot_json, act_compact, act_restore, act_flushed FROM PUBLIC;
+REVOKE ALL ON FUNCTION history_start, context_set, snapshot_json, act_compact, act_restore, act_flushed FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION snapshot_json TO tb_edge;

@@ -327,7 +327,7 @@ BEGIN
   RETURN v_out || jsonb_build_object('from', tb.as_text(p_from), 'to', tb.as_text(p_to), 'groupBy', p_by);
 END $$;
 
-REVOKE ALL ON FUNCTION money_changed, price_set, price_put, period_start, period_end, budget_binds, budget_fold, budget_reserve, act_settle, budget_set,
+REVOKE ALL ON FUNCTION policy_versions, money_changed, price_set, price_put, period_start, period_end, budget_binds, budget_fold, budget_reserve, act_settle, budget_set,
   budget_put, budget_report, price_report, usage_report FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION budget_reserve, price_report, as_text TO tb_worker;
 GRANT EXECUTE ON FUNCTION price_put, budget_put, budget_report, price_report, usage_report, period_start, period_end, budget_binds TO tb_edge;

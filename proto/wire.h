@@ -130,8 +130,22 @@ enum run_mode {
 	MODE_FOLLOWUP,
 	MODE_COLLECT,
 	MODE_INTERRUPT,
-	MODE_ANNOUNCE
+	MODE_ANNOUNCE,
+	/* of a lane job: what it does */
+	MODE_APPEND = 16,
+	MODE_COMPACT,
+	MODE_RESET,
+	MODE_IMPORT,
+	MODE_ARCHIVE,
+	MODE_FORK,
+	MODE_REGENERATE,
+	MODE_EDIT,
+	MODE_DELETE
 };
+static inline bool mode_is_job(unsigned mode)
+{
+	return mode >= MODE_APPEND;
+}
 enum run_state {
 	RUN_SCHEDULED = 1,
 	RUN_QUEUED,
@@ -189,7 +203,8 @@ const char *decision_state(unsigned decision);
 /* The numbers of those words; 0 when there is none. */
 unsigned event_from_word(struct slice word);
 unsigned result_from_word(struct slice word);
-unsigned mode_from_word(struct slice word);
+unsigned mode_from_word(struct slice word); /* of a turn */
+unsigned job_from_word(struct slice word);
 unsigned run_state_from_word(struct slice word);
 unsigned drop_from_word(struct slice word);
 unsigned decision_from_word(struct slice word);

@@ -28,6 +28,12 @@ static const struct word modes[] = {{MODE_STEER, "steer"},
 				    {MODE_COLLECT, "collect"},
 				    {MODE_INTERRUPT, "interrupt"},
 				    {MODE_ANNOUNCE, "announce"}};
+static const struct word jobs[] = {
+	{MODE_APPEND, "append"},         {MODE_COMPACT, "compact"},
+	{MODE_RESET, "reset"},           {MODE_IMPORT, "import"},
+	{MODE_ARCHIVE, "archive"},       {MODE_FORK, "fork"},
+	{MODE_REGENERATE, "regenerate"}, {MODE_EDIT, "edit"},
+	{MODE_DELETE, "delete"}};
 static const struct word states[] = {{RUN_SCHEDULED, "scheduled"},
 				     {RUN_QUEUED, "queued"},
 				     {RUN_RUNNING, "running"},
@@ -74,7 +80,8 @@ const char *result_wait_word(unsigned result)
 }
 const char *mode_word(unsigned mode)
 {
-	return word_of(modes, ARRAY_LEN(modes), mode);
+	return mode_is_job(mode) ? word_of(jobs, ARRAY_LEN(jobs), mode)
+				 : word_of(modes, ARRAY_LEN(modes), mode);
 }
 const char *run_state_word(unsigned state)
 {
@@ -103,6 +110,10 @@ unsigned result_from_word(struct slice word)
 unsigned mode_from_word(struct slice word)
 {
 	return number_of(modes, ARRAY_LEN(modes), word);
+}
+unsigned job_from_word(struct slice word)
+{
+	return number_of(jobs, ARRAY_LEN(jobs), word);
 }
 unsigned run_state_from_word(struct slice word)
 {

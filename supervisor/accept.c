@@ -9,6 +9,7 @@
 #include "supervisor/control.h"
 #include "supervisor/journal.h"
 #include "supervisor/journal_item.h"
+#include "supervisor/lane_look.h"
 #include "supervisor/live.h"
 #include "supervisor/runs.h"
 #include "supervisor/sup.h"
@@ -163,6 +164,7 @@ static struct wire_run_start fused_start(struct item *it, const struct pg_result
 					 int row)
 {
 	int64_t head_seq = pg_get_i64(r, row, 6);
+	bool is_job = mode_is_job(it->enqueue.mode);
 	return (struct wire_run_start){.tenant = it->tenant,
 				       .run = it->run_id,
 				       .session = it->session,
@@ -171,15 +173,17 @@ static struct wire_run_start fused_start(struct item *it, const struct pg_result
 				       .agent_revision = (uint32_t)pg_get_i64(r, row, 8),
 				       .fence = pg_get_i64(r, row, 5),
 				       .head_seq = head_seq,
-				       .input_seq = head_seq,
+				       .input_seq = is_job ? 0 : head_seq,
 				       .commit_no = pg_get_i64(r, row, 7),
-				       .appended = 1,
+				       .appended = !is_job,
+				       .mode = it->enqueue.mode,
 				       .attempt = 1,
 				       .max_attempts = RUNS_ATTEMPTS_MOST,
 				       .ev_seq = 1,
 				       .accepted_us = pg_get_time(r, row, 9),
 				       .started_us = pg_get_time(r, row, 9),
-				       .body = item_text(it, it->body),
+				       .body = is_job ? SLICE_NONE
+						      : item_text(it, it->body),
 				       .policy = pg_get_text(r, row, 11)};
 }
 
@@ -209,6 +213,8 @@ static void accepted(struct sup *s, struct item *it, const struct pg_result *r, 
 	runs_step_starting(s, &e, started ? &start : NULL);
 	settle_victim(s, it, pg_get_text(r, row, 10));
 	tell_accepted(s, it, r, row);
+	if (it->enqueue.mode == MODE_DELETE) /* its commit ended what waited there */
+		lane_look(s, it->tenant, it->session);
 }
 
 /* The queue forgets it: it did not come to be, or has ended. */

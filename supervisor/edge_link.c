@@ -32,11 +32,16 @@ void edge_on_ping(struct child *self, const struct wire_ping *m)
 	child_ping(self, m);
 }
 
+static bool is_mode(unsigned mode)
+{
+	return (mode >= MODE_STEER && mode <= MODE_ANNOUNCE) ||
+	       (mode >= MODE_APPEND && mode <= MODE_DELETE);
+}
+
 void edge_on_enqueue(struct child *self, const struct wire_enqueue *m)
 {
 	if (m->slot >= LIMIT_SLOTS || m->priority < -100 || m->priority > 100 ||
-	    m->mode < MODE_STEER || m->mode > MODE_ANNOUNCE || m->drop < DROP_REJECT ||
-	    m->drop > DROP_SUMMARIZE) {
+	    !is_mode(m->mode) || m->drop < DROP_REJECT || m->drop > DROP_SUMMARIZE) {
 		child_punish(self, "an enqueue with impossible fields");
 		return;
 	}

@@ -67,7 +67,8 @@ void item_put_enqueues(struct pg_params *p, struct sup *s, struct list *items)
 	COLUMN(p, PG_UUID, items, pg_uuid(p, it->session));
 	COLUMN(p, PG_UUID, items, pg_uuid(p, it->enqueue.agent));
 	COLUMN(p, PG_INT2, items, pg_i16(p, (int16_t)it->enqueue.slot));
-	COLUMN(p, PG_TEXT, items, pg_text(p, SLICE("turn")); (void)it);
+	COLUMN(p, PG_TEXT, items,
+	       pg_text(p, mode_is_job(it->enqueue.mode) ? SLICE("job") : SLICE("turn")));
 	COLUMN(p, PG_TEXT, items, pg_text(p, slice_str(mode_word(it->enqueue.mode))));
 	COLUMN(p, PG_INT2, items, pg_i16(p, (int16_t)it->enqueue.priority));
 	COLUMN(p, PG_INT8, items, pg_i64(p, it->order_us));

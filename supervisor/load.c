@@ -55,6 +55,8 @@ static void load_row(struct sup *s, const struct pg_result *r, int row)
 	if (lq_find(s->lq, it.run))
 		return;
 	if (!it.mode)
+		it.mode = (enum run_mode)job_from_word(pg_get_text(r, row, 13));
+	if (!it.mode)
 		it.mode = MODE_FOLLOWUP;
 	sup_step(s, &(struct lq_event){
 			    .kind = LQ_LOADED, .item = &it, .now_us = sup_db_now_us(s)});

@@ -164,8 +164,10 @@ static void on_enqueue(struct lq *q, const struct lq_event *e)
 				  .arg = e->arg});
 }
 
-/* What an interrupt cuts short: the active run, or the one that would go on. */
-static void interrupt(struct lq *q, struct lane *l)
+/* What an interrupt or a deletion cuts short: the active run, or the one that would go
+ * on. A deletion's commit says of that row that it is cancelled, and of one that asks a
+ * person that it asks no more. */
+static void interrupt(struct lq *q, struct lane *l, bool deletes)
 {
 	struct lq_run *found = l->active;
 	struct lq_run *head = lq_lane_head(l);
@@ -176,7 +178,8 @@ static void interrupt(struct lq *q, struct lane *l)
 			       list_entry(n, struct lq_run, node)->state == LQ_S_ASKING))
 			found = list_entry(n, struct lq_run, node);
 	if (found)
-		run_cancel(q, found, CANCEL_INTERRUPTED, false);
+		run_cancel(q, found, deletes ? CANCEL_ASKED : CANCEL_INTERRUPTED,
+			   deletes);
 }
 
 static void on_committed(struct lq *q, const struct lq_event *e)
@@ -195,8 +198,8 @@ static void on_committed(struct lq *q, const struct lq_event *e)
 	bool started = r->fused && e->started;
 	run_out(q, r);
 	r->ran |= started;
-	if (r->mode == MODE_INTERRUPT && !started)
-		interrupt(q, r->lane);
+	if ((r->mode == MODE_INTERRUPT || r->mode == MODE_DELETE) && !started)
+		interrupt(q, r->lane, r->mode == MODE_DELETE);
 	if (r->due_us > q->now_us && !started)
 		run_delays(q, r);
 	else

@@ -142,7 +142,8 @@ bool lq_lane_has_message(const struct lane *l)
 	if (l->folded)
 		return true;
 	list_each (n, &l->waiting)
-		if (!run_of(n)->ran && run_of(n)->mode != MODE_ANNOUNCE)
+		if (!run_of(n)->ran && run_of(n)->mode != MODE_ANNOUNCE &&
+		    !mode_is_job(run_of(n)->mode))
 			return true;
 	return false;
 }
@@ -193,7 +194,7 @@ void lq_run_spare(struct lq_run *r)
 
 static bool may_drop(const struct lq_run *r)
 {
-	return !r->ran && !r->doomed && !r->expiring;
+	return !r->ran && !r->doomed && !r->expiring && !mode_is_job(r->mode);
 }
 
 /* The oldest that waits or is delayed; one that expires is going anyway. */

@@ -268,7 +268,7 @@ struct lq_run *lq_run_new(struct lq *q, const struct lq_item *it)
 	r->lane = lane_get(q, it);
 	r->order_us = it->order_us;
 	r->priority = (int16_t)within(it->priority, INT16_MIN, INT16_MAX);
-	r->mode = (uint8_t)it->mode & 7;
+	r->mode = (uint8_t)it->mode;
 	r->worker = LQ_NO_WORKER;
 	lq_run_set_deadline(r, it->deadline_us);
 	list_init(&r->node);

@@ -87,7 +87,6 @@ struct lq_run {
 	int8_t worker;
 	uint8_t crashes; /* those not yet told to the database included */
 	uint16_t state : 3;
-	uint16_t mode : 3;
 	uint16_t cancel : 2;  /* enum cancel_reason, told at each start */
 	uint16_t ran : 1;     /* it was started once: first in its lane, no deadline */
 	uint16_t crashed : 1; /* the next claim charges a crash */
@@ -102,6 +101,7 @@ struct lq_run {
 	 * its lane ends or it is cancelled. */
 	uint8_t unclaimed : 1;
 	uint8_t denied : 1; /* DO_DENY is unanswered */
+	uint8_t mode;       /* enum run_mode */
 };
 
 struct worker {

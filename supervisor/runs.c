@@ -56,9 +56,23 @@ static void show_start(struct sup *s, struct live *l)
 	live_event(s, l, &first);
 }
 
+/* Of a session that is deleted: nobody runs in it any more. A transfer may still hold it
+ * when the job starts, hence again when it ends. */
+static void remove_workspace(struct sup *s, const struct lq_run *r)
+{
+	struct workspace_place p = {.tenant = lq_run_tenant(r),
+				    .agent = lq_run_agent(r),
+				    .session = lq_run_session(r)};
+	enum err e = workspaces_remove(s, &p);
+	if (e && e != ERR_NOT_FOUND)
+		log_warn("workspace-not-removed", "error=%s", err_code(e));
+}
+
 static void act_start(struct sup *s, const struct lq_action *a)
 {
 	struct child *w = child_worker(s, a->worker);
+	if (lq_run_mode(a->run) == MODE_DELETE)
+		remove_workspace(s, a->run);
 	if (!starting || !w)
 		return; /* its worker's death is on the way and will say so */
 	struct wire_run_start m = *starting;
@@ -137,6 +151,12 @@ static enum cancel_reason claimed_cancel(const struct pg_result *r, int row)
 								: CANCEL_ASKED;
 }
 
+static uint32_t run_mode_of(struct slice word)
+{
+	unsigned job = job_from_word(word);
+	return job ? job : mode_from_word(word);
+}
+
 static struct wire_run_start claimed_start(struct item *it, const struct pg_result *r,
 					   int row)
 {
@@ -161,7 +181,8 @@ static struct wire_run_start claimed_start(struct item *it, const struct pg_resu
 				       .cancel = claimed_cancel(r, row),
 				       .active_ms = (uint32_t)pg_get_i64(r, row, 16),
 				       .max_attempts = (uint32_t)pg_get_i64(r, row, 17),
-				       .policy = pg_get_text(r, row, 21)};
+				       .policy = pg_get_text(r, row, 21),
+				       .mode = run_mode_of(pg_get_text(r, row, 22))};
 }
 
 /* It ended unheard: its worker died between the commit and the word, or somebody archived
@@ -232,6 +253,8 @@ void runs_ended(struct sup *s, struct lq_run *r, const struct wire_sub_end *end)
 {
 	live_end(s, live_find(s, lq_run_id(r)), end);
 	s->runs_ended++;
+	if (lq_run_mode(r) == MODE_DELETE)
+		remove_workspace(s, r);
 	sup_step(s, &(struct lq_event){.kind = LQ_ENDED, .run = r});
 }
 

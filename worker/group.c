@@ -179,12 +179,27 @@ bool group_goes_in_circles(const struct run *r)
 	return false;
 }
 
+/* Some servers begin to count anew with each answer. What only looks like the id, in a
+ * text, costs no more than a new one. */
+static bool is_in_history(struct run *r, struct slice id)
+{
+	const struct session *s = r->session;
+	struct slice quoted =
+		slice_str(arena_printf(r->arena, "\"%.*s\"", SLICE_ARG(id)));
+	for (size_t i = 0; i < s->count; i++) {
+		const struct llm_message *m = &s->messages[i]->llm;
+		if (m->role == LLM_ASSISTANT && slice_find(m->content, quoted) >= 0)
+			return true;
+	}
+	return false;
+}
+
 /* The id the model gave, when it gave one and to this call alone; else one that no other
  * call of the session has: some providers refuse a transcript with two of a kind. */
 static struct slice id_of(struct run *r, size_t call, struct slice given)
 {
 	const uint8_t *u = r->id.b + sizeof r->id.b - 4;
-	bool taken = !given.n;
+	bool taken = !given.n || is_in_history(r, given);
 	for (size_t i = 0; i < call; i++)
 		taken |= slice_eq(r->calls[i].id, given);
 	if (!taken)

@@ -328,8 +328,9 @@ static void take_refusal(struct journal *j, const struct pg_answer *a)
 	}
 	j->again = 0;
 	if (kind == PG_ERROR_ROW && is_single(&j->flying))
-		settle_as(list_entry(j->flying.next, struct commit, node),
-			  COMMIT_REFUSED);
+		settle(list_entry(j->flying.next, struct commit, node),
+		       (struct commit_result){.outcome = COMMIT_REFUSED,
+					      .refusal = a->message});
 	else
 		separate(j, &j->flying, &j->waiting);
 }

@@ -93,8 +93,9 @@ enum commit_outcome { COMMIT_LANDED, COMMIT_STALE, COMMIT_REFUSED };
 /* What became of a commit. */
 struct commit_result {
 	enum commit_outcome outcome;
-	int64_t head_seq; /* of the lane, with COMMIT_LANDED, as the next two */
-	int64_t at_us;    /* 0: unknown */
+	const char *refusal; /* with COMMIT_REFUSED: the database's words, borrowed */
+	int64_t head_seq;    /* of the lane, with COMMIT_LANDED, as the next two */
+	int64_t at_us;       /* 0: unknown */
 	/* The waiting runs it took: tb.journal's JSON, borrowed for the call; SLICE_NONE:
 	 * none. */
 	struct slice taken;

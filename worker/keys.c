@@ -18,7 +18,9 @@
 #include "worker/run.h"
 #include "worker/sql.h"
 
-#define TENANTS_MOST 256 /* of which more than the present rows are kept */
+#define TENANTS_MOST 256
+#define IDLE_US (600 * 1000000ll) /* of a tenant: then its keys are closed */
+#define SWEEP_US (60 * 1000000ll)
 
 /* One row. Its texts and the sealed bytes stand behind it. */
 struct provider_key {
@@ -43,6 +45,7 @@ struct keys {
 	struct map *by_tenant;
 	uint8_t masters[MASTER_KEYS_BYTES];
 	size_t masters_n;
+	int64_t swept_us;
 };
 
 /* ---- one row */
@@ -178,14 +181,43 @@ void keys_free(struct keys *ks)
 	free(ks);
 }
 
+/* What no run holds; it is opened again when it is chosen. */
+static void close_unused(struct ring *g)
+{
+	for (size_t i = 0; i < g->count; i++) {
+		struct provider_key *k = g->rows[i];
+		if (!k->open || k->users > 1)
+			continue;
+		crypto_wipe(k->secret, sizeof k->secret);
+		k->open = false;
+	}
+}
+
+static void sweep(struct keys *ks)
+{
+	int64_t now_us = clock_mono_us();
+	size_t it = 0;
+	void *value;
+	if (now_us - ks->swept_us < SWEEP_US)
+		return;
+	ks->swept_us = now_us;
+	while (map_next(ks->by_tenant, &it, NULL, &value)) {
+		struct ring *g = value;
+		if (now_us - g->read_us > IDLE_US)
+			close_unused(g);
+	}
+}
+
 void keys_forget(struct keys *ks, int64_t tenant)
 {
 	size_t it = 0;
 	void *value;
 	while (map_next(ks->by_tenant, &it, NULL, &value)) {
 		struct ring *g = value;
-		if (!tenant || g->tenant == tenant)
-			g->read_us = INT64_MIN / 2;
+		if (tenant && g->tenant != tenant)
+			continue;
+		g->read_us = INT64_MIN / 2;
+		close_unused(g);
 	}
 }
 
@@ -237,6 +269,7 @@ void keys_take(struct run *r, const struct pg_result *rows)
 {
 	if (!r->worker->keys)
 		return;
+	sweep(r->worker->keys);
 	struct ring *g = take(r);
 	size_t n = (size_t)pg_rows(rows);
 	struct provider_key **fresh = xcalloc(n + 1, sizeof *fresh);

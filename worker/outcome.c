@@ -3,6 +3,7 @@
  * is what the next question shows and the next run finds. */
 #include "worker/outcome.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "common/clock.h"
@@ -153,6 +154,8 @@ void outcome_take(void *run, const struct commit_result *res)
 		take_landed(r, res);
 	} else {
 		r->ev_seq = r->ev_base; /* its events never were */
+		snprintf(r->refusal, sizeof r->refusal, "%s",
+			 res->refusal ? res->refusal : "");
 		r->lost = res->outcome == COMMIT_STALE;
 	}
 	run_wake(r);

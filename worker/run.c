@@ -198,6 +198,7 @@ static bool is_at_boundary(const struct run *r)
 	case STEP_ASK:
 	case STEP_RETRY:
 	case STEP_COMPACT:
+	case STEP_JOB:
 		return r->outcome != COMMIT_REFUSED;
 	case STEP_SETTLED:
 		return r->outcome != COMMIT_REFUSED && r->call_at == r->group_end;
@@ -269,8 +270,11 @@ static void on_budget(void *arg)
 	stop(arg, ERR_BUDGET);
 }
 
+/* A deletion has begun to be true when it was accepted: it is not taken back. */
 void run_cancel(struct run *r, enum cancel_reason why)
 {
+	if (r->job == MODE_DELETE)
+		return;
 	if (!r->failure)
 		r->interrupted = why == CANCEL_INTERRUPTED;
 	stop(r, ERR_CANCELLED);
@@ -371,8 +375,9 @@ void run_begin(struct worker *w, const struct wire_run_start *m)
 	r->active_us = m->active_ms * 1000ll;
 	r->take = m->take;
 	r->suspect = m->crashes > 0;
-	r->resumed = r->unread = m->resumed;
-	if (m->cancel)
+	r->job = mode_is_job(m->mode) ? m->mode : 0;
+	r->resumed = r->unread = m->resumed && !r->job;
+	if (m->cancel && r->job != MODE_DELETE)
 		r->failure = ERR_CANCELLED;
 	r->interrupted = m->cancel == CANCEL_INTERRUPTED;
 	snprintf(r->cap, sizeof r->cap, "%.*s", SLICE_ARG(m->cap));

@@ -50,6 +50,8 @@ enum run_step {
 /* What a person said of a call. */
 enum call_answer { NOT_ASKED, ANSWER_APPROVED, ANSWER_DENIED, ANSWER_EXPIRED };
 
+enum job_left { JOB_LEFT_UNKNOWN, JOB_LEFT_SOME, JOB_LEFT_NOTHING };
+
 /* One tool call of the current step. */
 struct run_call {
 	struct slice id, name;
@@ -92,6 +94,10 @@ struct run {
 	int64_t head_seq; /* of the lane, as this run last knew it */
 	struct uuid session_id, agent_id;
 	int agent_revision;
+	unsigned job; /* enum run_mode of what it is to do instead of a turn; 0: a turn */
+	bool acted;   /* its act is in its commit, or done */
+	enum job_left job_left; /* of a deletion: what there is still to delete */
+	char refusal[320];      /* of a job's commit, by the database */
 	bool resumed;
 	unsigned attempt, max_attempts;
 	int64_t started_us;
@@ -197,6 +203,8 @@ void run_wake(struct run *r);
 /* The next step is FAIL with that error; fmt NULL: the error's own sentence. */
 PRINTF_LIKE(3, 4)
 enum step_verdict run_fail(struct run *r, enum err e, const char *fmt, ...);
+/* Likewise of a job whose commit the database refused, in its words. */
+enum step_verdict job_refused(struct run *r);
 /* Ends the processes that its tools left in the background. True: nothing of them is
  * left; false: the run is woken then. */
 bool run_ends_processes(struct run *r);

@@ -8,7 +8,10 @@
 #include "common/alloc.h"
 #include "common/attr.h"
 #include "common/die.h"
+#include "common/json.h"
 #include "common/map.h"
+
+#define MARK_MOST 4096
 
 struct sessions {
 	struct map *by_id;
@@ -60,17 +63,32 @@ static void free_shorter(struct message *m)
 	}
 }
 
+static void free_message(struct session *e, struct message *m)
+{
+	e->bytes -= weight(m);
+	e->home->bytes -= weight(m);
+	free_shorter(m);
+	strbuf_fini(&m->llm.wire);
+	free(m);
+}
+
+/* From that position on, but the one with that seq. */
+static void free_newest(struct session *e, size_t kept, int64_t but)
+{
+	size_t n = kept;
+	for (size_t i = kept; i < e->count; i++)
+		if (e->messages[i]->seq == but)
+			e->messages[n++] = e->messages[i];
+		else
+			free_message(e, e->messages[i]);
+	e->count = n;
+}
+
 /* The oldest of them. */
 static void free_messages(struct session *e, size_t count)
 {
-	for (size_t i = 0; i < count; i++) {
-		struct message *m = e->messages[i];
-		e->bytes -= weight(m);
-		e->home->bytes -= weight(m);
-		free_shorter(m);
-		strbuf_fini(&m->llm.wire);
-		free(m);
-	}
+	for (size_t i = 0; i < count; i++)
+		free_message(e, e->messages[i]);
 	e->count -= count;
 	if (e->count)
 		memmove(e->messages, e->messages + count, e->count * sizeof *e->messages);
@@ -167,13 +185,13 @@ static enum llm_role role_of(struct slice word)
 	if (slice_is(word, "summary"))
 		return LLM_SUMMARY;
 	check(slice_is(word, "user") || slice_is(word, "system") ||
-	      slice_is(word, "reset"));
+	      slice_is(word, "input"));
 	return LLM_USER;
 }
 
 static enum plan_role plan_role_of(struct slice word)
 {
-	if (slice_is(word, "reset"))
+	if (slice_is(word, "input"))
 		return PLAN_MARK;
 	switch (role_of(word)) {
 	case LLM_ASSISTANT:
@@ -187,9 +205,30 @@ static enum plan_role plan_role_of(struct slice word)
 	}
 }
 
+/* What stands before a mark is not shown any more: all of it, or, when it says
+ * branchFrom, what stands from there on. */
+static void obey_mark(struct session *e, struct slice content)
+{
+	AUTO(auto_json_free)
+	struct json_doc *d = json_parse(content, MARK_MOST, NULL, 0);
+	int64_t from, summary = 0; /* it may stand behind what it goes before */
+	size_t kept = 0;
+	if (json_i64(json_get(json_root(d), "branchFrom"), &from)) {
+		summary = e->summary_seq;
+		while (kept < e->count && e->messages[kept]->seq < from)
+			kept++;
+	}
+	free_newest(e, kept, summary ? summary : -1);
+}
+
 void session_add(struct session *e, int64_t seq, struct slice role, int step,
 		 struct uuid run, struct slice content)
 {
+	if (slice_is(role, "reset")) {
+		obey_mark(e, content);
+		e->head_seq = seq;
+		return;
+	}
 	struct message *m = xcalloc(1, sizeof *m + content.n + 1);
 	char *text = (char *)(m + 1);
 	memcpy(text, content.p, content.n);

@@ -53,7 +53,8 @@ void session_clear(struct session *e);
 /* Keeps the newest messages that are `bytes` together, and all from own_seq on; what it
  * stands for stays. */
 void session_trim(struct session *e, size_t bytes, int64_t own_seq);
-/* Appends; content is copied. An unknown role word is a bug. */
+/* Appends; content is copied. A mark (role reset) takes away what it hides and is not
+ * kept itself. An unknown role word is a bug. */
 void session_add(struct session *e, int64_t seq, struct slice role, int step,
 		 struct uuid run, struct slice content);
 size_t sessions_bytes(const struct sessions *s);

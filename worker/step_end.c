@@ -72,6 +72,8 @@ enum step_verdict step_ending(struct run *r)
 		return STEP_WAIT;
 	if (r->outcome == COMMIT_REFUSED && r->failure)
 		fatal("the end of a run cannot be stored: its worker starts anew");
+	if (r->outcome == COMMIT_REFUSED && r->job)
+		return job_refused(r);
 	if (r->outcome == COMMIT_REFUSED) {
 		r->call_count = 0;
 		return run_fail(r, ERR_INTERNAL, "the answer could not be stored");

@@ -12,6 +12,10 @@ enum step_verdict step_load(struct run *r)
 {
 	if (r->loading || loop_timer_is_running(r->pause))
 		return STEP_WAIT;
+	if (r->job) { /* its act needs nothing of this */
+		r->step = STEP_JOB;
+		return STEP_MORE;
+	}
 	if (load_is_needed(r)) {
 		load_run(r);
 		return STEP_WAIT;

@@ -10,7 +10,7 @@
 #include "common/list.h"
 #include "common/pg/pool.h"
 
-#define PG_MAX_STMTS 12
+#define PG_MAX_STMTS 16
 
 enum { PREPARES_NOTHING = -1, GREETS = -2 };
 

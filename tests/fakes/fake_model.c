@@ -28,6 +28,7 @@
  *   [error K [N]]             an error in the stream's own words there
  *   [garbage [N]] [hang [N]]  a data line that is no JSON; silence after the head
  *   [half-head [N]]           closes in the middle of the head
+ *   [late]                    all that goes wrong does so behind the tools' results alone
  *
  * What a real provider would refuse is refused in its words: calls without results,
  * roles out of turn, signatures that are not its own. Who says hello in TLS gets plain

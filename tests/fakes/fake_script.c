@@ -80,6 +80,12 @@ static bool do_plain(struct reading *r)
 	return r->args == 0;
 }
 
+static bool do_late(struct reading *r)
+{
+	r->s->late = true;
+	return r->args == 0;
+}
+
 static bool do_say(struct reading *r)
 {
 	return number(r, 0, SIZE_LIMIT, &r->s->say);
@@ -237,7 +243,7 @@ static const struct {
 	{"drip", do_drip},     {"reset", do_reset},
 	{"stall", do_stall},   {"error", do_error},
 	{"quota", do_quota},   {"half-head", do_half_head},
-	{"plain", do_plain},
+	{"plain", do_plain},   {"late", do_late},
 };
 
 static bool perform(struct reading *r, struct slice name)
@@ -304,7 +310,8 @@ void script_read(struct script *s, struct slice text)
 	s->size = s->window = -1;
 	s->say = s->think = s->after = 0;
 	s->tool_count = s->delay_ms = s->pause_ms = s->drip_ms = s->status = 0;
-	s->plain = s->loops = s->garbage = s->hang = s->half_head = s->quota = false;
+	s->late = s->plain = s->loops = s->garbage = s->hang = s->half_head = s->quota =
+		false;
 	s->ending = ENDS_WELL;
 	s->retry_after = SLICE_NONE;
 	if (text.n == 0)

@@ -31,6 +31,7 @@ struct script {
 	long window; /* tokens a request may have; -1: any */
 	enum ending ending;
 	long after; /* that many chunks, if it does not end well */
+	bool late;  /* what goes wrong does so when the tools' results are there */
 	bool plain, garbage, hang, half_head, quota;
 };
 

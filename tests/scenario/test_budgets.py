@@ -10,7 +10,7 @@ import signal
 import unittest
 import uuid
 
-from node import wait_for
+from node import Node, wait_for
 from test_queue_modes import WithQueue
 
 together = True  # the classes share a node: one process
@@ -350,15 +350,14 @@ class Api(WithMoney):
 
 class Ledger(WithMoney):
     def test_what_the_provider_told(self):
-        """Plain answers, tools, tries that failed before, streams that broke off, cancels, a postponed run: the sum over the runs is what the
-        provider told, to the token; what it had not told by the time its stream broke is nobody's."""
+        """Plain answers, tools, tries that failed before, streams that broke off, cancels: the sum over the runs is what the provider
+        told, to the token; what it had not told by the time its stream broke is nobody's."""
         self.node.model_stats(reset=True)
         cancelled = self.asked("[hang] never", uuid.uuid4().hex)
         self.cancel(cancelled)
         runs = [self.post(m, uuid.uuid4().hex) for m in (
-            "hello", "[chunks 7] seven", "[tool memory_get {}] look", "[status 500 1] again", "[cut 2 1] broken",
-            "[status 429 1][retry-after 9] later")]
-        self.assertEqual([self.ended(r)["result"] for r in runs], ["completed"] * 6)
+            "hello", "[chunks 7] seven", "[tool memory_get {}] look", "[status 500 1] again", "[cut 2 1] broken")]
+        self.assertEqual([self.ended(r)["result"] for r in runs], ["completed"] * 5, [self.ended(r)["error"] for r in runs])
         self.assertEqual((self.ended(cancelled)["result"], self.ledger(cancelled)), ("cancelled", []))
         told = self.node.model_stats()
         rows = [u for r in runs for u in self.ledger(r)]
@@ -366,3 +365,30 @@ class Ledger(WithMoney):
         for r in runs:
             end, of = self.ended(r), self.ledger(r)
             self.assertEqual((end["tokens_in"], end["tokens_out"]), (sum(u["tokens_in"] for u in of), sum(u["tokens_out"] for u in of)))
+
+
+class Told(WithMoney):
+    """Of a provider that tells of the question first."""
+    model = {}
+    alone = True
+
+    @classmethod
+    def setUpClass(cls):
+        cls.node = Node(model="offline", migrated=True)
+        cls.addClassCleanup(cls.node.close)
+        cls.node.start_fake_for_all()
+        cls.node.start()
+
+    def test_what_a_broken_stream_had_told(self):
+        """A provider that tells of the question first: the try that broke off has a row, the one that was answered has its own, in one commit."""
+        run = self.ask("[cut 2 1] hello", self.agent(model="anthropic/claude-haiku-4-5"))
+        self.assertEqual(self.ended(run)["result"], "completed")
+        broken, whole = self.ledger(run)
+        self.assertEqual([(u["step"], u["call_no"]) for u in (broken, whole)], [(1, 0), (1, 1)])
+        self.assertEqual(broken["tokens_in"], whole["tokens_in"])
+        for u in (broken, whole):
+            new = u["tokens_in"] - u["tokens_cached"] - u["tokens_cache_write"]
+            micros = new * 1000000 + u["tokens_cached"] * 100000 + u["tokens_cache_write"] * 1250000 + u["tokens_out"] * 5000000
+            self.assertEqual(u["cost_micros"], -(-micros // 1000000))
+        shown = self.get(f"/v1/runs/{run}")["usage"]
+        self.assertEqual((shown["modelCalls"], shown["costMicros"]), (2, broken["cost_micros"] + whole["cost_micros"]))

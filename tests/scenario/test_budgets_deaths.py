@@ -31,7 +31,7 @@ class Deaths(WithMoney):
             self.faults.arm(point, DIE)
             run = self.post('[tool memory_store {"text":"kept"}] note', uuid.uuid4().hex)
             wait_for(lambda p=point: self.faults.hits(p) == 1)
-            self.assertEqual(self.node.wait_until_ok(run)["status"], "ok")
+            self.assertEqual(self.node.wait_until_ok(run)["status"], "ok", (point, self.ended(run)["error"]))
             self.faults.disarm()
             told, rows = self.node.model_stats(), self.ledger(run)
             self.assertEqual((told["requests"], len(rows), [u["step"] for u in rows]), (asked, 2, [1, 2]), point)

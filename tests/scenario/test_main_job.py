@@ -149,7 +149,7 @@ class Fake(WithNode):
     def test_excess_calls_are_refused_and_the_run_ends(self):
         run, _ = self.node.run("[loop memory_get {}] again", session="loop")
         row = self.run_row(run)
-        self.assertIn(row["result"], ("completed", "timed_out"))
+        self.assertEqual((row["result"], row["error_code"]), ("failed", "tool_loop"))
         done = self.node.sql(f"SELECT count(*) FROM tb.tool_executions WHERE run_id = '{run}' AND state = 'completed'")
         self.assertLessEqual(int(done), 10)
 

@@ -17,13 +17,22 @@ from node import Node, free_port, own, wait_for
 NODE_KEY = "sk-node-0123456789-settings"
 
 
+ANTHROPIC = "".join(f"event: {e['type']}\ndata: {json.dumps(e)}\n\n" for e in (
+    {"type": "message_start", "message": {"id": "m", "role": "assistant", "content": [], "usage": {"input_tokens": 1, "output_tokens": 1}}},
+    {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+    {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "hi"}},
+    {"type": "content_block_stop", "index": 0},
+    {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 1}},
+    {"type": "message_stop"}))
+
+
 class Model(http.server.ThreadingHTTPServer):
     """Answers every question with "hi", and remembers by which key it was asked."""
     daemon_threads = True
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
-        self.keys, self.refused = [], set()
+        self.keys, self.heads, self.refused = [], [], set()
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     @property
@@ -36,10 +45,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self):
         self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.heads.append({k.lower(): v for k, v in self.headers.items()})
         key = (self.headers["Authorization"] or "").removeprefix("Bearer ")
         self.server.keys.append(key)
         if key in self.server.refused:
             body, status, kind = json.dumps({"error": {"message": f"Incorrect API key provided: {key}", "code": "invalid_api_key"}}), 401, "json"
+        elif self.path == "/v1/messages":
+            body, status, kind = ANTHROPIC, 200, "event-stream"
         else:
             chunk = json.dumps({"choices": [{"index": 0, "delta": {"content": "hi"}, "finish_reason": "stop"}]})
             body, status, kind = f"data: {chunk}\n\ndata: [DONE]\n\n", 200, "event-stream"
@@ -62,9 +74,10 @@ class ProviderKeys(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.model = Model()
-        cls.node = Node(model={"OPENAI_BASE_URL": cls.model.url, "OPENAI_API_KEY": NODE_KEY}).start()
+        cls.node = Node(model={"OPENAI_BASE_URL": cls.model.url, "OPENAI_API_KEY": NODE_KEY,
+                               "ANTHROPIC_BASE_URL": cls.model.url.removesuffix("/v1")}).start()
         cls.secrets = [NODE_KEY]
-        for args in ("tenant create two", "agent create main --tenant two"):
+        for args in ("tenant create two", "agent create main --tenant two", "agent create claude --tenant two --model anthropic/claude-x"):
             cls.ctl(*args.split())
         cls.two = cls.ctl("token", "create", "--tenant", "two", "--scopes", "admin").stdout.strip()
 
@@ -108,10 +121,10 @@ class ProviderKeys(unittest.TestCase):
         self.assertEqual(got, status, answer)
         return answer
 
-    def asked_by(self, token=None):
+    def asked_by(self, token=None, agent="main"):
         """The key that a run's model is asked by; a run that does not complete says why."""
         self.model.keys.clear()
-        status, _, run = self.node.post("/v1/agents/main/runs", {"message": "hello", "sessionKey": secrets.token_hex(6)}, token=token)
+        status, _, run = self.node.post(f"/v1/agents/{agent}/runs", {"message": "hello", "sessionKey": secrets.token_hex(6)}, token=token)
         self.assertEqual(status, 202, run)
         _, _, answer = self.node.get(f"/v1/runs/{run['runId']}/wait?timeoutMs=30000", token=token)
         if answer["status"] != "ok":
@@ -151,6 +164,20 @@ class ProviderKeys(unittest.TestCase):
         secret = self.new("ctl")
         self.ctl("provider-key", "rotate", k["id"], input=secret)
         self.assertEqual(self.asked_by(), secret)
+
+    def test_the_way_it_is_sent(self):
+        """In the provider's own way or as a bearer token, and by which version of the API."""
+        secret = self.new("way")
+        k = self.post({"key": secret, "version": "2099-01-02"}, token=self.two, provider="anthropic")
+        for change, way, value, version in (({}, "x-api-key", secret, "2099-01-02"),
+                                            ({"auth": "bearer", "version": None}, "authorization", f"Bearer {secret}", "2023-06-01")):
+            if change:
+                status, _, answer = self.node.request("PATCH", f"/v1/providers/anthropic/keys/{k['id']}", {"key": secret, **change}, token=self.two)
+                self.assertEqual(status, 200, answer)
+            self.asked_by(self.two, "claude")
+            head = self.model.heads[-1]
+            self.assertEqual((head.get(way), head["anthropic-version"]), (value, version))
+            self.assertEqual([n for n, v in head.items() if secret in v], [way])
 
     def test_put_keeps_one_key_a_label(self):
         first, second = self.new("a"), self.new("b")

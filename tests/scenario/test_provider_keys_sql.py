@@ -111,6 +111,10 @@ class Keys(journal.WithDatabase):
             self.assertEqual(row["outcome"], "done")
             self.assertEqual(list(self.known(1)), [("openai", "gpt", NIL)])
             self.root.ask("DELETE FROM tb.provider_cooldowns;")
+        self.note(1, key, "model_auth")
+        self.root.ask(f"SELECT * FROM tb.provider_key_change(1, '{key}', 'openai', 'x', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,"
+                      f" '{uuid7()}', 'ann');")
+        self.assertEqual(len(self.known(1)), 1)  # another label is no other secret
 
     def test_labels_and_how_many(self):
         self.key(1, label="main")

@@ -406,8 +406,13 @@ class Time(WithQueue):
         self.assertEqual(self.node.wait(run)["status"], "error")
         self.assertEqual((self.ended(run)["result"], self.ended(run)["attempts"]), ("failed", 1))
 
+    def limited(self, session):
+        """A run whose model limits the rate; others' models do not."""
+        self.limits = self.agent(model=f"openai/limits-{session}")
+        return self.post("[status 429][retry-after 3000] x", session, agent=self.limits)
+
     def test_cancel_while_it_waits_for_its_retry(self):
-        run = self.post("[status 429][retry-after 3000] x", "retry-cancel")
+        run = self.limited("retry-cancel")
         wait_for(lambda: self.state(run) == "retry_wait")
         late = float(self.node.sql(f"SELECT extract(epoch FROM run_at - now()) FROM tb.agent_run_queue WHERE run_id = '{run}'"))
         self.assertGreater(late, 2900)
@@ -415,9 +420,9 @@ class Time(WithQueue):
         self.assertEqual(self.node.wait(run, 20000)["status"], "cancelled")
 
     def test_interrupt_while_it_waits_for_its_retry(self):
-        run = self.post("[status 429][retry-after 3000] x", "retry-interrupt")
+        run = self.limited("retry-interrupt")
         wait_for(lambda: self.state(run) == "retry_wait")
-        now = self.post("now", "retry-interrupt", "interrupt")
+        now = self.post("now", "retry-interrupt", "interrupt", agent=self.limits, model="openai/free")
         self.assertEqual(self.node.wait(now)["status"], "ok")
         self.assertEqual(self.ended(run)["result"], "cancelled")
 

@@ -39,21 +39,12 @@ static void read_usage(struct llm_usage *u, json_t usage)
 
 /* ---- blocks */
 
-/* The last part of that kind and index; p->n of a call tells that its arguments are those
- * its start brought, which pieces replace. */
-static struct llm_part *part_of(struct llm_answer *a, enum llm_part_kind kind,
-				int64_t index)
-{
-	for (size_t i = a->part_count; i-- > 0;)
-		if (a->parts[i].kind == kind && a->parts[i].index == index)
-			return &a->parts[i];
-	return NULL;
-}
-
+/* p->n of a call tells that its arguments are those its start brought, which pieces
+ * replace. */
 static enum err open_call(struct llm_answer *a, int64_t index, json_t block)
 {
 	struct slice id = json_str(json_get(block, "id"));
-	struct llm_part *p = part_of(a, LLM_CALL, index);
+	struct llm_part *p = llm_part_at(a, LLM_CALL, index);
 	if (p && slice_eq(strbuf_slice(&p->id), id))
 		return ERR_OK; /* said twice */
 	p = llm_part_new(a, LLM_CALL, index);
@@ -72,7 +63,7 @@ static enum err open_thought(struct llm_answer *a, int64_t index, json_t block)
 {
 	struct slice data = json_str(json_get(block, "data"));
 	struct slice signature = json_str(json_get(block, "signature"));
-	if (part_of(a, LLM_REASONING, index))
+	if (llm_part_at(a, LLM_REASONING, index))
 		return ERR_OK;
 	struct llm_part *p = llm_part_new(a, LLM_REASONING, index);
 	if (!p)
@@ -108,7 +99,7 @@ static enum err read_delta(struct llm_answer *a, int64_t index, json_t delta)
 			       : llm_too_many(a);
 	if (slice_is(type, "input_json_delta")) {
 		struct slice piece = json_str(json_get(delta, "partial_json"));
-		p = part_of(a, LLM_CALL, index);
+		p = llm_part_at(a, LLM_CALL, index);
 		if (p && piece.n && p->n) {
 			strbuf_reset(&p->arguments);
 			p->n = 0;
@@ -117,7 +108,7 @@ static enum err read_delta(struct llm_answer *a, int64_t index, json_t delta)
 			strbuf_add_slice(&p->arguments, piece);
 		return ERR_OK;
 	}
-	p = part_of(a, LLM_REASONING, index);
+	p = llm_part_at(a, LLM_REASONING, index);
 	if (p && slice_is(type, "thinking_delta"))
 		strbuf_add_slice(&p->thought, json_str(json_get(delta, "thinking")));
 	else if (p && slice_is(type, "signature_delta"))

@@ -92,31 +92,18 @@ static void put_thought(struct json_out *o, json_t b)
 }
 
 /* Texts of nothing but blanks are refused, so they are left out. */
-static void put_block(struct json_out *o, enum llm_role role, json_t b)
+static void put_answer(struct json_out *o, json_t blocks)
 {
-	switch (block_kind(b)) {
-	case BLOCK_TEXT:
-		if (role != LLM_TOOL && block_has_text(b))
+	struct json_iter it = json_iter(blocks);
+	for (size_t i = 0; i < json_len(blocks); i++) {
+		json_t b = json_next(&it, NULL);
+		enum block_kind kind = block_kind(b);
+		if (kind == BLOCK_TEXT && block_has_text(b))
 			put_text(o, json_str(json_get(b, "text")));
-		break;
-	case BLOCK_IMAGE:
-		if (role == LLM_USER)
-			put_image(o, b);
-		break;
-	case BLOCK_CALL:
-		if (role == LLM_ASSISTANT)
+		else if (kind == BLOCK_CALL)
 			put_call(o, b);
-		break;
-	case BLOCK_RESULT:
-		if (role == LLM_TOOL)
-			put_result(o, b);
-		break;
-	case BLOCK_REASONING:
-		if (role == LLM_ASSISTANT)
+		else if (kind == BLOCK_REASONING && blocks_go_on(blocks, i))
 			put_thought(o, b);
-		break;
-	case BLOCK_OTHER:
-		break;
 	}
 }
 
@@ -124,8 +111,19 @@ void anthropic_write_message(struct strbuf *out, enum llm_role role, json_t bloc
 {
 	struct json_out o = json_out(out);
 	struct json_iter it = json_iter(blocks);
-	for (json_t b; (b = json_next(&it, NULL));)
-		put_block(&o, role, b);
+	if (role == LLM_ASSISTANT) {
+		put_answer(&o, blocks);
+		return;
+	}
+	for (json_t b; (b = json_next(&it, NULL));) {
+		enum block_kind kind = block_kind(b);
+		if (role == LLM_TOOL && kind == BLOCK_RESULT)
+			put_result(&o, b);
+		else if (role == LLM_USER && kind == BLOCK_IMAGE)
+			put_image(&o, b);
+		else if (role != LLM_TOOL && kind == BLOCK_TEXT && block_has_text(b))
+			put_text(&o, json_str(json_get(b, "text")));
+	}
 }
 
 static bool is_answer(const struct llm_message *m)

@@ -63,6 +63,17 @@ bool block_has_text(json_t block)
 	return slice_trim(json_str(json_get(block, "text"))).n;
 }
 
+bool blocks_go_on(json_t blocks, size_t i)
+{
+	while (++i < json_len(blocks)) {
+		json_t b = json_at(blocks, i);
+		enum block_kind kind = block_kind(b);
+		if (kind == BLOCK_CALL || (kind == BLOCK_TEXT && block_has_text(b)))
+			return true;
+	}
+	return false;
+}
+
 void block_image_url(struct strbuf *out, json_t block)
 {
 	json_t data = json_get(block, "data");

@@ -25,6 +25,9 @@ bool blocks_have(json_t blocks, enum block_kind kind);
 void blocks_add_text(struct strbuf *out, json_t blocks);
 /* The block's text has something to be seen. */
 bool block_has_text(json_t block);
+/* Whether behind the i-th block the model said or called something. A thought belongs to
+ * what it led to: one that stands alone (the answer was cut) is refused. */
+bool blocks_go_on(json_t blocks, size_t i);
 /* The address of an image: its URL, or its data as one. */
 void block_image_url(struct strbuf *out, json_t block);
 /* A call's arguments as JSON: an object, whatever is stored. */

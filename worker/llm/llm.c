@@ -111,10 +111,10 @@ struct llm_part *llm_part_new(struct llm_answer *a, enum llm_part_kind kind,
 	return p;
 }
 
-struct llm_part *llm_part_at(struct llm_answer *a, int64_t index)
+struct llm_part *llm_part_at(struct llm_answer *a, enum llm_part_kind kind, int64_t index)
 {
 	for (size_t i = a->part_count; i-- > 0;)
-		if (a->parts[i].index == index)
+		if (a->parts[i].kind == kind && (index < 0 || a->parts[i].index == index))
 			return &a->parts[i];
 	return NULL;
 }

@@ -112,8 +112,9 @@ void llm_answer_reset(struct llm_answer *a);
 #define LLM_PARTS_MOST 256
 struct llm_part *llm_part_new(struct llm_answer *a, enum llm_part_kind kind,
 			      int64_t index);
-/* The last part with that provider's index; NULL: none. */
-struct llm_part *llm_part_at(struct llm_answer *a, int64_t index);
+/* The last part of that kind and provider's index, below 0: of that kind. NULL: none. */
+struct llm_part *llm_part_at(struct llm_answer *a, enum llm_part_kind kind,
+			     int64_t index);
 /* Text behind the last part if that is a text part with that index, else a new one (an
  * empty text makes none). False: too many. */
 bool llm_add_text(struct llm_answer *a, int64_t index, struct slice text);

@@ -13,21 +13,11 @@
 
 /* ---- parts */
 
-/* The item's part: by its place in the answer, or the last of that kind when the event
- * does not say (-1). */
+/* The item's part, by its place in the answer (below 0: the event does not say). */
 static struct llm_part *part_of(struct llm_answer *a, enum llm_part_kind kind,
 				int64_t index)
 {
-	for (size_t i = a->part_count; i-- > 0;)
-		if (a->parts[i].kind == kind && (index < 0 || a->parts[i].index == index))
-			return &a->parts[i];
-	return NULL;
-}
-
-static struct llm_part *part_at(struct llm_answer *a, enum llm_part_kind kind,
-				int64_t index)
-{
-	struct llm_part *p = part_of(a, kind, index);
+	struct llm_part *p = llm_part_at(a, kind, index);
 	return p ? p : llm_part_new(a, kind, index);
 }
 
@@ -43,7 +33,7 @@ static void set(struct strbuf *b, struct slice s)
 static enum err read_call(struct llm_answer *a, int64_t index, json_t item)
 {
 	struct slice id = json_str(json_get(item, "call_id"));
-	struct llm_part *p = part_of(a, LLM_CALL, index);
+	struct llm_part *p = llm_part_at(a, LLM_CALL, index);
 	if (p && id.n && p->id.n && !slice_eq(id, strbuf_slice(&p->id)))
 		p = NULL;
 	if (!p)
@@ -74,7 +64,7 @@ static enum err read_message(struct llm_answer *a, int64_t index, json_t item)
 {
 	AUTO(strbuf_fini) struct strbuf whole = STRBUF_INIT;
 	struct slice phase = json_str(json_get(item, "phase"));
-	struct llm_part *p = part_of(a, LLM_TEXT, index);
+	struct llm_part *p = llm_part_at(a, LLM_TEXT, index);
 	struct slice had = p ? llm_part_text(a, p) : SLICE_NONE, rest = SLICE_NONE;
 	bool grows = !p || p == &a->parts[a->part_count - 1];
 	add_texts(&whole, json_get(item, "content"), "");
@@ -82,7 +72,7 @@ static enum err read_message(struct llm_answer *a, int64_t index, json_t item)
 		rest = slice_of(whole.p + had.n, whole.n - had.n);
 	if (!llm_add_text(a, index, rest))
 		return llm_too_many(a);
-	p = part_of(a, LLM_TEXT, index);
+	p = llm_part_at(a, LLM_TEXT, index);
 	if (p && phase.n && !p->opaque.n)
 		llm_opaque_grow(p, "phase", phase);
 	return ERR_OK;
@@ -92,7 +82,7 @@ static enum err read_thought(struct llm_answer *a, int64_t index, json_t item)
 {
 	struct slice encrypted = json_str(json_get(item, "encrypted_content"));
 	struct json_iter it = json_iter(json_get(item, "summary"));
-	struct llm_part *p = part_at(a, LLM_REASONING, index);
+	struct llm_part *p = part_of(a, LLM_REASONING, index);
 	if (!p)
 		return llm_too_many(a);
 	if (!p->thought.n)
@@ -140,7 +130,7 @@ static enum err read_text(struct llm_answer *a, int64_t index, json_t root)
 
 static enum err add_thought(struct llm_answer *a, int64_t index, json_t root)
 {
-	struct llm_part *p = part_at(a, LLM_REASONING, index);
+	struct llm_part *p = part_of(a, LLM_REASONING, index);
 	if (!p)
 		return llm_too_many(a);
 	strbuf_add_slice(&p->thought, json_str(json_get(root, "delta")));
@@ -150,7 +140,7 @@ static enum err add_thought(struct llm_answer *a, int64_t index, json_t root)
 /* A new piece of what is shown of a thought. */
 static enum err open_summary(struct llm_answer *a, int64_t index, json_t root)
 {
-	struct llm_part *p = part_of(a, LLM_REASONING, index);
+	struct llm_part *p = llm_part_at(a, LLM_REASONING, index);
 	(void)root;
 	if (p && p->thought.n)
 		strbuf_add_str(&p->thought, "\n\n");
@@ -159,7 +149,7 @@ static enum err open_summary(struct llm_answer *a, int64_t index, json_t root)
 
 static enum err read_arguments(struct llm_answer *a, int64_t index, json_t root)
 {
-	struct llm_part *p = part_at(a, LLM_CALL, index);
+	struct llm_part *p = part_of(a, LLM_CALL, index);
 	if (!p)
 		return llm_too_many(a);
 	strbuf_add_slice(&p->arguments, json_str(json_get(root, "delta")));

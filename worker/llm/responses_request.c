@@ -121,20 +121,6 @@ static void put_thought(struct json_out *o, json_t b)
 	json_obj_end(o);
 }
 
-/* A thought belongs to what the model said or called because of it: one that stands alone
- * (the answer was cut) is refused. */
-static bool is_followed(json_t blocks, size_t i)
-{
-	while (++i < json_len(blocks)) {
-		json_t b = json_at(blocks, i);
-		enum block_kind kind = block_kind(b);
-		if (kind == BLOCK_CALL ||
-		    (kind == BLOCK_TEXT && json_str(json_get(b, "text")).n))
-			return true;
-	}
-	return false;
-}
-
 void responses_write_message(struct strbuf *out, enum llm_role role, json_t blocks)
 {
 	struct json_out o = json_out(out);
@@ -154,7 +140,7 @@ void responses_write_message(struct strbuf *out, enum llm_role role, json_t bloc
 			put_answer(&o, b);
 		else if (kind == BLOCK_CALL)
 			put_call(&o, b);
-		else if (kind == BLOCK_REASONING && is_followed(blocks, i))
+		else if (kind == BLOCK_REASONING && blocks_go_on(blocks, i))
 			put_thought(&o, b);
 	}
 }

@@ -105,7 +105,7 @@ static struct manswer m_answer(struct model *m, int l, const struct lq_item *it)
 	if (lane >= it->lane_cap) {
 		for (struct mrun *r = m->run; r < m->run + M_RUNS; r++)
 			if (r->used && r->lane == l && !r->ran && !r->doomed &&
-			    !r->expiring &&
+			    !r->expiring && !mode_is_job((unsigned)r->mode) &&
 			    (r->state == LQ_S_WAITING || r->state == LQ_S_DELAYED) &&
 			    it->drop != DROP_REJECT &&
 			    (!a.victim || r->pos < a.victim->pos))

@@ -116,9 +116,9 @@ static void m_denies(struct model *m, int lane)
 			continue;
 		if (r->state == LQ_S_ASKING)
 			asking = r;
-		message |=
-			r->state == LQ_S_FOLDED ||
-			(r->state == LQ_S_WAITING && !r->ran && r->mode != MODE_ANNOUNCE);
+		message |= r->state == LQ_S_FOLDED ||
+			   (r->state == LQ_S_WAITING && !r->ran &&
+			    r->mode != MODE_ANNOUNCE && !mode_is_job((unsigned)r->mode));
 	}
 	if (!asking || asking->denied || !message)
 		return;
@@ -206,7 +206,8 @@ static void m_committed(struct model *m, struct mrun *r, int64_t pos, bool start
 	}
 	r->fused = false;
 	r->ran = r->ran || started;
-	for (struct mrun *o = m->run; o < m->run + M_RUNS && r->mode == MODE_INTERRUPT;
+	for (struct mrun *o = m->run;
+	     o < m->run + M_RUNS && (r->mode == MODE_INTERRUPT || r->mode == MODE_DELETE);
 	     o++)
 		if (o->used && o != r && o->lane == lane && !started &&
 		    (m_active(o) || m_stopped(o) ||
@@ -216,7 +217,9 @@ static void m_committed(struct model *m, struct mrun *r, int64_t pos, bool start
 		      (m_stopped(cut) || o->pos < cut->pos))))
 			cut = o;
 	if (cut)
-		m_cancel(m, cut, CANCEL_INTERRUPTED, false);
+		m_cancel(m, cut,
+			 r->mode == MODE_DELETE ? CANCEL_ASKED : CANCEL_INTERRUPTED,
+			 r->mode == MODE_DELETE);
 	if (r->due > m->now && !started)
 		r->state = LQ_S_DELAYED;
 	else

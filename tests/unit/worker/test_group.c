@@ -21,12 +21,15 @@
 #define GOOD_K "{\"text\":\"x\"}"
 
 static struct run r;
+static struct session session;
 static struct agents *agents;
 
 static int setup(void **state)
 {
 	(void)state;
 	memset(&r, 0, sizeof r);
+	memset(&session, 0, sizeof session);
+	r.session = &session;
 	r.arena = arena_new(RUN_ARENA_BYTES);
 	r.step_no = 1;
 	llm_answer_init(&r.answer);
@@ -260,6 +263,29 @@ static void test_random_groups(void **state)
 	}
 }
 
+/* A server that begins to count anew with each answer: its call gets an id that
+ * the session does not have. */
+static void test_ids_of_earlier_answers(void **state)
+{
+	(void)state;
+	struct message said = {
+		.llm = {.role = LLM_ASSISTANT,
+			.content = SLICE("{\"blocks\": [{\"callId\": \"id1\"}]}")}};
+	struct message *messages[] = {&said};
+	session.messages = messages;
+	session.count = 1;
+	calls("pp");
+	assert_false(slice_is(r.calls[0].id, "id1"));
+	assert_true(r.calls[0].id.n > 0);
+	assert_true(slice_is(r.calls[1].id, "id2"));
+	said.llm.role = LLM_USER; /* who only quotes it */
+	restart();
+	session.messages = messages;
+	session.count = 1;
+	calls("pp");
+	assert_true(slice_is(r.calls[0].id, "id1"));
+}
+
 static void test_refusals(void **state)
 {
 	(void)state;
@@ -456,6 +482,7 @@ int main(void)
 		CASE(test_skipping),
 		CASE(test_a_skipped_call_in_words),
 		CASE(test_holding),
+		CASE(test_ids_of_earlier_answers),
 		CASE(test_refusals),
 		CASE(test_numbers_postgres_cannot_keep),
 		CASE(test_only_granted_tools),

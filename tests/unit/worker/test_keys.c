@@ -202,8 +202,17 @@ static void test_forget(void **state)
 	three(uuid7_new(), uuid7_new(), uuid7_new());
 	keys_forget(worker.keys, TENANT + 1);
 	assert_true(keys_are_fresh(&run));
+	assert_string_equal(choose(), "own");
+	struct slice held = target.api_key;
 	keys_forget(worker.keys, TENANT);
 	assert_false(keys_are_fresh(&run));
+	assert_true(slice_is(held, "own")); /* a run goes on with it */
+	assert_string_equal(choose(), "own");
+	key_give_back(run.key);
+	run.key = NULL;
+	keys_forget(worker.keys, TENANT);
+	assert_memory_equal(held.p, "\0\0\0", 3); /* nobody does any more */
+	assert_string_equal(choose(), "own");
 	read_rows();
 	keys_forget(worker.keys, 0); /* the platform's are everybody's */
 	assert_false(keys_are_fresh(&run));

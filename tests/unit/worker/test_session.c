@@ -55,7 +55,7 @@ static void test_what_is_added(void **state)
 	} roles[] = {
 		{"user", LLM_USER},   {"assistant", LLM_ASSISTANT},
 		{"tool", LLM_TOOL},   {"summary", LLM_SUMMARY},
-		{"system", LLM_USER}, {"reset", LLM_USER},
+		{"system", LLM_USER}, {"user", LLM_USER},
 	};
 	struct sessions *s = sessions_new(1 << 20);
 	struct session *e = session_take(s, 1, lane(1));
@@ -176,6 +176,35 @@ static void test_trim(void **state)
 	sessions_free(s);
 }
 
+static void mark(struct session *e, const char *content)
+{
+	session_add(e, e->head_seq + 1, SLICE("reset"), 0, run, slice_str(content));
+}
+
+/* A reset hides what was; a branch what stands from a message on. Neither is a message.
+ */
+static void test_marks_hide_what_was(void **state)
+{
+	(void)state;
+	struct sessions *s = sessions_new(1 << 20);
+	struct session *e = session_take(s, 1, lane(1));
+	size_t bare = sessions_bytes(s);
+	for (int i = 1; i <= 4; i++)
+		session_add(e, i, SLICE("user"), 0, run, SLICE("{}"));
+	mark(e, "{\"blocks\":[],\"branchFrom\":3}");
+	assert_int_equal(e->count, 2);
+	assert_int_equal(e->head_seq, 5);
+	assert_int_equal(e->messages[1]->seq, 2);
+	mark(e, "{\"blocks\":[],\"branchFrom\":4}"); /* what is hidden already */
+	assert_int_equal(e->count, 2);
+	mark(e, "{\"blocks\":[]}");
+	assert_int_equal(e->count, 0);
+	assert_int_equal(e->head_seq, 7);
+	assert_int_equal(sessions_bytes(s), bare);
+	session_give_back(e);
+	sessions_free(s);
+}
+
 /* Random use: the limit holds whenever nothing is in use beyond it, and at the end all
  * bytes are accounted for. */
 static void test_random_use(void **state)
@@ -230,6 +259,7 @@ int main(void)
 		cmocka_unit_test(test_the_oldest_goes_first),
 		cmocka_unit_test(test_what_is_used_stays),
 		cmocka_unit_test(test_trim),
+		cmocka_unit_test(test_marks_hide_what_was),
 		cmocka_unit_test(test_random_use),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

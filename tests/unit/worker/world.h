@@ -439,7 +439,7 @@ static void load(struct life *l)
 				session_add(r->session, db.lines[i].seq,
 					    slice_str(db.lines[i].seq >= db.floor
 							      ? db.lines[i].role
-							      : "reset"),
+							      : "input"),
 					    db.lines[i].step, db.lines[i].run,
 					    slice_str(db.lines[i].content));
 	}

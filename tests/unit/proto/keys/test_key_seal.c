@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "proto/keys/key_seal.h"
+#include "proto/keys/key_text.h"
 #include "proto/keys/master_key.h"
 
 #define KEY SLICE("sk-a-secret-of-a-tenant")
@@ -133,7 +134,7 @@ static void test_masters(void **state)
 
 /* ---- the file */
 
-static char path[64];
+static char path[128];
 
 static void write_file(const char *text, mode_t mode)
 {
@@ -213,6 +214,56 @@ static void test_file(void **state)
 	}
 }
 
+/* The setting, then what systemd hands over, then the state directory's, which alone may
+ * be made. */
+static void test_where(void **state)
+{
+	(void)state;
+	char where[200], dir[64];
+	unsetenv("CREDENTIALS_DIRECTORY");
+	assert_int_equal(master_path("", "/state", where, sizeof where), 1);
+	assert_string_equal(where, "/state/secrets/provider_master");
+	snprintf(dir, sizeof dir, "%.60s", path);
+	*strrchr(dir, '/') = 0;
+	setenv("CREDENTIALS_DIRECTORY", dir, 1);
+	assert_int_equal(master_path("", "/state", where, sizeof where), 1);
+	snprintf(path, sizeof path, "%s/terabits-master-key", dir);
+	write_file(ONE, 0400);
+	assert_int_equal(master_path("", "/state", where, sizeof where), 0);
+	assert_string_equal(where, path);
+	assert_int_equal(master_path("/given", "/state", where, sizeof where), 0);
+	assert_string_equal(where, "/given");
+	unsetenv("CREDENTIALS_DIRECTORY");
+}
+
+static void test_texts(void **state)
+{
+	(void)state;
+	static char longest[PROVIDER_KEY_MOST + 1];
+	char hint[KEY_HINT];
+	memset(longest, 'k', sizeof longest);
+	assert_null(key_text_problem(slice_of(longest, PROVIDER_KEY_MOST)));
+	assert_non_null(key_text_problem(slice_of(longest, sizeof longest)));
+	assert_non_null(key_text_problem(SLICE("")));
+	assert_non_null(key_text_problem(SLICE_NONE));
+	assert_non_null(key_text_problem(SLICE("a b")));
+	assert_non_null(key_text_problem(SLICE("a\n")));
+	assert_non_null(key_text_problem(SLICE("a\0b")));
+	assert_non_null(key_text_problem(SLICE("\xc3\xa4")));
+	assert_null(key_label_problem(SLICE("f\xc3\xbcr uns")));
+	assert_non_null(key_label_problem(SLICE("\xc3")));
+	assert_non_null(key_label_problem(SLICE("a\tb")));
+	assert_non_null(key_base_url_problem(SLICE("http://10.0.0.1/v1"), true));
+	assert_null(key_base_url_problem(SLICE("http://10.0.0.1/v1"), false));
+	assert_non_null(key_base_url_problem(SLICE("10.0.0.1/v1"), false));
+	assert_true(key_provider_is_known(SLICE("gemini")));
+	assert_false(key_provider_is_known(SLICE("offline")));
+	key_hint(SLICE("0123456789abcdef"), hint);
+	assert_string_equal(hint, "cdef");
+	key_hint(SLICE("0123456789abcde"), hint); /* most of a short one would be said */
+	assert_string_equal(hint, "");
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -224,6 +275,9 @@ int main(void)
 						out_of_directory),
 		cmocka_unit_test_setup_teardown(test_file, in_directory,
 						out_of_directory),
+		cmocka_unit_test_setup_teardown(test_where, in_directory,
+						out_of_directory),
+		cmocka_unit_test(test_texts),
 	};
 	crypto_init();
 	return cmocka_run_group_tests(tests, NULL, NULL);

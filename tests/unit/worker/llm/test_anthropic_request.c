@@ -126,6 +126,16 @@ static void test_thoughts(void **state)
 	expect_lacks("unsigned");
 }
 
+/* An answer that was cut behind a thought. */
+static void test_a_thought_alone(void **state)
+{
+	(void)state;
+	say(LLM_ASSISTANT,
+	    "[{'type':'text','text':'so'},{'type':'reasoning','text':'t'," OWN(
+		    "{'signature':'S'}") "},{'type':'text','text':' '}]");
+	expect_has("'content':[{'type':'text','text':'so'}]");
+}
+
 static void test_images(void **state)
 {
 	(void)state;
@@ -290,6 +300,7 @@ int main(void)
 		CASE(test_results),
 		CASE(test_what_was_sent_is_sent_again),
 		CASE(test_thoughts),
+		CASE(test_a_thought_alone),
 		CASE(test_images),
 		CASE(test_what_would_be_refused),
 		CASE(test_strange_content),

@@ -233,6 +233,45 @@ static void test_refusals(void **state)
 	expect(ERR_MODEL_AUTH, "");
 }
 
+/* Every provider's own words for the same things. */
+static void test_every_provider(void **state)
+{
+	(void)state;
+	static const char *const models[] = {"openai/m", "anthropic/m", "gemini/m",
+					     "openai-responses/gpt-5"};
+	static const struct {
+		const char *content;
+		enum err err;
+		const char *says;
+	} cases[] = {
+		{TEXT("[chunks 5]hello h\xC3\xA9llo"), ERR_OK, ""},
+		{TEXT("[status 429][retry-after 7]"), ERR_MODEL_RATE, "scripted"},
+		{TEXT("[status 503]"), ERR_MODEL_OVERLOAD, "scripted"},
+		{TEXT("[status 400]"), ERR_MODEL_REQUEST, "scripted"},
+		{TEXT("[quota]"), ERR_MODEL_BILLING, "says"},
+		{TEXT("[window 1]"), ERR_MODEL_CONTEXT, "says"},
+		{TEXT("[chunks 6][cut 3]some words"), ERR_MODEL_BROKEN, "broke off"},
+		{TEXT("[chunks 6][error 3]some words"), ERR_MODEL_OVERLOAD, "scripted"},
+		{TEXT("[garbage]some words"), ERR_MODEL_BROKEN, "not JSON"},
+	};
+	for (size_t m = 0; m < ARRAY_LEN(models); m++) {
+		for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+			ask_with(models[m], fake_url, "sk-test", cases[i].content);
+			loop_until(loop, &g.done);
+			if (g.result != cases[i].err || !strstr(g.a.error, cases[i].says))
+				fail_msg("%s %s: %s, %s", models[m], cases[i].content,
+					 err_code(g.result), g.a.error);
+			assert_int_equal(g.a.retry_after_us,
+					 g.result == ERR_MODEL_RATE ? 7000000 : 0);
+			if (g.result == ERR_OK)
+				assert_true(text_is("echo: hello h\xC3\xA9llo") &&
+					    g.a.usage.in > 0 && g.a.usage.out > 0);
+		}
+		ask_with(models[m], fake_url, "wrong", TEXT("x"));
+		expect(ERR_MODEL_AUTH, "");
+	}
+}
+
 static void test_broken_streams(void **state)
 {
 	(void)state;
@@ -508,14 +547,23 @@ static void test_local_cancel(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(test_echo),           CASE(test_a_long_answer),
-		CASE(test_tool_calls),     CASE(test_refusals),
-		CASE(test_broken_streams), CASE(test_faults),
-		CASE(test_silence),        CASE(test_cancel),
-		CASE(test_pause),          CASE(test_nobody_there),
-		CASE(test_sizes),          CASE(test_how_streams_end),
-		CASE(test_retry_after),    CASE(test_a_quoted_key_is_masked),
-		CASE(test_local_pieces),   CASE(test_local_tool_call),
+		CASE(test_echo),
+		CASE(test_a_long_answer),
+		CASE(test_tool_calls),
+		CASE(test_refusals),
+		CASE(test_every_provider),
+		CASE(test_broken_streams),
+		CASE(test_faults),
+		CASE(test_silence),
+		CASE(test_cancel),
+		CASE(test_pause),
+		CASE(test_nobody_there),
+		CASE(test_sizes),
+		CASE(test_how_streams_end),
+		CASE(test_retry_after),
+		CASE(test_a_quoted_key_is_masked),
+		CASE(test_local_pieces),
+		CASE(test_local_tool_call),
 		CASE(test_local_cancel),
 	};
 	return cmocka_run_group_tests(tests, start_fake, stop_fake);
