@@ -13,6 +13,7 @@
 #include "common/die.h"
 #include "common/json.h"
 #include "common/map.h"
+#include "worker/context/tokens.h"
 #include "worker/tools/registry.h"
 
 #define CACHED_MOST 512
@@ -22,6 +23,7 @@ struct agents {
 	struct map *by_key;
 	struct list lru;
 	struct llm_tool *tools; /* the registry in the models' words */
+	int64_t tool_tokens[CATALOG_MOST];
 };
 
 struct key {
@@ -39,16 +41,25 @@ static struct slice key_of(struct key *k, int64_t tenant, struct uuid id, int re
 	return slice_of(k, sizeof *k);
 }
 
+static int64_t tokens_of_tool(const struct tool_spec *t)
+{
+	return TOKENS_CALL + tokens_of_text(slice_str(t->name)) +
+	       tokens_of_text(slice_str(t->description)) +
+	       tokens_of_text(slice_str(t->schema));
+}
+
 struct agents *agents_new(void)
 {
 	struct agents *s = xcalloc(1, sizeof *s);
 	s->by_key = map_new();
 	s->tools = xcalloc(tool_count(), sizeof *s->tools);
 	list_init(&s->lru);
-	for (size_t i = 0; i < tool_count(); i++)
+	for (size_t i = 0; i < tool_count(); i++) {
+		s->tool_tokens[i] = tokens_of_tool(tool_at(i));
 		s->tools[i] = (struct llm_tool){.name = tool_at(i)->name,
 						.description = tool_at(i)->description,
 						.schema = tool_at(i)->schema};
+	}
 	return s;
 }
 
@@ -99,6 +110,13 @@ const struct llm_tool *agent_tool(const struct agent *a, size_t i)
 {
 	check(i < tool_count());
 	return &a->home->tools[i];
+}
+
+int64_t agent_tool_tokens(const struct agent *a, const struct llm_tool *t)
+{
+	ptrdiff_t i = t - a->home->tools;
+	check(i >= 0 && i < (ptrdiff_t)tool_count());
+	return a->home->tool_tokens[i];
 }
 
 static void complain(struct agent *a, const char *what, struct slice which)
@@ -221,6 +239,7 @@ struct agent *agent_put(struct agents *s, int64_t tenant, struct uuid id, int re
 	else if (json_kind(root) != JSON_OBJECT)
 		complain(a, "is no object", SLICE_NONE);
 	a->system = text_of(a, root, "systemPrompt");
+	a->context_window = (int64_t)number_of(a, root, "contextWindow");
 	read_settings(a, root);
 	read_tools(a, json_get(root, "tools"));
 	read_workspace(a, root);

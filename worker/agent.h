@@ -20,9 +20,10 @@ struct agent {
 	struct uuid id;
 	int revision;
 	int users;
-	struct model_settings settings;            /* how its model is asked */
-	char *system;                              /* the system prompt */
-	bool by_session;                           /* it has a workspace a session */
+	struct model_settings settings; /* how its model is asked */
+	char *system;                   /* the system prompt */
+	int64_t context_window;         /* tokens; 0: as is known of its model */
+	bool by_session;                /* it has a workspace a session */
 	uint64_t workspace_bytes, workspace_files; /* at most; 0: as the node says */
 	struct budget_limits run_budget, session_budget;
 	uint64_t tool_set; /* what its revision lists, by position in the catalogue */
@@ -39,6 +40,8 @@ struct agent *agent_put(struct agents *s, int64_t tenant, struct uuid id, int re
 			struct slice config);
 /* The tool at that position of the catalogue, in the words of models. */
 const struct llm_tool *agent_tool(const struct agent *a, size_t i);
+/* Of one that agent_tool gave: name, description and schema, estimated. */
+int64_t agent_tool_tokens(const struct agent *a, const struct llm_tool *t);
 void agent_give_back(struct agent *a);
 
 #endif

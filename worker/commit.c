@@ -103,6 +103,13 @@ static void put_part(struct run *r, struct json_out *o, const struct llm_part *p
 	json_obj_end(o);
 }
 
+static int64_t used_in_the_end(const struct run *r)
+{
+	const struct llm_answer *a = &r->answer;
+	return a->usage.in ? a->usage.in + a->usage.out
+			   : r->context.used + (int64_t)a->text.n / 4;
+}
+
 static struct slice answer_content(struct run *r)
 {
 	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
@@ -117,6 +124,7 @@ static struct slice answer_content(struct run *r)
 		call += p->kind == LLM_CALL;
 	}
 	json_arr_end(&o);
+	context_put_note(r, &o, used_in_the_end(r));
 	json_obj_end(&o);
 	return kept(r, &b);
 }
@@ -150,6 +158,25 @@ void commit_answer(struct run *r)
 		add_event(r, EVENT_ASSISTANT, whole,
 			  r->shown ? text_event(r, r->shown) : whole);
 	}
+}
+
+void commit_phase(struct run *r, const char *phase, struct slice metadata)
+{
+	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
+	struct json_out o = json_out(&b);
+	json_obj(&o);
+	json_kv_cstr(&o, "phase", phase);
+	json_kv_raw(&o, "metadata", metadata);
+	json_obj_end(&o);
+	struct slice body = kept(r, &b);
+	add_event(r, EVENT_LIFECYCLE, body, body);
+}
+
+void commit_summary(struct run *r, struct slice content, struct slice act)
+{
+	add_message(r, "summary", arena_slice(r->arena, content), 0);
+	r->commit.bytes += content.n;
+	commit_act(r, "compact", act);
 }
 
 void commit_reset_event(struct run *r)

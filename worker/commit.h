@@ -23,6 +23,11 @@ void commit_void(struct run *r, size_t call, const char *state, const char *text
 /* The calls that ask: a person is asked for all of them, and the run waits for that.
  * Beside their rows, which are pending. */
 void commit_asks(struct run *r);
+/* A lifecycle event; metadata: a JSON object. */
+void commit_phase(struct run *r, const char *phase, struct slice metadata);
+/* The last message of the commit: a summary, and the act that makes it the start of the
+ * context. Both JSON. */
+void commit_summary(struct run *r, struct slice content, struct slice act);
 /* What was streamed of an answer is void. */
 void commit_reset_event(struct run *r);
 /* An event: another model of its chain is asked. */

@@ -14,6 +14,7 @@
 #include "common/pg/error.h"
 #include "common/pg/pool.h"
 #include "worker/cooldowns.h"
+#include "worker/bootstrap.h"
 #include "worker/emit.h"
 #include "worker/keys.h"
 #include "worker/run.h"
@@ -48,6 +49,11 @@ static void take_history(struct run *r, const struct pg_result *h)
 	if (r->session->head_seq == r->head_seq)
 		return;
 	session_clear(r->session);
+	if (rows) {
+		r->session->summary_seq = pg_get_i64(h, 0, 5);
+		r->session->context_set = pg_get_i64(h, 0, 6);
+		r->session->flushed = pg_get_i64(h, 0, 7);
+	}
 	for (int i = rows; i-- > 0;) /* newest first, as asked */
 		session_add(r->session, pg_get_i64(h, i, 0), pg_get_text(h, i, 1),
 			    (int)pg_get_i64(h, i, 2), pg_get_uuid(h, i, 3),
@@ -193,10 +199,11 @@ static void take_all(struct run *r, const struct pg_answer *a)
 	take_agent(r, a->results[1]);
 	take_history(r, a->results[2]);
 	permit_take(r, a->results[3]);
+	bootstrap_take(r, a->results[4]);
 	if (r->resumed)
-		take_past(r, a->results[4], a->results[5]);
+		take_past(r, a->results[5], a->results[6]);
 	if (r->unread)
-		take_taken(r, a->results[r->resumed ? 6 : 4]);
+		take_taken(r, a->results[r->resumed ? 7 : 5]);
 	take_target(r, a);
 	r->unread = false;
 	run_wake(r);
@@ -235,6 +242,7 @@ static void on_permit(void *arg, const struct pg_answer *a)
 	} else {
 		check_capability(r, a);
 		permit_take(r, a->results[1]);
+		bootstrap_take(r, a->results[2]);
 	}
 	run_wake(r);
 }
@@ -244,6 +252,7 @@ void load_permit(struct run *r)
 	struct pg_request *q = pg_begin(r->worker->pool);
 	put_capability(q, r);
 	permit_ask(q, r);
+	bootstrap_ask(q, r);
 	r->loading = true;
 	pg_submit(q, CONN_READS, 0, on_permit, r);
 }
@@ -294,8 +303,9 @@ void load_run(struct run *r)
 	pg_i64(p, r->tenant);
 	pg_uuid(p, r->session_id);
 	pg_i64(p, r->input_seq);
-	pg_i64(p, RUN_CONTEXT_BYTES); /* the model is shown no more: see step_model.c */
+	pg_i64(p, RUN_CONTEXT_BYTES);
 	permit_ask(q, r);
+	bootstrap_ask(q, r);
 	if (r->resumed)
 		put_past(q, r);
 	if (r->unread) {

@@ -4,6 +4,7 @@
 #include "worker/outcome.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "common/clock.h"
 #include "common/json.h"
@@ -57,6 +58,15 @@ static void add_taken(struct session *s, json_t taken)
 	}
 }
 
+/* Any act may, but that of budgets. */
+static bool moves_context(const struct commit *c)
+{
+	for (size_t i = 0; i < c->act_count; i++)
+		if (strcmp(c->acts[i].what, "settle"))
+			return true;
+	return false;
+}
+
 static void append_to_session(struct run *r, json_t taken, int64_t taken_messages)
 {
 	const struct commit *c = &r->commit;
@@ -64,7 +74,7 @@ static void append_to_session(struct run *r, json_t taken, int64_t taken_message
 	int64_t seq = r->head_seq - taken_messages - (int64_t)c->message_count;
 	if (s->fence != r->fence)
 		return;
-	if (taken_messages < 0 || s->head_seq != seq) {
+	if (taken_messages < 0 || s->head_seq != seq || moves_context(c)) {
 		session_clear(s);
 		return;
 	}

@@ -121,6 +121,7 @@ static void free_memory(void *p)
 	struct run *r = p;
 	llm_answer_fini(&r->answer);
 	asking_fini(&r->asking);
+	compact_free(r->compact);
 	arena_free(r->arena);
 	free(r);
 }
@@ -196,6 +197,7 @@ static bool is_at_boundary(const struct run *r)
 	case STEP_RESUME:
 	case STEP_ASK:
 	case STEP_RETRY:
+	case STEP_COMPACT:
 	case STEP_JOB:
 		return r->outcome != COMMIT_REFUSED;
 	case STEP_SETTLED:

@@ -20,6 +20,8 @@
 #include "worker/budget.h"
 #include "worker/asking.h"
 #include "worker/commit.h"
+#include "worker/compact.h"
+#include "worker/context.h"
 #include "worker/loop_guard.h"
 #include "worker/llm/call.h"
 #include "worker/permit.h"
@@ -41,8 +43,9 @@ enum run_step {
 #define RUN_ARENA_BYTES (32u << 20)
 #define RUN_BUDGET_US (30 * 60 * 1000000ll)
 #define RUN_STEPS_MOST 100
-/* Of the lane's earlier messages; what is not shown is neither read nor kept. */
-#define RUN_CONTEXT_BYTES (400u << 10)
+/* Of the lane's messages behind the start of its context: what the largest window holds.
+ * Beyond that the oldest are neither read nor kept. */
+#define RUN_CONTEXT_BYTES (4u << 20)
 
 /* What a person said of a call. */
 enum call_answer { NOT_ASKED, ANSWER_APPROVED, ANSWER_DENIED, ANSWER_EXPIRED };
@@ -140,6 +143,14 @@ struct run {
 	struct run_budget money;
 	size_t shown; /* bytes of the answer's text sent as deltas */
 	int retries;
+
+	struct context context; /* of the question that is asked */
+
+	/* its compaction */
+	struct compact *compact; /* under way */
+	int compact_rest; /* step before which none is tried again, after a failure */
+	bool overflowed;  /* the provider refused the question, and it was compacted */
+	struct compact_outcome compacted;
 
 	/* the tools */
 	int step_no; /* of the current answer, from 1 */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/alloc.h"
+#include "common/attr.h"
 #include "common/die.h"
 #include "common/json.h"
 #include "common/map.h"
@@ -51,18 +52,36 @@ static size_t weight(const struct message *m)
 	return sizeof *m + 2 * m->llm.content.n;
 }
 
+static void free_shorter(struct message *m)
+{
+	for (size_t i = 0; i < ARRAY_LEN(m->shorter); i++) {
+		if (!m->shorter[i])
+			continue;
+		strbuf_fini(&m->shorter[i]->wire);
+		free((char *)(uintptr_t)m->shorter[i]->content.p);
+		free(m->shorter[i]);
+	}
+}
+
 static void free_message(struct session *e, struct message *m)
 {
 	e->bytes -= weight(m);
 	e->home->bytes -= weight(m);
+	free_shorter(m);
 	strbuf_fini(&m->llm.wire);
 	free(m);
 }
 
-static void free_newest(struct session *e, size_t count)
+/* From that position on, but the one with that seq. */
+static void free_newest(struct session *e, size_t kept, int64_t but)
 {
-	for (size_t i = 0; i < count; i++)
-		free_message(e, e->messages[--e->count]);
+	size_t n = kept;
+	for (size_t i = kept; i < e->count; i++)
+		if (e->messages[i]->seq == but)
+			e->messages[n++] = e->messages[i];
+		else
+			free_message(e, e->messages[i]);
+	e->count = n;
 }
 
 /* The oldest of them. */
@@ -83,6 +102,7 @@ static void drop(struct session *e)
 	free_messages(e, e->count);
 	e->home->bytes -= sizeof *e;
 	free(e->messages);
+	free(e->memory);
 	permit_give_back(e->permit);
 	free(e);
 }
@@ -139,6 +159,7 @@ void session_give_back(struct session *e)
 void session_clear(struct session *e)
 {
 	free_messages(e, e->count);
+	e->summary_seq = e->context_set = e->flushed = 0;
 	e->head_seq = -1;
 }
 
@@ -163,8 +184,25 @@ static enum llm_role role_of(struct slice word)
 		return LLM_TOOL;
 	if (slice_is(word, "summary"))
 		return LLM_SUMMARY;
-	check(slice_is(word, "user") || slice_is(word, "system"));
+	check(slice_is(word, "user") || slice_is(word, "system") ||
+	      slice_is(word, "input"));
 	return LLM_USER;
+}
+
+static enum plan_role plan_role_of(struct slice word)
+{
+	if (slice_is(word, "input"))
+		return PLAN_MARK;
+	switch (role_of(word)) {
+	case LLM_ASSISTANT:
+		return PLAN_ASSISTANT;
+	case LLM_TOOL:
+		return PLAN_TOOL;
+	case LLM_SUMMARY:
+		return PLAN_SUMMARY;
+	default:
+		return PLAN_USER;
+	}
 }
 
 /* What stands before a mark is not shown any more: all of it, or, when it says
@@ -173,12 +211,14 @@ static void obey_mark(struct session *e, struct slice content)
 {
 	AUTO(auto_json_free)
 	struct json_doc *d = json_parse(content, MARK_MOST, NULL, 0);
-	int64_t from;
+	int64_t from, summary = 0; /* it may stand behind what it goes before */
 	size_t kept = 0;
-	if (json_i64(json_get(json_root(d), "branchFrom"), &from))
+	if (json_i64(json_get(json_root(d), "branchFrom"), &from)) {
+		summary = e->summary_seq;
 		while (kept < e->count && e->messages[kept]->seq < from)
 			kept++;
-	free_newest(e, e->count - kept);
+	}
+	free_newest(e, kept, summary ? summary : -1);
 }
 
 void session_add(struct session *e, int64_t seq, struct slice role, int step,
@@ -193,6 +233,7 @@ void session_add(struct session *e, int64_t seq, struct slice role, int step,
 	char *text = (char *)(m + 1);
 	memcpy(text, content.p, content.n);
 	m->llm.role = role_of(role);
+	m->item.role = plan_role_of(role);
 	m->llm.content = slice_of(text, content.n);
 	m->seq = seq;
 	m->step = step;

@@ -10,11 +10,15 @@
 
 #include "common/ident.h"
 #include "common/list.h"
+#include "worker/context/plan.h"
 #include "worker/llm/llm.h"
 #include "worker/permit.h"
 
 struct message {
 	struct llm_message llm;
+	/* Its older forms, made when they are shown first: enum prune_form. */
+	struct llm_message *shorter[2];
+	struct plan_item item; /* read when it is shown first */
 	int64_t seq;
 	int step;
 	struct uuid run;
@@ -28,6 +32,12 @@ struct session {
 	int64_t fence, head_seq; /* what the cached messages stand for */
 	struct message **messages;
 	size_t count, cap;
+	/* What the model is shown begins with this summary (0: none) ... */
+	int64_t summary_seq;
+	int64_t context_set; /* ... since the transcript was that long ... */
+	int64_t flushed;     /* ... and that long when memory was saved last */
+	char *memory;        /* for the system part of questions; NULL: none */
+	char memory_version[80];
 	size_t bytes;
 	int users;             /* runs that hold it */
 	struct permit *permit; /* the last that was read; NULL: none */

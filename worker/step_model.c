@@ -26,32 +26,8 @@ static const struct backoff queue_pause = {.first_us = 1000000, .cap_us = 300000
 
 /* ---- ASK */
 
-/* The newest messages that fit, from a user's message on, so that no tool result stands
- * without its call. The run's own messages are always among them. */
-static size_t context_start(const struct run *r)
-{
-	const struct session *s = r->session;
-	size_t bytes = 0, start = s->count;
-	for (size_t i = s->count; i-- > 0;) {
-		const struct message *m = s->messages[i];
-		bytes += m->llm.content.n;
-		if (bytes > RUN_CONTEXT_BYTES && start < s->count &&
-		    m->seq < r->input_seq)
-			break;
-		if (m->llm.role == LLM_USER || m->llm.role == LLM_SUMMARY)
-			start = i;
-	}
-	return start < s->count ? start : 0;
-}
-
 static void fill_question(struct run *r, struct llm_question *q)
 {
-	const struct session *s = r->session;
-	size_t start = context_start(r), n = s->count - start;
-	struct llm_message **list =
-		arena_alloc(r->arena, (n + 1) * sizeof(struct llm_message *));
-	for (size_t i = 0; i < n; i++)
-		list[i] = &s->messages[start + i]->llm;
 	const struct llm_tool **tools =
 		arena_alloc(r->arena, tool_count() * sizeof *tools);
 	size_t shown = 0;
@@ -59,12 +35,11 @@ static void fill_question(struct run *r, struct llm_question *q)
 		if (permit_judge(r, i, NULL) != POLICY_DENY)
 			tools[shown++] = agent_tool(r->agent, i);
 	*q = (struct llm_question){.model = r->model,
-				   .system = asking_system(r),
-				   .messages = list,
-				   .message_count = n,
+				   .system = context_system(r),
 				   .tools = tools,
 				   .tool_count = shown,
 				   .params = asking_params(r)};
+	context_measure(r, q);
 }
 
 static void on_text(void *arg)
@@ -123,6 +98,13 @@ enum step_verdict step_ask(struct run *r)
 		return model_failed(r, e);
 	r->asking.was_asked = true;
 	fill_question(r, &q);
+	if (compact_is_due(r)) {
+		compact_start(r, &(struct compact_wish){.why = COMPACT_FULL,
+							.keep_messages = -1,
+							.then = STEP_ASK});
+		return STEP_MORE;
+	}
+	context_fill(r, &q, 0, 0);
 	if (!budget_allows(r, &q))
 		return r->step == STEP_FAIL ? STEP_MORE : STEP_WAIT;
 	op_init(&r->op, r->worker->loop, run_op_done, r);
@@ -198,6 +180,10 @@ static enum step_verdict model_failed(struct run *r, enum err e)
 	char *text = xstrdup(r->answer.error[0] ? r->answer.error : err_text(e));
 	if (r->failure)
 		return run_fail(r, r->failure, NULL);
+	if (e == ERR_MODEL_CONTEXT && !r->overflowed) {
+		compact_for_overflow(r);
+		return STEP_MORE;
+	}
 	enum failover_move move = failover_decide(
 		e, &(struct failover){.retries = r->retries,
 				      .has_next = asking_has_next(r),
@@ -217,6 +203,11 @@ static enum step_verdict model_failed(struct run *r, enum err e)
 		break;
 	}
 	r->dead = err_is_retryable(e);
+	if (e == ERR_MODEL_CONTEXT)
+		return run_fail(r, e,
+				"the conversation does not fit the model's window, even "
+				"compacted: %s",
+				text);
 	return run_fail(r, e, "%s", text);
 }
 
@@ -256,6 +247,8 @@ static enum step_verdict take_answer(struct run *r)
 {
 	asking_answered(r);
 	r->retries = 0;
+	r->overflowed = false;
+	context_learn(r);
 	r->answer_stored = false;
 	r->step_no++;
 	group_prepare(r);

@@ -10,6 +10,7 @@
 #include "common/loop.h"
 #include "common/map.h"
 #include "common/slice.h"
+#include "worker/context/tokens.h"
 
 struct chan;
 struct pg_pool;
@@ -35,6 +36,8 @@ struct worker {
 	struct keys *keys;    /* of model providers, of tenants and the platform */
 	struct map *runs;     /* (run id, fence) -> struct run */
 	struct list speaking; /* runs whose model said something this turn */
+
+	struct tokens_models models; /* what was learnt of them */
 
 	/* from BOOT */
 	struct slice model;          /* the node's default, "provider/name" */

@@ -53,6 +53,7 @@
 #include "common/json.h"
 #include "tests/fakes/fake_answer.h"
 #include "tests/fakes/fake_conn.h"
+#include "tests/fakes/fake_context.h"
 #include "tests/fakes/fake_scan.h"
 #include "tests/fakes/fake_script.h"
 
@@ -138,6 +139,7 @@ static void serve_chat(struct server *s, const struct format *f, const struct re
 	stats_arrival(&s->stats, strbuf_slice(&s->text));
 	find_answer(s);
 	script_read(&script, strbuf_slice(&s->text));
+	context_script(&script, strbuf_slice(&s->text), q->body);
 	answer_write(r, f, &chat, &script);
 	s->stats.told_in += r->told_in;
 	s->stats.told_out += r->told_out;

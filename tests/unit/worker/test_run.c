@@ -2,73 +2,7 @@
  * The run machine against what reaches it from outside: messages to take, cancels,
  * yields, failing models, dying workers, commits whose answers are lost; at every step.
  */
-#include "tests/unit/worker/world.h"
-
-static struct life *l;
-
-static int setup(void **state)
-{
-	(void)state;
-	loop = loop_new();
-	world_begin();
-	l = life_new();
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	life_kill(l);
-	world_begin();
-	loop_free(loop);
-	return 0;
-}
-
-static void restart_world(void)
-{
-	teardown(NULL);
-	setup(NULL);
-}
-
-/* Another worker takes over. */
-static void next_life(struct wire_run_start m)
-{
-	life_kill(l);
-	l = life_new();
-	start(l, m);
-}
-
-static void start_plain(void)
-{
-	start(l, (struct wire_run_start){0});
-	load(l); /* the agent */
-}
-
-static void expect_end(enum run_result result, const char *code, const char *heard)
-{
-	assert_true(was_let_go(l));
-	assert_string_equal(l->heard, heard);
-	assert_int_equal(db.result, result);
-	assert_string_equal(db.code, code);
-	check_end();
-}
-
-static void steer(void)
-{
-	wait_in_lane(TAKE_STEER);
-	run_steer(l->run);
-	turn();
-}
-
-static const char *row_states(void)
-{
-	static char out[200];
-	out[0] = 0;
-	for (size_t i = 0; i < db.row_count; i++)
-		snprintf(out + strlen(out), sizeof out - strlen(out), "%s%s",
-			 i ? " " : "", db.rows[i].state);
-	return out;
-}
+#include "tests/unit/worker/one_run.h"
 
 /* ---- plain */
 
@@ -452,6 +386,12 @@ static bool go_to(int place)
 		run_steer(l->run);
 		load(l);
 		return true;
+	case 9:
+	case 10:
+	case 11:
+	case 12:
+		in_compaction(place - 9);
+		return true;
 	default:
 		return false;
 	}
@@ -600,7 +540,8 @@ static void test_yield_anywhere(void **state)
 		finish_all();
 		assert_int_equal(db.result, RESULT_COMPLETED);
 		for (size_t i = 0; i < db.row_count; i++) {
-			assert_string_equal(db.rows[i].state, "completed");
+			if (place < 9) /* later ones are too many calls */
+				assert_string_equal(db.rows[i].state, "completed");
 			assert_in_range(db.rows[i].starts, 0, 1); /* not seen when
 								    it ran before
 								    its row */
@@ -964,6 +905,14 @@ struct luck {
 static void random_answer(void)
 {
 	char kinds[6] = "";
+	if (l->side && rand_chance(80)) {
+		answer_text(l, rand_chance(10) ? " " : "a summary of some words");
+		return;
+	}
+	if (rand_chance(2)) {
+		answer_failure(l, ERR_MODEL_CONTEXT);
+		return;
+	}
 	switch (rand_below(8)) {
 	case 0:
 		answer_failure(l, ERR_MODEL_RATE);
@@ -1034,6 +983,9 @@ static void random_step(struct luck *k)
 static void random_round(void)
 {
 	struct luck k = {.attempt = 1};
+	if (rand_chance(50))
+		agent_config = "{\"contextWindow\":3000}";
+	calls_differ = rand_chance(70);
 	start(l, (struct wire_run_start){0});
 	for (int i = 0; i < 3000 && !db.ends; i++) {
 		random_step(&k);

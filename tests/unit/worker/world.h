@@ -20,6 +20,7 @@
 #include "proto/chan.h"
 #include "tests/unit/common/rand.h"
 #include "common/clock.h"
+#include "worker/context/render.h"
 #include "worker/emit.h"
 #include "worker/failover.h"
 #include "worker/group.h"
@@ -33,6 +34,7 @@
 #define CALLS_AT_ONCE 10
 #define WAITING_MOST 64
 #define ROWS_MOST 200
+#define USAGE_MOST 400
 #define DB_NOW_US 4000000000000000ll /* decades from any worker's clock */
 
 /* ---- the database */
@@ -61,6 +63,9 @@ static struct {
 	struct execution rows[ROWS_MOST];
 	size_t row_count;
 	int64_t fence, commit_no;
+	int64_t floor, summary, context_set, flushed; /* of the context */
+	int calls[USAGE_MOST]; /* of usage rows, step * 1000 + call */
+	size_t usage_count;
 	unsigned ev_seq;
 	bool running, ended, retrying;
 	enum run_result result;
@@ -77,6 +82,7 @@ struct life {
 	struct commit *flying;
 	struct llm_answer *asked; /* the model is asked */
 	struct op *asked_op;
+	bool side;                              /* for a summary */
 	struct tool_call *calls[CALLS_AT_ONCE]; /* that run, in their order ... */
 	struct tool_call *call;                 /* ... the first of them */
 	bool loading, dead;
@@ -88,6 +94,9 @@ static struct loop *loop;
 static struct uuid run_id, session_id, agent_id;
 static int asked_in_all, loads_in_all;
 static bool body_left_out; /* of the next RUN_START */
+static const char *agent_config = "{}";
+static bool calls_differ; /* or the model goes in circles */
+static int summaries_in_all, compactions_in_all;
 
 static void turn(void)
 {
@@ -254,6 +263,35 @@ static void db_take(unsigned take, struct strbuf *out)
 	json_arr_end(&o);
 }
 
+static void db_usage(const struct commit_usage *u)
+{
+	int call = u->step * 1000 + u->call;
+	for (size_t i = 0; i < db.usage_count; i++)
+		assert_int_not_equal(db.calls[i], call);
+	assert_in_range(db.usage_count, 0, USAGE_MOST - 1);
+	db.calls[db.usage_count++] = call;
+}
+
+/* As tb.act_compact and tb.act_flushed. */
+static void db_act(const struct commit_act *x)
+{
+	AUTO(auto_json_free) struct json_doc *d = json_parse(x->data, 10000, NULL, 0);
+	int64_t to, head = (int64_t)db.line_count;
+	if (!strcmp(x->what, "flushed")) {
+		db.flushed = head;
+		return;
+	}
+	assert_string_equal(x->what, "compact");
+	assert_true(json_i64(json_get(json_root(d), "to"), &to));
+	assert_string_equal(db.lines[head - 1].role, "summary");
+	assert_true(to >= db.floor && to < head);
+	assert_int_not_equal(db.lines[to].role[0], 't'); /* no call is split from its
+							     result */
+	db.floor = to + 1;
+	db.summary = db.context_set = head;
+	compactions_in_all++;
+}
+
 static void db_apply(const struct commit *c, struct strbuf *taken)
 {
 	db.commit_no++;
@@ -264,6 +302,10 @@ static void db_apply(const struct commit *c, struct strbuf *taken)
 		db_tool(&c->tools[i]);
 	for (size_t i = 0; i < c->event_count; i++)
 		assert_int_equal(c->events[i].seq, ++db.ev_seq);
+	for (size_t i = 0; i < c->usage_count; i++)
+		db_usage(&c->usage[i]);
+	for (size_t i = 0; i < c->act_count; i++)
+		db_act(&c->acts[i]);
 	if (c->take)
 		db_take(c->take, taken);
 	db.clears += c->clear;
@@ -365,6 +407,11 @@ static void load_past(struct run *r)
 							  .state = slice_str(x->state),
 							  .input = slice_str(x->input)};
 	}
+	int last = -1;
+	for (size_t i = 0; i < db.usage_count; i++)
+		last = db.calls[i] > last ? db.calls[i] : last;
+	r->usage.step = last < 0 ? -1 : last / 1000;
+	r->usage.next_call = last < 0 ? 0 : last % 1000 + 1;
 	r->past = p;
 }
 
@@ -374,7 +421,8 @@ static void load(struct life *l)
 	assert_true(l->loading);
 	l->loading = r->loading = false;
 	if (!r->agent)
-		r->agent = agent_put(l->w.agents, r->tenant, r->agent_id, 1, SLICE("{}"));
+		r->agent = agent_put(l->w.agents, r->tenant, r->agent_id, 1,
+				     slice_str(agent_config));
 	permit_give_back(r->permit);
 	r->permit = permit_of("{\"profile\":\"full\"}", 1);
 	if (!r->started_with)
@@ -382,10 +430,18 @@ static void load(struct life *l)
 	r->permit_is_old = false;
 	if (r->session->head_seq != r->head_seq) {
 		session_clear(r->session);
+		r->session->summary_seq = db.summary;
+		r->session->context_set = db.context_set;
+		r->session->flushed = db.flushed;
 		for (size_t i = 0; i < db.line_count; i++)
-			session_add(r->session, db.lines[i].seq,
-				    slice_str(db.lines[i].role), db.lines[i].step,
-				    db.lines[i].run, slice_str(db.lines[i].content));
+			if (db.lines[i].seq >= db.floor ||
+			    db.lines[i].seq == r->input_seq)
+				session_add(r->session, db.lines[i].seq,
+					    slice_str(db.lines[i].seq >= db.floor
+							      ? db.lines[i].role
+							      : "input"),
+					    db.lines[i].step, db.lines[i].run,
+					    slice_str(db.lines[i].content));
 	}
 	if (r->resumed)
 		load_past(r);
@@ -420,6 +476,42 @@ static void cancel_llm(struct op *op, enum err why, void *life)
 	op_finish(op, why);
 }
 
+/* Whole, or a result that is too old for that: up to its call's name. */
+static bool is_shown(const struct llm_message *m, const struct line *l)
+{
+	static const char begin[] =
+		"{\"blocks\":[{\"type\":\"tool_result\",\"callId\":\"c1.1";
+	return slice_is(m->content, l->content) ||
+	       (*l->role == 't' &&
+		slice_find(m->content, SLICE("result content cleared")) > 0 &&
+		!strncmp(m->content.p, l->content, sizeof begin - 1));
+}
+
+/* The lines that the context has, the summary in force first; nothing is left out of
+ * them unless they are too many and could not be compacted. */
+static void check_question(const struct run *r, const struct llm_question *q)
+{
+	size_t at = 0, skipped = 0;
+	if (db.summary) {
+		assert_true(slice_is(q->messages[at++]->content,
+				     db.lines[db.summary - 1].content));
+	}
+	for (size_t i = db.floor ? (size_t)db.floor - 1 : 0; i < db.line_count; i++) {
+		if (*db.lines[i].role == 's')
+			continue;
+		if (at < q->message_count && is_shown(q->messages[at], &db.lines[i]))
+			at++;
+		else
+			skipped++;
+	}
+	assert_int_equal(at, q->message_count);
+	if (r->context.used < r->context.window.compact)
+		assert_int_equal(skipped, 0);
+	size_t last = db.line_count - 1 - (db.summary == (int64_t)db.line_count);
+	assert_true(is_shown(q->messages[at - 1], &db.lines[last]));
+	assert_int_not_equal(db.lines[db.line_count - 1].role[0], 'a');
+}
+
 struct llm_call *llm_start(struct loop *lp, struct http_client *http,
 			   const struct llm_target *t, const struct llm_question *q,
 			   struct llm_answer *a, void (*on_text)(void *arg), void *arg,
@@ -427,10 +519,10 @@ struct llm_call *llm_start(struct loop *lp, struct http_client *http,
 {
 	struct life *l = (struct life *)http;
 	(void)lp, (void)t, (void)on_text, (void)arg;
-	assert_int_equal(q->message_count, db.line_count); /* nothing is left out */
-	for (size_t i = 0; i < q->message_count; i++)
-		assert_true(slice_is(q->messages[i]->content, db.lines[i].content));
-	assert_int_not_equal(db.lines[db.line_count - 1].role[0], 'a');
+	l->side = slice_is(q->system, render_summary_system);
+	summaries_in_all += l->side;
+	if (!l->side)
+		check_question(l->run, q);
 	l->asked = a;
 	l->asked_op = op;
 	asked_in_all++;
@@ -469,7 +561,8 @@ static void answer_calls(struct life *l, const char *kinds)
 					 : *kinds == 'k' ? "store"
 					 : *kinds == 'o' ? "shout"
 							 : "nothing");
-		strbuf_add_str(&c->arguments, "{}");
+		strbuf_printf(&c->arguments, calls_differ ? "{\"n\":%d%zu}" : "{}",
+			      l->run->step_no, l->asked->call_count);
 	}
 	answer(l, ERR_OK, LLM_STOP_TOOLS);
 }
@@ -708,6 +801,7 @@ static const char *transcript(void)
 	for (size_t i = 0; i < db.line_count; i++) {
 		const struct line *m = &db.lines[i];
 		out[i] = *m->role == 'a'           ? 'a'
+			 : *m->role == 's'         ? 's'
 			 : *m->role == 't'         ? 'r'
 			 : uuid_eq(m->run, run_id) ? 'u'
 						   : 't';
@@ -773,6 +867,9 @@ static void world_begin(void)
 	session_id = uuid7_new();
 	agent_id = uuid7_new();
 	asked_in_all = loads_in_all = 0;
+	summaries_in_all = compactions_in_all = 0;
+	agent_config = "{}";
+	calls_differ = false;
 	body_left_out = false;
 }
 

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * One row with one JSON text. */
+#include "edge/store_context.h"
+
+#include "edge/store_call.h"
+
+static void on_context(void *arg, const struct pg_answer *a)
+{
+	void *out;
+	struct call *c = store_answered(arg, a, &out);
+	struct context_row *row = out;
+	if (c && pg_rows(a->results[1]))
+		row->body = store_keep(c->request->arena, a->results[1], 0, 0);
+}
+
+void store_read_context(struct call *c, enum sql what, struct uuid session, int version,
+			struct context_row *out)
+{
+	struct pg_request *r = store_begin(c->edge, c->caller.tenant);
+	struct pg_params *p = pg_add(r, (int)what);
+	pg_i64(p, c->caller.tenant);
+	pg_uuid(p, session);
+	if (what == SQL_SNAPSHOT)
+		pg_i32(p, version);
+	store_submit(c, r, on_context, out);
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the edge reads of sessions' contexts. */
+#ifndef TB_EDGE_STORE_CONTEXT_H
+#define TB_EDGE_STORE_CONTEXT_H
+
+#include "edge/call.h"
+
+struct context_row {
+	struct slice body; /* JSON; n 0: there is none */
+};
+/* what: SQL_CONTEXT, SQL_SNAPSHOTS, or SQL_SNAPSHOT with its version. The call is woken
+ * when the answer is there. */
+void store_read_context(struct call *c, enum sql what, struct uuid session, int version,
+			struct context_row *out);
+
+#endif
