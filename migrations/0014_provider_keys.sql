@@ -158,7 +158,7 @@ BEGIN
            WHERE k.tenant_id IN (0, v_tenant) AND k.key_id = p_key AND k.provider = p_provider);
 END $$;
 
--- 30 s, 1 min, 5 min; of a refused or unpaid key 10 min; at least what the provider asked for, at most a day. Until when; NULL: there is no
+-- 30 s or, the first time, what the provider asked for; then 1 min, 5 min, at least what it asks for; of a refused or unpaid key 10 min; at most a day. Until when; NULL: there is no
 -- such key.
 CREATE FUNCTION tb.cooldown_note(p_provider text, p_model text, p_key uuid, p_reason text, p_floor_us bigint) RETURNS timestamptz
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, tb, pg_temp AS $$
@@ -175,7 +175,8 @@ BEGIN
    WHERE c.tenant_id = v_tenant AND c.provider = p_provider AND c.key_id = p_key AND c.until_at < now() - interval '1 day';
   INSERT INTO tb.provider_cooldowns AS c (tenant_id, provider, model, key_id, until_at, reason, failures)
   VALUES (v_tenant, p_provider, CASE WHEN v_whole THEN '' ELSE left(p_model, 250) END, p_key,
-          greatest(v_floor, now() + CASE WHEN v_whole THEN interval '10 min' ELSE interval '30 s' END), left(p_reason, 40), 1)
+          CASE WHEN v_whole THEN greatest(v_floor, now() + interval '10 min') WHEN p_floor_us > 0 THEN v_floor ELSE now() + interval '30 s' END,
+          left(p_reason, 40), 1)
   ON CONFLICT (tenant_id, provider, model, key_id) DO UPDATE SET
     until_at = greatest(c.until_at, v_floor, CASE WHEN c.until_at > now() THEN now() WHEN v_whole THEN now() + interval '10 min'
                  WHEN c.failures = 1 THEN now() + interval '1 min' ELSE now() + interval '5 min' END),

@@ -240,9 +240,10 @@ static void count(struct cooldown *d, enum err why, int64_t floor_us)
 	if (d->until_us <= now_us) {
 		d->failures++;
 		int64_t step_us = is_of_whole_key(why) ? WHOLE_KEY_US
-				  : d->failures == 1   ? 30 * SECOND_US
-				  : d->failures == 2   ? 60 * SECOND_US
-						       : 300 * SECOND_US;
+				  : d->failures == 1
+					  ? floor_us ? floor_us : 30 * SECOND_US
+				  : d->failures == 2 ? 60 * SECOND_US
+						     : 300 * SECOND_US;
 		if (step_us > floor_us)
 			until_us = now_us + step_us;
 	}

@@ -376,7 +376,10 @@ void run_begin(struct worker *w, const struct wire_run_start *m)
 	r->take = m->take;
 	r->suspect = m->crashes > 0;
 	r->job = mode_is_job(m->mode) ? m->mode : 0;
-	r->resumed = r->unread = m->resumed && !r->job;
+	r->resumed = m->resumed && (!r->job || r->job == MODE_COMPACT);
+	r->unread = m->resumed && !r->job;
+	if (r->job) /* no message is its own */
+		r->input_seq = m->head_seq + 1;
 	if (m->cancel && r->job != MODE_DELETE)
 		r->failure = ERR_CANCELLED;
 	r->interrupted = m->cancel == CANCEL_INTERRUPTED;

@@ -3,16 +3,22 @@
  * (tb.act_<what>, which reads the job's parameters itself) that also ends it, but:
  *
  *	delete              goes on in pieces until nothing is left
+ *	compact             is loaded as a turn is, and then a detour of the run machine
  *	regenerate, edit    their act makes the run a turn, which goes on as one
  *
  * A job begins anew wherever its worker died: what its commits did they did. */
 #include <stdio.h>
 
+#include "common/attr.h"
 #include "common/die.h"
+#include "common/json.h"
 #include "common/log.h"
 #include "common/pg/error.h"
 #include "common/pg/pool.h"
+#include "worker/asking.h"
 #include "worker/commit.h"
+#include "worker/compact.h"
+#include "worker/load.h"
 #include "worker/run.h"
 #include "worker/sql.h"
 
@@ -95,6 +101,78 @@ static enum step_verdict become_turn(struct run *r)
 	return STEP_MORE;
 }
 
+/* ---- a compaction */
+
+static struct slice focus_of(struct run *r, json_t wish)
+{
+	return arena_slice(r->arena, json_str(json_get(wish, "focus")));
+}
+
+static void start_compaction(struct run *r, json_t wish)
+{
+	int64_t keep = -1, target = 0;
+	json_i64(json_get(wish, "keepRecentMessages"), &keep);
+	json_i64(json_get(wish, "targetTokenCount"), &target);
+	r->acted = true;
+	compact_start(r, &(struct compact_wish){.why = COMPACT_ASKED,
+						.focus = focus_of(r, wish),
+						.keep_messages = (int)keep,
+						.target_tokens = target,
+						.then = STEP_JOB});
+}
+
+static void on_wish(void *arg, const struct pg_answer *a)
+{
+	struct run *r = arg;
+	r->loading = false;
+	if (a->err == ERR_CANCELLED)
+		return;
+	if (a->err) {
+		log_warn("job-reads-again", "sqlstate=%s message=\"%s\"", a->sqlstate,
+			 a->message);
+		loop_timer_start(r->pause, WEATHER_US);
+		return;
+	}
+	struct slice body =
+		pg_rows(a->results[1]) ? pg_get_text(a->results[1], 0, 0) : SLICE("{}");
+	AUTO(auto_json_free) struct json_doc *d = json_parse(body, body.n, NULL, 0);
+	start_compaction(r, json_root(d));
+	run_wake(r);
+}
+
+static void ask_wish(struct run *r)
+{
+	struct pg_request *q = pg_begin(r->worker->pool);
+	pg_text(pg_add(q, SQL_CAP), slice_str(r->cap));
+	struct pg_params *p = pg_add(q, SQL_JOB_BODY);
+	pg_i64(p, r->tenant);
+	pg_uuid(p, r->id);
+	r->loading = true;
+	pg_submit(q, CONN_READS, 0, on_wish, r);
+}
+
+static enum step_verdict compact_session(struct run *r)
+{
+	if (!r->acted) {
+		if (asking_goes_out(r) && load_target_is_needed(r)) {
+			load_target(r);
+			return STEP_WAIT;
+		}
+		enum err e = asking_target(r);
+		if (e)
+			return run_fail(r, e, "%s", r->answer.error);
+		ask_wish(r);
+		return STEP_WAIT;
+	}
+	if (r->compacted.problem[0])
+		return run_fail(r, ERR_UNAVAILABLE, "%s", r->compacted.problem);
+	commit_begin(r);
+	commit_end(r, RESULT_COMPLETED);
+	r->step = STEP_ENDING;
+	commit_submit(r);
+	return STEP_MORE;
+}
+
 enum step_verdict job_refused(struct run *r)
 {
 	char why[sizeof r->refusal];
@@ -115,8 +193,7 @@ enum step_verdict step_job(struct run *r)
 	case MODE_EDIT:
 		return become_turn(r);
 	case MODE_COMPACT:
-		return run_fail(r, ERR_UNAVAILABLE,
-				"this build cannot compact a session on demand");
+		return compact_session(r);
 	default:
 		submit_act(r, mode_word(r->job), true);
 		return STEP_MORE;

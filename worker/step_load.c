@@ -12,7 +12,7 @@ enum step_verdict step_load(struct run *r)
 {
 	if (r->loading || loop_timer_is_running(r->pause))
 		return STEP_WAIT;
-	if (r->job) { /* its act needs nothing of this */
+	if (r->job && r->job != MODE_COMPACT) { /* its act needs nothing of this */
 		r->step = STEP_JOB;
 		return STEP_MORE;
 	}
@@ -27,7 +27,7 @@ enum step_verdict step_load(struct run *r)
 	if (r->agent->problem)
 		return run_fail(r, ERR_MODEL_CONFIG, "%s", r->agent->problem);
 	if (asking_read(r))
-		r->step = r->resumed ? STEP_RESUME : STEP_ASK;
+		r->step = r->job ? STEP_JOB : r->resumed ? STEP_RESUME : STEP_ASK;
 	return STEP_MORE;
 }
 

@@ -130,6 +130,38 @@ class Compaction(WithContext):
                 self.assertNotIn("summary", [role for _, role, _ in self.messages()])
                 self.assertTrue(all(used < 8000 for used in self.used()), self.used())
 
+    def compact(self, **wish):
+        status, _, answer = self.node.post(f"/v1/agents/{self.name}/sessions/{self.key}/compact", wish)
+        self.assertEqual(status, 202, answer)
+        return answer["runId"], self.node.wait(answer["runId"])
+
+    def test_on_demand(self):
+        self.session("asked")
+        for i in range(8):
+            self.say(f"Note this: fact-a-{i}. " + FILLER * 4)
+        run, end = self.compact(focus="fact-a-3 above all", keepRecentMessages=4)
+        self.assertEqual(end["status"], "ok", end)
+        (made,) = self.snapshots()
+        self.assertEqual((made["why"], made["to_seq"], made["summary_seq"]), ("asked", 12, 17))
+        asked = self.node.sql(f"SELECT count(*) FROM tb.usage_ledger WHERE run_id = '{run}' AND tokens_in > 0")
+        self.assertEqual(asked, "1")
+        _, answer = self.say("[recall] what do you know?")
+        known = str(answer).split()
+        self.assertEqual([i for i in range(8) if not any(f"fact-a-{i}" in w for w in known)], [], answer)
+        # Everything is as recent as that: there is nothing to do, and that is no failure.
+        _, end = self.compact(keepRecentMessages=50)
+        self.assertEqual((end["status"], len(self.snapshots())), ("ok", 1), end)
+
+    def test_on_demand_in_vain(self):
+        self.session("asked-in-vain")
+        for i in range(6):
+            self.say(f"summary-fails fact-v-{i} " + FILLER * 4)
+        before = self.messages()
+        _, end = self.compact(keepRecentMessages=2)
+        self.assertEqual((end["status"], end["error"]["code"]), ("error", "unavailable"), end)
+        self.assertEqual((self.snapshots(), self.messages()), ([], before))
+        self.say("on we go")
+
     def test_an_overflow(self):
         """Whatever the window is believed to be: the provider says no, then it is compacted and asked again."""
         self.session("overflow", contextWindow=None)

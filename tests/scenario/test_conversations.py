@@ -158,7 +158,7 @@ class Broken(WithProviders):
         runs = {}
         for model in REMOTE:
             for fault in ("[cut 3 1]", "[reset 3 1]", "[status 429 1]", "[status 529 1]", "[error 3 1]"):
-                runs[model, fault] = self.enqueue(f"[chunks 6][pause 10]{fault} a few words of {model}", f"{model} {fault}", model)
+                runs[model, fault] = self.enqueue(f"[chunks 6][pause 100]{fault} a few words of {model}", f"{model} {fault}", model)
         for (model, fault), run in runs.items():
             with self.subTest(model, fault=fault):
                 self.ended(run)

@@ -30,7 +30,7 @@ class Instants(WithQueue):
         """The pause stands in the database: the run waits for it, and is charged no crash."""
         point = "worker.retry.landed"
         self.faults.arm(point, DIE)
-        run = self.post("[status 429 1][retry-after 9] again", "word-lost")
+        run = self.post("[status 429 1][retry-after 9] again", "word-lost", model="openai/limited")
         wait_for(lambda: self.faults.hits(point) == 1)
         wait_for(lambda: "event=claim-early" in self.node.log())
         row = self.node.rows(f"SELECT state, attempt, crashes, fence, run_at FROM tb.agent_run_queue WHERE run_id = '{run}'")[0]

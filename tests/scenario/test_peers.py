@@ -450,7 +450,7 @@ class Peers(WithPeers):
     def test_a_killed_supervisor_forgets_nothing(self):
         """Fifty queued, five at their models, one put off, one to be retried; who waits for an end hears of it."""
         later = self.post("later", "lost-later", delayMs=3600000)
-        retried = self.post("[status 429 1][retry-after 10] again", "lost-retry")
+        retried = self.post("[status 429 1][retry-after 10] again", "lost-retry", model="openai/limited")
         wait_for(lambda: self.state(retried) == "retry_wait")
         due = self.node.sql(f"SELECT run_at FROM tb.agent_run_queue WHERE run_id = '{retried}'")
         lanes = {f"lost{n}": [self.asked(f"[hang 1] {n}", f"lost{n}")] for n in range(5)}

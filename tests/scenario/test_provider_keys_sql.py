@@ -67,6 +67,12 @@ class Keys(journal.WithDatabase):
         self.assertEqual(self.known(1), {})
         self.assertEqual(self.note(1, NIL), 30)
 
+    def test_the_first_time_the_provider_s_word_counts(self):
+        self.assertEqual(self.note(1, NIL, floor_s=5), 5)
+        self.over()
+        self.assertEqual(self.note(1, NIL, floor_s=5), 60)
+        self.assertEqual(self.note(1, NIL, "model_auth", floor_s=5), 600)
+
     def test_floor(self):
         self.assertEqual(self.note(1, NIL, floor_s=90), 90)
         self.assertEqual(self.note(1, NIL, floor_s=5), 90)

@@ -106,6 +106,8 @@ static void test_steps(void **state)
 static void test_floor(void **state)
 {
 	(void)state;
+	note(ERR_MODEL_RATE, 5 * SECOND_US); /* its word is better than a guess */
+	assert_int_equal(left_s(model, own), 5);
 	note(ERR_MODEL_RATE, 90 * SECOND_US);
 	assert_int_equal(left_s(model, own), 90);
 	note(ERR_MODEL_RATE, 120 * SECOND_US); /* while it stands */
