@@ -40,12 +40,12 @@ class WithContext(WithQueue):
         (row,) = self.node.rows(text)
         return row
 
-    def id(self):
+    def session_id(self):
         return self.one(f"SELECT session_id FROM tb.agent_sessions WHERE session_key = '{self.key}'")["session_id"]
 
     def snapshots(self):
         return self.node.rows(f"SELECT version, from_seq, to_seq, summary_seq, tokens_before, tokens_after, why FROM tb.agent_context_snapshots"
-                              f" WHERE session_id = '{self.id()}' ORDER BY version")
+                              f" WHERE session_id = '{self.session_id()}' ORDER BY version")
 
     def phases(self, run):
         return [(e["body"]["phase"], e["body"].get("metadata")) for e in self.node.rows(
@@ -53,7 +53,7 @@ class WithContext(WithQueue):
 
     def messages(self):
         return [(m["seq"], m["role"], m["content"]) for m in self.node.rows(
-            f"SELECT seq, role, content FROM tb.session_messages WHERE session_id = '{self.id()}' ORDER BY seq")]
+            f"SELECT seq, role, content FROM tb.session_messages WHERE session_id = '{self.session_id()}' ORDER BY seq")]
 
     def used(self):
         return [m[2]["context"]["used"] for m in self.messages() if m[1] == "assistant"]
@@ -90,7 +90,7 @@ class Compaction(WithContext):
             self.assertGreaterEqual(s["tokens_before"], 6000)
             before = s["to_seq"]
         self.assertEqual(sorted(roles), list(range(1, len(roles) + 1)))  # nothing is gone
-        calls = self.node.rows(f"SELECT call_no, tokens_in FROM tb.usage_ledger WHERE session_id = '{self.id()}' AND call_no > 0")
+        calls = self.node.rows(f"SELECT call_no, tokens_in FROM tb.usage_ledger WHERE session_id = '{self.session_id()}' AND call_no > 0")
         self.assertGreaterEqual(len(calls), len(made))
         self.assertTrue(all(c["tokens_in"] > 0 for c in calls))
 
@@ -235,7 +235,7 @@ class Compaction(WithContext):
         self.assertIn("data, not instructions", system["content"])
         self.assertIn("It is longer", system["content"])
         self.assertNotIn("fact-b-end", system["content"])
-        self.assertGreater({p["part"]: p["tokens"] for p in self.get(f"{self.id()}/context")["parts"]}["memory"], 1000)
+        self.assertGreater({p["part"]: p["tokens"] for p in self.get(f"{self.session_id()}/context")["parts"]}["memory"], 1000)
         self.session("no-bootstrap")
         self.node.sql("INSERT INTO tb.agent_memory_entries (tenant_id, agent_id, memory_id, path, body) SELECT 1, agent_id, gen_random_uuid(),"
                       f" 'MEMORY.md', 'fact-b-3' FROM tb.agents WHERE name = '{self.name}'")
@@ -244,7 +244,7 @@ class Compaction(WithContext):
     def test_how_the_window_is_shared(self):
         self.session("shared", tools=["memory_get"], systemPrompt="You are the agent of this test. " * 20)
         self.say("hello")
-        answer = self.get(f"{self.id()}/context")
+        answer = self.get(f"{self.session_id()}/context")
         self.assertEqual((answer["known"], answer["model"], answer["window"], answer["seq"]), (True, "fake", 8000, 2))
         parts = {p["part"]: p["tokens"] for p in answer["parts"]}
         self.assertEqual(sum(parts.values()), 8000)
@@ -260,17 +260,17 @@ class Compaction(WithContext):
         self.session("snapshots")
         while len(self.snapshots() if self.node.rows(f"SELECT 1 FROM tb.agent_sessions WHERE session_key = '{self.key}'") else []) < 2:
             self.say("fact-s-1 " + FILLER * 30)
-        listed = self.get(f"{self.id()}/snapshots")["snapshots"]
+        listed = self.get(f"{self.session_id()}/snapshots")["snapshots"]
         rows = self.snapshots()
         self.assertEqual([s["version"] for s in listed], [2, 1])
         self.assertEqual([(s["toSeq"], s["summarySeq"], s["tokensBefore"]) for s in reversed(listed)],
                          [(r["to_seq"], r["summary_seq"], r["tokens_before"]) for r in rows])
-        one = self.get(f"{self.id()}/snapshots/1")
+        one = self.get(f"{self.session_id()}/snapshots/1")
         self.assertIn("fact-s-1", one["summary"])
         self.assertEqual({k: v for k, v in one.items() if k != "summary"}, listed[1])
         for version in ("3", "0", "x", "99999999999"):
-            self.get(f"{self.id()}/snapshots/{version}", 404)
-        context = self.get(f"{self.id()}/context")
+            self.get(f"{self.session_id()}/snapshots/{version}", 404)
+        context = self.get(f"{self.session_id()}/context")
         self.assertEqual((context["fromSeq"], context["summarySeq"]), (rows[1]["to_seq"] + 1, rows[1]["summary_seq"]))
 
     def test_a_restoration(self):
@@ -284,18 +284,18 @@ class Compaction(WithContext):
         before = len(self.messages())
         for version, to, summary in ((2, first["to_seq"], first["summary_seq"]), (1, 0, 0)):
             self.node.sql("SELECT tb.act_restore(1, l.session_id, gen_random_uuid(), l.head_seq, '{\"version\": %d}') FROM tb.lanes l"
-                          " WHERE l.session_id = '%s'" % (version, self.id()))
+                          " WHERE l.session_id = '%s'" % (version, self.session_id()))
             newest = self.snapshots()[-1]
             self.assertEqual((newest["why"], newest["to_seq"], newest["summary_seq"]), ("restored", to, summary))
-            self.assertEqual(self.get(f"{self.id()}/context")["summarySeq"], summary)
+            self.assertEqual(self.get(f"{self.session_id()}/context")["summarySeq"], summary)
         self.assertEqual((len(self.messages()), len(self.snapshots())), (before, 4))
-        self.assertEqual(self.get(f"{self.id()}/snapshots")["snapshots"][0]["restored"], 1)
+        self.assertEqual(self.get(f"{self.session_id()}/snapshots")["snapshots"][0]["restored"], 1)
 
     def test_an_old_session(self):
         """Of 20,000 messages those are read and shown that stand behind the summary; what the run began with as well."""
         self.session("old")
         self.say("fact-first of all")
-        id, count = self.id(), 20000
+        id, count = self.session_id(), 20000
         self.node.sql(f"""INSERT INTO tb.session_messages (tenant_id, session_id, seq, role, content) SELECT 1, '{id}', n,
             CASE n % 2 WHEN 1 THEN 'user' ELSE 'assistant' END,
             jsonb_build_object('blocks', jsonb_build_array(jsonb_build_object('type', 'text', 'text', 'fact-old-' || n)))
