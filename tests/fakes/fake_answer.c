@@ -82,6 +82,9 @@ static void compose(struct strbuf *out, const struct chat *c, const struct scrip
 		"all work and no play makes a model repeat its words ";
 	if (calls) {
 		generate(out, (size_t)s->say, "let us see what the tools have to say ");
+	} else if (s->clock) {
+		for (int i = 0; i < s->chunks; i++)
+			strbuf_add_str(out, REPLY_STAMP " ");
 	} else if (s->plain) {
 		strbuf_add_slice(out, s->payload);
 	} else if (s->tool_count) {
@@ -270,6 +273,7 @@ void answer_write(struct reply *r, const struct format *f, const struct chat *c,
 		return;
 	}
 	r->pause_ms = c->stream ? s->pause_ms : 0;
+	r->clock = s->clock;
 	a.calls = s->tool_count && (s->loops || !c->has_tool);
 	a.model = c->model.p && c->model.n <= MODEL_MAX ? c->model : SLICE("\"fake\"");
 	a.created = clock_real_us() / 1000000;

@@ -3,11 +3,14 @@
 #include "tests/fakes/fake_conn.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "common/alloc.h"
+#include "common/clock.h"
 
 #define READ_MIN (16u << 10)
 #define READ_MAX (1u << 20)
@@ -87,6 +90,16 @@ static void finish(struct conn *c)
 		reply_reset(&c->reply);
 }
 
+/* What is about to be sent says when that was. */
+static void stamp(struct reply *r, size_t from, size_t to)
+{
+	static const char mark[] = REPLY_STAMP;
+	char now[sizeof mark], *at = r->out.p + from, *end = r->out.p + to;
+	snprintf(now, sizeof now, "t%016lld", (long long)clock_mono_us());
+	while ((at = memmem(at, (size_t)(end - at), mark, sizeof mark - 1)))
+		memcpy(at, now, sizeof mark - 1);
+}
+
 /* Sends up to the next pause or the end. */
 static void conn_send(struct conn *c)
 {
@@ -97,6 +110,8 @@ static void conn_send(struct conn *c)
 	bool drips = r->drip_ms && c->sent + 1 < r->out.n;
 	if (drips)
 		limit = c->sent + 1;
+	if (r->clock)
+		stamp(r, c->sent, limit);
 	while (c->sent < limit) {
 		ssize_t n =
 			send(c->fd, r->out.p + c->sent, limit - c->sent, MSG_NOSIGNAL);

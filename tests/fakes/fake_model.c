@@ -14,6 +14,7 @@
  *   [chunks K] [size N]       an echo in K chunks; N bytes of text instead
  *   [tool NAME ARGS]          calls tools until their results are there, then "done: ..."
  *   [loop NAME ARGS]          calls it whatever comes back
+ *   [clock]                   each chunk is the time at which it was sent
  *   [plain]                   the payload itself instead of its echo, and of "done: ..."
  *   [say N] [think N]         N bytes of text before calls; of thoughts before all
  *   [delay MS] [pause MS]     before the first byte; between chunks

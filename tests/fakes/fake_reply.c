@@ -28,6 +28,7 @@ void reply_reset(struct reply *r)
 	}
 	r->mark_count = 0;
 	r->delay_ms = r->pause_ms = r->drip_ms = 0;
+	r->clock = false;
 	r->close = r->reset = r->hang = false;
 	r->told_in = r->told_out = 0;
 }

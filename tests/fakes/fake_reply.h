@@ -9,6 +9,10 @@
 #include "common/slice.h"
 #include "common/strbuf.h"
 
+/* What stands in a chunk for the time at which it is sent: microseconds, CLOCK_MONOTONIC.
+ */
+#define REPLY_STAMP "t0000000000000000"
+
 struct reply {
 	struct strbuf out;
 	/* out is cut into pieces by these positions: marks[0] behind head and role,
@@ -18,6 +22,7 @@ struct reply {
 	int drip_ms; /* between any two bytes */
 	bool close;  /* announced when set before; the connection ends with the answer */
 	bool reset;  /* ... by a reset */
+	bool clock;  /* stamps become times */
 	bool hang;   /* nothing comes after out, and no end either */
 	size_t told_in, told_out; /* tokens, of an answer that ends well */
 };

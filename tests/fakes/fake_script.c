@@ -217,6 +217,12 @@ static bool do_quota(struct reading *r)
 	return true;
 }
 
+static bool do_clock(struct reading *r)
+{
+	r->s->clock = true;
+	return r->args == 0;
+}
+
 static bool do_garbage(struct reading *r)
 {
 	r->s->garbage |= applies(r, 0);
@@ -244,6 +250,7 @@ static const struct {
 	{"stall", do_stall},   {"error", do_error},
 	{"quota", do_quota},   {"half-head", do_half_head},
 	{"plain", do_plain},   {"late", do_late},
+	{"clock", do_clock},
 };
 
 static bool perform(struct reading *r, struct slice name)
@@ -310,8 +317,8 @@ void script_read(struct script *s, struct slice text)
 	s->size = s->window = -1;
 	s->say = s->think = s->after = 0;
 	s->tool_count = s->delay_ms = s->pause_ms = s->drip_ms = s->status = 0;
-	s->late = s->plain = s->loops = s->garbage = s->hang = s->half_head = s->quota =
-		false;
+	s->clock = s->late = s->plain = s->loops = s->garbage = s->hang = s->half_head =
+		s->quota = false;
 	s->ending = ENDS_WELL;
 	s->retry_after = SLICE_NONE;
 	if (text.n == 0)

@@ -32,6 +32,7 @@ struct script {
 	enum ending ending;
 	long after; /* that many chunks, if it does not end well */
 	bool late;  /* what goes wrong does so when the tools' results are there */
+	bool clock; /* each chunk says when it was sent */
 	bool plain, garbage, hang, half_head, quota;
 };
 

@@ -1016,9 +1016,9 @@ class History(WithDatabase):
         self.assertEqual(self.seqs(s, 1, 1000)[0], [])
         item = self.running(s)
         for _ in range(6):
-            (row,) = self.journal({**item, "messages": [said("y")] * 100})
+            (row,) = self.journal({**item, "messages": [said("y")] * 900})
             item["commit"] = row["commit_no"]
-        self.assertEqual(self.seqs(s, 601, 400000)[0], list(range(601, 101, -1)))
+        self.assertEqual(self.seqs(s, 5401, 4000000)[0], list(range(5401, 401, -1)))
         self.end(item)
 
 

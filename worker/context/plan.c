@@ -195,19 +195,35 @@ static int64_t trim_all(struct walk *w)
 	return gained;
 }
 
-/* What does not fit goes, the oldest first, a turn at a time as far as there is one. */
+/* The newest message that what is shown may begin with, before the last group; w->count:
+ * there is none. */
+static size_t newest_beginning(const struct walk *w, size_t last)
+{
+	for (size_t i = last + 1; i-- > 0;)
+		if (may_begin(w->items[i]) && w->form[i] != PLAN_OUT)
+			return i;
+	return w->count;
+}
+
+/* What does not fit goes, the oldest first: turns, and of the newest turn, which may be
+ * long, its steps. What it is about stays. */
 static void leave_out(struct walk *w, int64_t tokens, const struct plan_limits *limits,
 		      struct plan_sum *sum)
 {
 	size_t last = last_group(w->items, w->count), i = 0;
+	size_t kept = newest_beginning(w, last);
 	while (i < last && tokens > limits->most) {
+		if (i == kept) {
+			i++;
+			continue;
+		}
 		do {
 			tokens -= cost(w->items[i], w->form[i]);
 			sum->left_out += w->form[i] != PLAN_OUT;
 			w->form[i++] = PLAN_OUT;
 		} while (i < last && w->items[i]->role == PLAN_TOOL);
 	}
-	if (sum->summary != SIZE_MAX)
+	if (sum->summary != SIZE_MAX || (kept < w->count && i > kept))
 		return; /* it stands before them */
 	for (size_t k = i; i && k < last && !may_begin(w->items[k]); k++) {
 		sum->left_out += w->form[k] != PLAN_OUT;

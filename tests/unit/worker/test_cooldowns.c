@@ -137,7 +137,7 @@ static void test_told(void **state)
 		slice_of(r->params.buf.p + r->params.item[3].at, r->params.item[3].len),
 		"model_rate_limit"));
 	refuse(r, PG_ROLLED_BACK, "40001"); /* nobody waits for it */
-	assert_int_equal(left_s(model, own), 30);
+	assert_int_equal(left_s(model, own), 5);
 }
 
 static void test_clear(void **state)

@@ -29,6 +29,7 @@
 #include "worker/run.h"
 #include "worker/tools/registry.h"
 #include "tests/unit/worker/permits.h"
+#include "tests/unit/worker/requests.h"
 
 #define MESSAGES_MOST 400
 #define CALLS_AT_ONCE 10
@@ -523,6 +524,7 @@ struct llm_call *llm_start(struct loop *lp, struct http_client *http,
 	summaries_in_all += l->side;
 	if (!l->side)
 		check_question(l->run, q);
+	check_requests(q);
 	l->asked = a;
 	l->asked_op = op;
 	asked_in_all++;

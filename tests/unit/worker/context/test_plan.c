@@ -161,11 +161,14 @@ static void test_limits(void **state)
 	assert_string_equal(plan((struct plan_limits){WIDE, .most = 50}), "--wwwww");
 	assert_string_equal(plan((struct plan_limits){WIDE, .most = 45}), "----www");
 	assert_int_equal(sum.left_out, 4);
-	assert_string_equal(plan((struct plan_limits){WIDE, .most = 1}), "-----ww");
+	assert_string_equal(plan((struct plan_limits){WIDE, .most = 1}), "----www");
 	script("u1Ru1R"); /* fresh results are trimmed before anything goes */
 	assert_string_equal(plan((struct plan_limits){WIDE, .most = 2000}), "wwtwwt");
 	script("u1r1r1r");
-	assert_string_equal(plan((struct plan_limits){WIDE, .most = 50}), "-----ww");
+	/* of one long turn its question stays: nobody else could have asked for its end
+	 */
+	assert_string_equal(plan((struct plan_limits){WIDE, .most = 50}), "w----ww");
+	assert_string_equal(plan((struct plan_limits){WIDE, .most = 90}), "w--wwww");
 }
 
 static void test_cuts(void **state)
@@ -264,14 +267,28 @@ static size_t newest_answer(void)
 	return count - 1;
 }
 
+/* What the newest turn is about. */
+static size_t newest_question(size_t last)
+{
+	for (size_t i = last + 1; i-- > 0;)
+		if (items[i].role == PLAN_USER)
+			return i;
+	return count;
+}
+
 static void check_limit(const struct plan_limits *l)
 {
 	int64_t total = 0;
 	bool older = false;
-	size_t last = newest_answer();
+	size_t last = newest_answer(), question = newest_question(last), first = 0;
+	while (first < count && form[first] == PLAN_OUT)
+		first++;
+	if (sum.summary == SIZE_MAX && question < count)
+		assert_int_equal(items[first].role, PLAN_USER);
 	for (size_t i = 0; i < count; i++) {
 		total += cost_of(i);
-		older |= i < last && form[i] != PLAN_OUT && i != sum.summary;
+		older |= i < last && form[i] != PLAN_OUT && i != sum.summary &&
+			 i != question;
 	}
 	assert_int_equal(total, sum.tokens);
 	if (l->most && older)
