@@ -18,13 +18,13 @@ STORE = '[tool memory_store {"text":"%s","path":"%s"}]'
 
 
 class HeldTable:
-    """While it is held nobody else reads or writes it."""
+    """While it is held nobody else reads or writes it; mode EXCLUSIVE: nobody writes."""
 
-    def __init__(self, node, table):
+    def __init__(self, node, table, mode="ACCESS EXCLUSIVE"):
         psql = os.path.join(node.cluster.bin, "psql")
         self.session = subprocess.Popen([psql, "-X", "-q", "-At", "-h", node.cluster.socket, "-U", "postgres", "terabits"],
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.session.stdin.write(f"BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE; SELECT 'held';\n")
+        self.session.stdin.write(f"BEGIN; LOCK TABLE {table} IN {mode} MODE; SELECT 'held';\n")
         self.session.stdin.flush()
         if self.session.stdout.readline() != "held\n":
             raise AssertionError(f"{table} could not be locked")
@@ -100,8 +100,8 @@ class WithQueue(WithNode):
     def hold_memory(self):
         return self.hold("tb.agent_memory_entries")
 
-    def hold(self, table):
-        held = HeldTable(self.node, table)
+    def hold(self, table, mode="ACCESS EXCLUSIVE"):
+        held = HeldTable(self.node, table, mode)
         self.addCleanup(held.release)
         return held
 
