@@ -311,7 +311,7 @@ class Peers(WithPeers):
         run = self.post("[status 503 1][retry-after 9]" + STORE % ("kept", "keeps.md") + " go", "keeps", agent=agent, priority=7)
         follow = self.post("behind it", "keeps", agent=agent)
         wait_for(lambda: self.state(run) == "retry_wait")
-        held = self.hold("tb.agent_memory_entries", "EXCLUSIVE")  # a run begins by reading it
+        held = self.hold_memory()
         self.node.sql("INSERT INTO tb.agent_revisions (tenant_id, agent_id, revision, config, created_by) SELECT tenant_id, agent_id, 2,"
                       f" '{{}}', 'test' FROM tb.agents WHERE name = '{agent}'; UPDATE tb.agents SET revision = 2 WHERE name = '{agent}'")
         wait_for(lambda: self.calls(run) == [("memory_store", "running")], 40)

@@ -98,7 +98,8 @@ class WithQueue(WithNode):
         return name
 
     def hold_memory(self):
-        return self.hold("tb.agent_memory_entries")
+        """Nobody's memory is written; runs begin by reading theirs."""
+        return self.hold("tb.agent_memory_entries", "EXCLUSIVE")
 
     def hold(self, table, mode="ACCESS EXCLUSIVE"):
         held = HeldTable(self.node, table, mode)
