@@ -27,6 +27,7 @@ struct conn {
 	struct http http;
 	struct reply reply;
 	size_t sent, piece; /* of reply.out; the mark to rest at */
+	int64_t due_us;     /* when the next piece is */
 	bool busy;          /* an answer is under way */
 	bool chat;          /* ... to a chat request */
 	bool drops;         /* only waits for the client to close */
@@ -71,6 +72,18 @@ static void rest(struct conn *c, int ms)
 	if (!c->timer)
 		c->timer = loop_timer_new(c->server->loop, on_timer, c);
 	loop_timer_start(c->timer, ms * 1000ll);
+}
+
+/* By the beat, not by when the last piece got away: streams that are late together would
+ * stay together, and beat as one. */
+static void rest_until_due(struct conn *c, int ms)
+{
+	int64_t now = clock_mono_us(), beat = ms * 1000ll;
+	c->due_us =
+		c->piece > 2 && c->due_us + beat > now ? c->due_us + beat : now + beat;
+	if (!c->timer)
+		c->timer = loop_timer_new(c->server->loop, on_timer, c);
+	loop_timer_start(c->timer, c->due_us - now);
 }
 
 static void finish(struct conn *c)
@@ -132,7 +145,7 @@ static void conn_send(struct conn *c)
 		rest(c, r->drip_ms);
 	} else if (pauses) {
 		c->piece++;
-		rest(c, r->pause_ms);
+		rest_until_due(c, r->pause_ms);
 	} else if (r->reset && !c->resets) {
 		c->resets =
 			true; /* what was sent is read first: a reset would overtake it */
