@@ -145,7 +145,10 @@ static void conn_send(struct conn *c)
 		rest(c, r->drip_ms);
 	} else if (pauses) {
 		c->piece++;
-		rest_until_due(c, r->pause_ms);
+		if (r->clock)
+			rest_until_due(c, r->pause_ms);
+		else
+			rest(c, r->pause_ms);
 	} else if (r->reset && !c->resets) {
 		c->resets =
 			true; /* what was sent is read first: a reset would overtake it */
