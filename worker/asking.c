@@ -9,6 +9,7 @@
 #include "worker/cooldowns.h"
 #include "worker/failover.h"
 #include "worker/keys.h"
+#include "worker/load.h"
 #include "worker/run.h"
 
 static const struct message *input_of(const struct run *r)
@@ -110,11 +111,14 @@ static const struct llm_provider *provider_in_use(const struct run *r,
 	return llm_provider_of(slice_str(r->asking.models[r->asking.at]), model);
 }
 
-bool asking_goes_out(const struct run *r)
+bool asking_waits(struct run *r)
 {
 	struct slice model;
 	const struct llm_provider *p = provider_in_use(r, &model);
-	return p && p->base_url;
+	if (!p || !p->base_url || !load_target_is_needed(r))
+		return false;
+	load_target(r);
+	return true;
 }
 
 bool asking_has_next(const struct run *r)

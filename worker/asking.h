@@ -32,8 +32,9 @@ struct llm_params asking_params(const struct run *r);
 uint64_t asking_tools(const struct run *r);
 /* The agent's system prompt with what the message adds; in the run's arena if it adds. */
 struct slice asking_system(struct run *r);
-/* Whether the model in use is a provider's, and so needs load_target first. */
-bool asking_goes_out(const struct run *r);
+/* Before asking_target: true: keys and cooldowns of the model in use, a provider's, are
+ * being read (load_target), and the run is woken then. */
+bool asking_waits(struct run *r);
 bool asking_has_next(const struct run *r);
 /* Sets the run's target to the model in use. ERR_MODEL_CONFIG: it cannot be asked here;
  * ERR_MODEL_RATE: not now; why is said in the answer's error. */

@@ -192,17 +192,12 @@ void commit_failover(struct run *r, const char *from, const char *to, enum err w
 	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
 	struct json_out o = json_out(&b);
 	json_obj(&o);
-	json_kv_cstr(&o, "phase", "failover");
-	json_key(&o, "metadata");
-	json_obj(&o);
 	json_kv_cstr(&o, "from", from);
 	json_kv_cstr(&o, "to", to);
 	json_kv_cstr(&o, "code", err_code(why));
-	json_kv_str(&o, "message", slice_str(text));
+	json_kv_cstr(&o, "message", text);
 	json_obj_end(&o);
-	json_obj_end(&o);
-	struct slice body = kept(r, &b);
-	add_event(r, EVENT_LIFECYCLE, body, body);
+	commit_phase(r, "failover", strbuf_slice(&b));
 }
 
 /* ---- calls */

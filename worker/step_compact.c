@@ -203,11 +203,7 @@ static bool rests(struct run *r)
 		load_permit(r);
 		return false;
 	}
-	if (asking_goes_out(r) && load_target_is_needed(r)) {
-		load_target(r);
-		return false;
-	}
-	return true;
+	return !asking_waits(r);
 }
 
 enum step_verdict step_compact(struct run *r)

@@ -35,36 +35,54 @@ static void submit_act(struct run *r, const char *what, bool ends)
 	commit_submit(r);
 }
 
+/* ---- reading */
+
+/* Of the run's tenant, with one statement more to come. */
+static struct pg_request *begin_read(struct run *r)
+{
+	struct pg_request *q = pg_begin(r->worker->pool);
+	pg_text(pg_add(q, SQL_CAP), slice_str(r->cap));
+	r->loading = true;
+	return q;
+}
+
+/* NULL: there is no answer, and the step asks again after a pause. */
+static const struct pg_result *was_read(struct run *r, const struct pg_answer *a)
+{
+	r->loading = false;
+	if (a->err == ERR_CANCELLED)
+		return NULL;
+	if (a->err) {
+		log_warn("job-reads-again", "sqlstate=%s message=\"%s\"", a->sqlstate,
+			 a->message);
+		loop_timer_start(r->pause, WEATHER_US);
+		return NULL;
+	}
+	if (pg_get_i64(a->results[0], 0, 1) != r->tenant)
+		fatal("the capability for tenant %lld is gone from the database",
+		      (long long)r->tenant);
+	return a->results[1];
+}
+
 /* ---- a deletion */
 
 static void on_left(void *arg, const struct pg_answer *a)
 {
 	struct run *r = arg;
-	r->loading = false;
-	if (a->err == ERR_CANCELLED)
+	const struct pg_result *rows = was_read(r, a);
+	if (!rows)
 		return;
-	if (a->err) {
-		log_warn("job-reads-again", "sqlstate=%s message=\"%s\"", a->sqlstate,
-			 a->message);
-		loop_timer_start(r->pause, WEATHER_US);
-		return;
-	}
-	if (pg_get_i64(a->results[0], 0, 1) != r->tenant)
-		fatal("the capability for tenant %lld is gone from the database",
-		      (long long)r->tenant);
-	r->job_left = pg_get_bool(a->results[1], 0, 0) ? JOB_LEFT_SOME : JOB_LEFT_NOTHING;
+	r->job_left = pg_get_bool(rows, 0, 0) ? JOB_LEFT_SOME : JOB_LEFT_NOTHING;
 	run_wake(r);
 }
 
 static void ask_left(struct run *r)
 {
-	struct pg_request *q = pg_begin(r->worker->pool);
-	pg_text(pg_add(q, SQL_CAP), slice_str(r->cap));
+	struct pg_request *q = begin_read(r);
 	struct pg_params *p = pg_add(q, SQL_SESSION_LEFT);
 	pg_i64(p, r->tenant);
 	pg_uuid(p, r->session_id);
 	pg_uuid(p, r->id);
-	r->loading = true;
 	pg_submit(q, CONN_READS, 0, on_left, r);
 }
 
@@ -124,17 +142,10 @@ static void start_compaction(struct run *r, json_t wish)
 static void on_wish(void *arg, const struct pg_answer *a)
 {
 	struct run *r = arg;
-	r->loading = false;
-	if (a->err == ERR_CANCELLED)
+	const struct pg_result *rows = was_read(r, a);
+	if (!rows)
 		return;
-	if (a->err) {
-		log_warn("job-reads-again", "sqlstate=%s message=\"%s\"", a->sqlstate,
-			 a->message);
-		loop_timer_start(r->pause, WEATHER_US);
-		return;
-	}
-	struct slice body =
-		pg_rows(a->results[1]) ? pg_get_text(a->results[1], 0, 0) : SLICE("{}");
+	struct slice body = pg_rows(rows) ? pg_get_text(rows, 0, 0) : SLICE("{}");
 	AUTO(auto_json_free) struct json_doc *d = json_parse(body, body.n, NULL, 0);
 	start_compaction(r, json_root(d));
 	run_wake(r);
@@ -142,22 +153,18 @@ static void on_wish(void *arg, const struct pg_answer *a)
 
 static void ask_wish(struct run *r)
 {
-	struct pg_request *q = pg_begin(r->worker->pool);
-	pg_text(pg_add(q, SQL_CAP), slice_str(r->cap));
+	struct pg_request *q = begin_read(r);
 	struct pg_params *p = pg_add(q, SQL_JOB_BODY);
 	pg_i64(p, r->tenant);
 	pg_uuid(p, r->id);
-	r->loading = true;
 	pg_submit(q, CONN_READS, 0, on_wish, r);
 }
 
 static enum step_verdict compact_session(struct run *r)
 {
 	if (!r->acted) {
-		if (asking_goes_out(r) && load_target_is_needed(r)) {
-			load_target(r);
+		if (asking_waits(r))
 			return STEP_WAIT;
-		}
 		enum err e = asking_target(r);
 		if (e)
 			return run_fail(r, e, "%s", r->answer.error);

@@ -78,10 +78,8 @@ enum step_verdict step_ask(struct run *r)
 		load_permit(r);
 		return STEP_WAIT;
 	}
-	if (asking_goes_out(r) && load_target_is_needed(r)) {
-		load_target(r);
+	if (asking_waits(r))
 		return STEP_WAIT;
-	}
 	r->judges_again = false; /* nothing that was judged is left */
 	if (r->step_no >= RUN_STEPS_MOST)
 		return run_fail(r, ERR_BUDGET, "the model was asked %d times in one run",

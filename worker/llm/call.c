@@ -202,13 +202,6 @@ static void cancel_remote(struct op *op, enum err why, void *provider)
 	op_cancel(&c->wire_op, why);
 }
 
-static bool is_local(struct slice url)
-{
-	return slice_has_prefix(url, SLICE("http://127.")) ||
-	       slice_has_prefix(url, SLICE("http://localhost")) ||
-	       slice_has_prefix(url, SLICE("http://[::1]"));
-}
-
 struct headers {
 	struct llm_headers as;
 	char *line[HEADERS_MOST + 1];
@@ -256,7 +249,7 @@ static void start_remote(struct llm_call *c, struct http_client *http,
 				 .guarded = t->guarded};
 	c->api_key = t->api_key;
 	r.first_byte_us = r.idle_us = t->silence_us;
-	if (!t->silence_us && is_local(base)) /* it may have to be loaded first */
+	if (!t->silence_us && llm_is_local(base)) /* it may have to be loaded first */
 		r.first_byte_us = r.idle_us = LOCAL_SILENCE_US;
 	sse_reader_init(&c->sse, STREAM_EVENT_MOST, on_event, c);
 	op_init(&c->wire_op, c->loop, on_wire_done, c);

@@ -54,12 +54,6 @@ void endpoints_free(struct endpoints *e)
 	free(e);
 }
 
-static bool is_beside_us(const struct llm_provider *p)
-{
-	return !p->base_url ||
-	       slice_has_prefix(slice_str(p->base_url), SLICE("http://127."));
-}
-
 bool endpoints_find(const struct endpoints *e, const struct llm_provider *p,
 		    struct llm_target *t)
 {
@@ -67,5 +61,6 @@ bool endpoints_find(const struct endpoints *e, const struct llm_provider *p,
 	for (size_t i = 0; i < e->count; i++)
 		if (e->targets[i].provider == p)
 			*t = e->targets[i];
-	return t->base_url.n || t->api_key.n || is_beside_us(p);
+	return t->base_url.n || t->api_key.n || !p->base_url ||
+	       llm_is_local(slice_str(p->base_url));
 }

@@ -41,6 +41,13 @@ void llm_put_key(struct llm_headers *h, const struct llm_target *t, const char *
 		h->put(h, name, t->api_key);
 }
 
+bool llm_is_local(struct slice url)
+{
+	return slice_has_prefix(url, SLICE("http://127.")) ||
+	       slice_has_prefix(url, SLICE("http://localhost")) ||
+	       slice_has_prefix(url, SLICE("http://[::1]"));
+}
+
 void llm_put_bearer(struct llm_headers *h, struct slice key)
 {
 	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;

@@ -176,6 +176,9 @@ const struct llm_provider *llm_provider_of(struct slice full, struct slice *mode
 /* All of them by position; NULL past the last. */
 const struct llm_provider *llm_provider_at(size_t i);
 
+/* Whether that URL is of this machine. */
+bool llm_is_local(struct slice url);
+
 /* The provider's form of a message, from its cache. */
 struct slice llm_wire(const struct llm_provider *p, struct llm_message *m);
 
