@@ -111,7 +111,8 @@ static void test_doubles(void **state)
 	struct agent *a = read_config("{\"tools\":[\"memory_get\",\"memory_get\","
 				      "\"memory_store\",\"memory_get\"]}");
 	assert_null(a->problem);
-	assert_int_equal(a->config.tool_set, set_of("memory_get") | set_of("memory_store"));
+	assert_int_equal(a->config.tool_set,
+			 set_of("memory_get") | set_of("memory_store"));
 	agent_give_back(a);
 }
 
