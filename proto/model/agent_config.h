@@ -26,9 +26,9 @@ struct agent_config {
 void agent_config_init(struct agent_config *c);
 void agent_config_fini(struct agent_config *c);
 /* Reads all of it into c (initialised); null says nothing, and members that nobody knows
- * are left alone. False: something is wrong; fault says what of the first, the others are
- * read. */
-bool agent_config_read(struct agent_config *c, json_t object,
+ * are left alone, without `door` those that are the door's, too. False: something is
+ * wrong; fault says what of the first, the others are read. */
+bool agent_config_read(struct agent_config *c, json_t object, bool door,
 		       struct settings_fault *fault);
 /* Whether a configuration has a member of that name. */
 bool agent_config_knows(struct slice name);

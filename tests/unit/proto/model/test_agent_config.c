@@ -19,7 +19,7 @@ static bool read_config(struct agent_config *c, const char *text,
 	if (!d)
 		fail_msg("%s: %s", text, why);
 	agent_config_init(c);
-	bool fine = agent_config_read(c, json_root(d), fault);
+	bool fine = agent_config_read(c, json_root(d), true, fault);
 	json_free(d);
 	return fine;
 }
