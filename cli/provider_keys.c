@@ -469,8 +469,7 @@ int provider_key_test_command(const struct args *a)
 	if (!answer)
 		return status;
 	ask_print(a, slice_trim(strbuf_slice(&line)), json_root(answer));
-	bool ok = json_bool(json_get(json_root(answer), "ok"), false);
-	return ok ? EXIT_FINE : EXIT_FAILED;
+	return json_bool(json_get(json_root(answer), "ok"), false) ? 0 : EXIT_FAILED;
 }
 
 int provider_key_delete_command(const struct args *a)

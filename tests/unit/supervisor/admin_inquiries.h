@@ -4,7 +4,9 @@
 #define TB_TEST_ADMIN_INQUIRIES_H
 
 #include "common/log.h"
+#include "common/json.h"
 #include "supervisor/inquiries.h"
+#include "supervisor/lq.h"
 
 static struct lq_run *add_run(int lane, enum lq_state state);
 static int connect_client(void);
@@ -34,20 +36,20 @@ static void test_inquiries(void **state)
 	char line[200], id[UUID_TEXT_LEN + 1];
 	struct lq_run *r = add_run(0, LQ_S_RUNNING);
 	int fd = connect_client();
-	uuid_format(r->id, id);
+	uuid_format(lq_run_id(r), id);
 	snprintf(line, sizeof line,
-		 "{\"cmd\":\"run.request\",\"args\":{\"run\":\"%s\",\"step\":3}}\n", id);
+		 "{\"cmd\":\"run.request\",\"args\":{\"run\":\"%s\",\"step\":3}}", id);
 	is(answer(fd, line), "ok", "true");
 	assert_int_equal(inquired.kind, INQUIRY_REQUEST);
 	assert_int_equal(inquired.tenant, 1);
 	assert_int_equal(inquired.step, 3);
-	assert_true(uuid_eq(inquired.object, r->id));
+	assert_true(uuid_eq(inquired.object, lq_run_id(r)));
 	snprintf(line, sizeof line,
-		 "{\"cmd\":\"key.test\",\"args\":{\"key\":\"%s\",\"tenant\":0}}\n", id);
+		 "{\"cmd\":\"key.test\",\"args\":{\"key\":\"%s\",\"tenant\":0}}", id);
 	is(answer(fd, line), "error", "it is full");
 	assert_int_equal(inquired.kind, INQUIRY_KEY);
 	snprintf(line, sizeof line,
-		 "{\"cmd\":\"key.test\",\"args\":{\"key\":\"%s\",\"tenant\":\"two\"}}\n",
+		 "{\"cmd\":\"key.test\",\"args\":{\"key\":\"%s\",\"tenant\":\"two\"}}",
 		 id);
 	is(answer(fd, line), "error", "tenant: a number is needed");
 }
