@@ -19,6 +19,7 @@
 #include "common/clock.h"
 #include "common/crypto.h"
 #include "common/json.h"
+#include "common/log.h"
 #include "common/loop.h"
 #include "supervisor/admin.h"
 #include "supervisor/admin_args.h"
@@ -1176,7 +1177,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_a_client_that_leaves, begin, finish),
 		cmocka_unit_test_setup_teardown(test_the_time_limit, begin, finish),
 		cmocka_unit_test_setup_teardown(test_lines, begin, finish),
-		cmocka_unit_test_setup_teardown(test_inquiries, begin, finish),
 		cmocka_unit_test_setup_teardown(test_large_answers, begin, finish),
 		cmocka_unit_test_setup_teardown(test_lists, begin, finish),
 		cmocka_unit_test_setup_teardown(test_an_endless_queue, begin, finish),
