@@ -142,6 +142,8 @@ static struct slice text_event(struct run *r, size_t from)
 	if (r->answer.stop == LLM_STOP_LENGTH || r->answer.stop == LLM_STOP_FILTER)
 		json_kv_cstr(&o, "stop",
 			     r->answer.stop == LLM_STOP_LENGTH ? "length" : "filter");
+	if (r->answer.mending.replaced)
+		json_kv_i64(&o, "replaced", (int64_t)r->answer.mending.replaced);
 	json_obj_end(&o);
 	json_obj_end(&o);
 	return kept(r, &b);
