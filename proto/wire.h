@@ -140,7 +140,9 @@ enum run_mode {
 	MODE_FORK,
 	MODE_REGENERATE,
 	MODE_EDIT,
-	MODE_DELETE
+	MODE_DELETE,
+	MODE_RESTORE,
+	MODE__END /* one past the last */
 };
 static inline bool mode_is_job(unsigned mode)
 {

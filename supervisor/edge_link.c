@@ -36,7 +36,7 @@ void edge_on_ping(struct child *self, const struct wire_ping *m)
 static bool is_mode(unsigned mode)
 {
 	return (mode >= MODE_STEER && mode <= MODE_ANNOUNCE) ||
-	       (mode >= MODE_APPEND && mode <= MODE_DELETE);
+	       (mode >= MODE_APPEND && mode < MODE__END);
 }
 
 void edge_on_enqueue(struct child *self, const struct wire_enqueue *m)

@@ -11,6 +11,7 @@
 #include "common/crypto.h"
 #include "common/http/client.h"
 #include "common/http/sse.h"
+#include "common/log.h"
 #include "common/loop.h"
 #include "worker/llm/request.h"
 
@@ -62,6 +63,10 @@ static void conclude(struct llm_call *c, enum err e)
 {
 	struct op *op = c->op;
 	c->over = true;
+	if (c->answer->mending.replaced || c->answer->mending.half[0])
+		log_warn("model-text-mended", "provider=%s replaced=%zu half=%d",
+			 c->provider->name, c->answer->mending.replaced,
+			 c->answer->mending.half[0] != 0);
 	if (c->pieces)
 		loop_timer_stop(c->pieces);
 	loop_reap(c->loop, free_call, c);

@@ -11,6 +11,7 @@
 
 #include "common/err.h"
 #include "common/json.h"
+#include "common/json_mend.h"
 #include "common/slice.h"
 #include "common/strbuf.h"
 
@@ -100,6 +101,7 @@ struct llm_answer {
 	enum llm_stop stop;                    /* not NONE: the answer is complete */
 	int status;                            /* of HTTP; 0: none came */
 	int64_t retry_after_us;                /* what a refusing provider asked for */
+	struct json_mending mending;           /* of the stream's texts */
 	char request_id[LLM_REQUEST_ID_BYTES]; /* the provider's, for its support */
 	char error[LLM_ERROR_BYTES]; /* one sentence for people, when the call failed */
 };
