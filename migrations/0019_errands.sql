@@ -101,7 +101,7 @@ END $$;
 
 -- ---- what an inquiry reads of a step
 -- Which question it was: of the stored answer, or of the one that the run failed with. A step that is under way has neither: head NULL. No row:
--- there is no such run.
+-- there is no such run, or it is a job, whose messages may be somebody's import.
 CREATE FUNCTION tb.inquiry_step(p_cap text)
 RETURNS TABLE (session_id uuid, agent_id uuid, revision integer, config jsonb, input_seq bigint, input jsonb, step integer, head bigint, asked jsonb,
   context jsonb, failed boolean)
@@ -111,10 +111,10 @@ DECLARE
   i tb.inquiries := tb.inquiry_of(p_cap, 'request'); r record; v_failed jsonb; v_step integer; v_head bigint; v_asked jsonb; v_context jsonb;
 BEGIN
   SELECT q.session_id, q.agent_id, q.agent_revision, q.input_seq, NULL::integer AS steps INTO r
-    FROM tb.agent_run_queue q WHERE q.tenant_id = i.tenant_id AND q.run_id = i.object;
+    FROM tb.agent_run_queue q WHERE q.tenant_id = i.tenant_id AND q.run_id = i.object AND q.kind = 'turn';
   IF NOT FOUND THEN
     SELECT x.session_id, x.agent_id, x.agent_revision, x.input_seq, x.steps::integer AS steps INTO r
-      FROM tb.agent_runs x WHERE x.tenant_id = i.tenant_id AND x.run_id = i.object;
+      FROM tb.agent_runs x WHERE x.tenant_id = i.tenant_id AND x.run_id = i.object AND x.kind = 'turn';
     IF NOT FOUND THEN RETURN; END IF;
     SELECT e.body->'metadata'->'asked' INTO v_failed FROM tb.run_events e
      WHERE e.tenant_id = i.tenant_id AND e.run_id = i.object AND e.type = 'error' AND e.body->'metadata' ? 'asked'

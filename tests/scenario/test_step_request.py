@@ -232,6 +232,32 @@ class StepRequests(WithRecorder):
         self.assertIn("chat/completions", self.node.ctl("run", "request", run, "--tenant", "default", "--step", "1").stdout)
         self.assertEqual(self.node.ctl("run", "request", run, "--tenant", "default", "--step", "7").returncode, 3)
 
+    def test_many_at_once(self):
+        """So many are answered and the others refused; runs go on beside them, and a worker that ends is no riddle."""
+        first = self.say("hello")
+        stop, got = threading.Event(), []
+
+        def ask():
+            while not stop.is_set():
+                status, text = self.raw(first, 1)
+                got.append((status, json.loads(text).get("error", {}).get("code")))
+
+        threads = [threading.Thread(target=ask) for _ in range(8)]
+        for t in threads:
+            t.start()
+        try:
+            for i in range(10):
+                self.say(f"turn {i}")
+            self.node.kill("worker")
+            self.say("and on")
+        finally:
+            stop.set()
+            for t in threads:
+                t.join()
+        self.assertIn((200, None), got)
+        self.assertLessEqual(set(got), {(200, None), (429, "tenant_full"), (503, "peer_gone"), (503, "unavailable"), (503, "draining")})
+        self.assertEqual(self.node.sql("SELECT count(*) FROM tb.inquiries WHERE expires_at < now() - interval '1 minute'"), "0")
+
     def test_no_secret_leaves(self):
         """Those that this node holds, in the forms in which they are written; and what looks like anybody's."""
         platform = "platform-key-" + secrets.token_hex(12)
