@@ -88,6 +88,11 @@ class WithRecorder(WithQueue):
         self.node.start_daemon()
         self.node.wait_ready()
 
+    def another_worker(self, run):
+        """One that saw nothing of it."""
+        self.node.kill("worker")
+        wait_for(lambda: self.raw(run, 1)[0] == 200)
+
     def steps(self, run):
         return int(self.node.sql(f"SELECT steps FROM tb.agent_runs WHERE run_id = '{run}'"))
 
@@ -183,8 +188,7 @@ class StepRequests(WithRecorder):
         self.assertGreaterEqual(len(cut), 1)
         self.assertTrue([b for _, _, b in self.recorder.seen if b"of this old tool result left out" in b or b"result content cleared" in b])
         self.all_shown(runs)
-        self.node.kill("worker")
-        wait_for(lambda: self.raw(runs[0], 1)[0] == 200)
+        self.another_worker(runs[0])
         self.all_shown(runs)
         # The history that the newest one could show is not what the first one could.
         self.assertIn("fact-15", json.dumps(self.shown(runs[-1])["body"]))
@@ -197,7 +201,7 @@ class StepRequests(WithRecorder):
         most = int(self.node.sql("SELECT count(*) FROM tb.session_messages WHERE content->'asked' ? 'most'"))
         self.assertGreaterEqual(most, 1)
         self.assertNotIn("fact-0", json.dumps(self.shown(runs[-1])["body"]))
-        self.restart()
+        self.another_worker(runs[0])
         self.all_shown(runs)
         self.assertGreater(self.shown(runs[0])["body"]["max_completion_tokens"], 0)
 
@@ -205,7 +209,7 @@ class StepRequests(WithRecorder):
         run = self.say("[status 400] what is wrong with this?", ends="error")
         answer = self.shown(run)
         self.assertEqual((answer["state"], answer["step"]), ("failed", 1))
-        self.restart()
+        self.another_worker(run)
         self.assertEqual(self.shown(run), answer)
         self.key += "x"
         run = self.start("[hang] are you there?")
@@ -270,7 +274,7 @@ class StepRequests(WithRecorder):
         forms = [platform, own, base64.b64encode(f"user:{own}".encode()).decode(), urllib.parse.quote(own, safe=""),
                  "sk-ant-api03-" + secrets.token_hex(20), self.node.token()]
         run = self.say("these are: " + " , ".join(forms))
-        self.restart()  # a worker that opened none of them
+        self.another_worker(run)  # which opened none of them
         answer = self.shown(run)
         told = json.dumps(answer)
         self.assertTrue(answer["redacted"])
