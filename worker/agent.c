@@ -13,11 +13,13 @@
 #include "common/die.h"
 #include "common/json.h"
 #include "common/map.h"
+#include "worker/context/skill_list.h"
 #include "worker/context/tokens.h"
 #include "worker/tools/registry.h"
 
 #define CACHED_MOST 512
 #define CONFIG_MOST (1u << 20)
+#define SKILL_NAME_MOST 64
 
 struct agents {
 	struct map *by_key;
@@ -69,6 +71,7 @@ static void drop(struct agent *a)
 	map_take(a->home->by_key, key_of(&k, a->tenant, a->id, a->revision));
 	list_remove(&a->lru);
 	model_settings_fini(&a->settings);
+	json_free(a->skills);
 	free(a->system);
 	free(a->problem);
 	free(a);
@@ -205,6 +208,25 @@ static void read_settings(struct agent *a, json_t root)
 		complain(a, "is wrong: ", slice_str(bad.message));
 }
 
+static void read_skills(struct agent *a, json_t skills)
+{
+	AUTO(strbuf_fini) struct strbuf names = STRBUF_INIT;
+	if (json_kind(skills) <= JSON_NULL)
+		return;
+	if (json_kind(skills) != JSON_ARRAY || json_len(skills) > SKILL_LIST_MOST) {
+		complain(a, "says 'skills' and means no list of at most 150 names",
+			 SLICE_NONE);
+		return;
+	}
+	for (size_t i = 0; i < json_len(skills); i++) {
+		struct slice name = json_str(json_at(skills, i));
+		if (!name.n || name.n > SKILL_NAME_MOST)
+			complain(a, "has no skill's name in 'skills': ", name);
+	}
+	json_print(&names, skills);
+	a->skills = json_parse(strbuf_slice(&names), CONFIG_MOST, NULL, 0);
+}
+
 static void make_room(struct agents *s)
 {
 	list_each (n, &s->lru) {
@@ -242,6 +264,7 @@ struct agent *agent_put(struct agents *s, int64_t tenant, struct uuid id, int re
 	a->context_window = (int64_t)number_of(a, root, "contextWindow");
 	read_settings(a, root);
 	read_tools(a, json_get(root, "tools"));
+	read_skills(a, json_get(root, "skills"));
 	read_workspace(a, root);
 	read_budgets(a, json_get(root, "budgets"));
 	map_put(s->by_key, key_of(&k, tenant, id, revision), a);

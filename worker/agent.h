@@ -26,6 +26,7 @@ struct agent {
 	bool by_session;                /* it has a workspace a session */
 	uint64_t workspace_bytes, workspace_files; /* at most; 0: as the node says */
 	struct budget_limits run_budget, session_budget;
+	struct json_doc *skills; /* names, the final set; NULL: all there are */
 	uint64_t tool_set; /* what its revision lists, by position in the catalogue */
 	/* Not NULL: what is wrong with its configuration; its runs fail with that. */
 	char *problem;
