@@ -3,6 +3,8 @@
 #ifndef TB_TEST_ADMIN_INQUIRIES_H
 #define TB_TEST_ADMIN_INQUIRIES_H
 
+#include <stdio.h>
+
 #include "common/log.h"
 #include "common/json.h"
 #include "supervisor/inquiries.h"
