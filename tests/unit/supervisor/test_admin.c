@@ -1164,6 +1164,31 @@ static void test_without_a_database(void **state)
 	}
 }
 
+/* The worker's answer is the socket's, whole. */
+static void test_inquiries(void **state)
+{
+	(void)state;
+	char line[200], id[UUID_TEXT_LEN + 1];
+	struct lq_run *r = add_run(0, LQ_S_RUNNING);
+	int fd = connect_client();
+	uuid_format(lq_run_id(r), id);
+	snprintf(line, sizeof line,
+		 "{\"cmd\":\"run.request\",\"args\":{\"run\":\"%s\",\"step\":3}}", id);
+	is(answer(fd, line), "ok", "true");
+	assert_int_equal(inquired.kind, INQUIRY_REQUEST);
+	assert_int_equal(inquired.tenant, 1);
+	assert_int_equal(inquired.step, 3);
+	assert_true(uuid_eq(inquired.object, lq_run_id(r)));
+	snprintf(line, sizeof line,
+		 "{\"cmd\":\"key.test\",\"args\":{\"key\":\"%s\",\"tenant\":0}}", id);
+	is(answer(fd, line), "error", "it is full");
+	assert_int_equal(inquired.kind, INQUIRY_KEY);
+	snprintf(line, sizeof line,
+		 "{\"cmd\":\"key.test\",\"args\":{\"key\":\"%s\",\"tenant\":\"two\"}}",
+		 id);
+	is(answer(fd, line), "error", "tenant: a number is needed");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
