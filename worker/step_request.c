@@ -235,7 +235,7 @@ static void take_text(struct again *x, const struct pg_result *t)
 		return;
 	strbuf_add_slice(&x->beside, text);
 	if (!text.n)
-		differ(x, "memory: what it was then is not kept any more");
+		differ(x, "memory or skills: what they were then is not kept any more");
 }
 
 /* Where the key was for, as it is now; without it the node's own. */

@@ -69,7 +69,7 @@ static void test_a_request(void **state)
 	ask.args[ARG_RUN] = (struct arg){.given = true, .uuid = {{3}}};
 	ask.args[ARG_STEP] = (struct arg){.given = true, .is_number = true, .number = 3};
 	admin_run_request(&ask);
-	assert_string_equal(said, "{\"ok\":true}");
+	assert_string_equal(said, "{\"ok\":\"true\"}");
 	assert_int_equal(inquired.kind, INQUIRY_REQUEST);
 	assert_int_equal(inquired.tenant, 5);
 	assert_int_equal(inquired.step, 3);
@@ -93,7 +93,7 @@ static void test_a_key(void **state)
 	ask.args[ARG_TENANT].number = 2;
 	ask.args[ARG_MODEL] = (struct arg){.given = true, .text = SLICE("m")};
 	admin_key_test(&ask);
-	assert_string_equal(said, "{\"ok\":true}");
+	assert_string_equal(said, "{\"ok\":\"true\"}");
 	assert_true(slice_is(inquired.model, "m"));
 	ask.over = false;
 	ask.args[ARG_TENANT] = (struct arg){.given = true, .text = SLICE("two")};
