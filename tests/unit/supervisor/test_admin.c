@@ -1176,6 +1176,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_a_client_that_leaves, begin, finish),
 		cmocka_unit_test_setup_teardown(test_the_time_limit, begin, finish),
 		cmocka_unit_test_setup_teardown(test_lines, begin, finish),
+		cmocka_unit_test_setup_teardown(test_inquiries, begin, finish),
 		cmocka_unit_test_setup_teardown(test_large_answers, begin, finish),
 		cmocka_unit_test_setup_teardown(test_lists, begin, finish),
 		cmocka_unit_test_setup_teardown(test_an_endless_queue, begin, finish),
