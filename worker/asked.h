@@ -4,7 +4,7 @@
  *
  * It goes with what is committed anyway: into the answer's content, or, of a question
  * that failed with its run, into the error event. The part of the system prompt that is
- * neither the agent's nor the message's (the agent's memory) is kept once a text, by its
+ * neither the agent's nor the message's (skills, memory) is kept once a text, by its
  * digest: told when this worker has not told it for a day. */
 #ifndef TB_ASKED_H
 #define TB_ASKED_H

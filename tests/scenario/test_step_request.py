@@ -194,6 +194,29 @@ class StepRequests(WithRecorder):
         self.assertIn("fact-15", json.dumps(self.shown(runs[-1])["body"]))
         self.assertNotIn("fact-1", json.dumps(self.shown(runs[0], 2)["body"]))
 
+    def test_skills_that_changed(self):
+        """What the session pinned then, whatever the workspace has now."""
+        self.name = self.agent()
+        skill = "---\nname: pdf\ndescription: Reads forms as of the first day.\n---\n\n# pdf\n"
+        path = f"/v1/agents/{self.name}/files/content?path=" + urllib.parse.quote("skills/pdf/SKILL.md", safe="")
+
+        def put(text):
+            c = http.client.HTTPConnection("127.0.0.1", self.node.port, timeout=60)
+            c.request("PUT", path, text, {"Authorization": f"Bearer {self.node.token()}"})
+            self.assertIn(c.getresponse().status, (200, 201))
+            c.close()
+
+        put(skill)
+        runs = [self.say(f"turn {i}") for i in range(2)]
+        put(skill.replace("first day", "second day"))
+        self.node.post(f"/v1/agents/{self.name}/sessions/{self.key}/reset")
+        wait_for(lambda: self.node.sql("SELECT count(*) FROM tb.agent_run_queue") == "0")
+        runs.append(self.say("turn 2"))
+        self.another_worker(runs[0])
+        self.all_shown(runs)
+        for run, word in zip(runs, ("first day", "first day", "second day")):
+            self.assertIn(word, json.dumps(self.shown(run)["body"]))
+
     def test_what_does_not_fit(self):
         """A summary that cannot be had: the oldest messages are left out; and answers that a budget makes shorter."""
         self.name = self.agent(model="openai/fake", contextWindow=8000, tools=[], budgets={"session": {"tokens": 10 ** 6, "calls": 100}})
@@ -220,6 +243,24 @@ class StepRequests(WithRecorder):
         self.node.post(f"/v1/runs/{run}/cancel")
         self.node.wait(run)
         self.assertEqual(self.shown(run)["state"], "failed")
+
+    def test_what_is_not_exact_says_so(self):
+        self.name = self.agent()
+        self.say('[tool memory_store {"text":"- fleeting","path":"MEMORY.md"}] hello')
+        self.key += "x"
+        run = self.say("hello again")
+        self.assertIn("fleeting", json.dumps(self.shown(run)["body"]))
+        self.node.sql("DELETE FROM tb.prompt_texts WHERE body LIKE '%fleeting%'")
+        status, text = self.raw(run, 1)
+        answer = json.loads(text)
+        self.assertEqual((status, answer["exact"], answer["differs"]), (200, False, ["memory or skills: what they were then is not kept any more"]))
+        self.assertNotIn("fleeting", json.dumps(answer["body"]))
+        self.assertIn("hello again", json.dumps(answer["body"]))
+        schema = {"type": "object", "properties": {"zebra": {"type": "string"}, "a": {"type": "string"}}}
+        run = self.say("as a schema has it", responseSchema=schema)
+        answer = json.loads(self.raw(run, 1)[1])
+        self.assertFalse(answer["exact"])
+        self.assertIn("schema", answer["differs"][0])
 
     def test_who_may_see_it(self):
         run = self.say("hello")
