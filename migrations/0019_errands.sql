@@ -67,6 +67,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, tb, pg_temp AS $$
          ORDER BY k.provider, k.priority, k.created_at, k.key_id), '[]')
     FROM tb.provider_keys k
    WHERE k.tenant_id = p_tenant AND (p_provider IS NULL OR k.provider = p_provider) AND (p_key IS NULL OR k.key_id = p_key) $$;
+REVOKE ALL ON FUNCTION provider_keys_json FROM PUBLIC;
 
 -- ---- what a question was made of
 -- The part of a system prompt that is neither the agent's revision nor the message: one row a text, as long as it is asked with and 40 days more.

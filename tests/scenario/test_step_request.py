@@ -257,6 +257,7 @@ class StepRequests(WithRecorder):
         self.assertNotIn("fleeting", json.dumps(answer["body"]))
         self.assertIn("hello again", json.dumps(answer["body"]))
         schema = {"type": "object", "properties": {"zebra": {"type": "string"}, "a": {"type": "string"}}}
+        self.name = self.agent()
         run = self.say("as a schema has it", responseSchema=schema)
         answer = json.loads(self.raw(run, 1)[1])
         self.assertFalse(answer["exact"])
