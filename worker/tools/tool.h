@@ -15,6 +15,7 @@
 #include "common/slice.h"
 #include "common/strbuf.h"
 #include "proto/tools/catalog.h"
+#include "worker/context/fence.h"
 
 struct jails;
 struct loop;
@@ -46,10 +47,6 @@ struct tool_facts {
 	const char *signal;      /* or by this one, "KILL"; NULL: none */
 	const char *error_class; /* a code of err.tbl; NULL: nothing went wrong */
 };
-
-/* Before a result from outside in the model's words: an id, its text, a line with that
- * id. The execution's row has the text alone. */
-#define TOOL_FENCE "[untrusted content "
 
 struct tool_call {
 	const struct tool_spec *tool;
