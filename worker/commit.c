@@ -304,6 +304,8 @@ static void result_message(struct run *r, const struct run_call *c)
 				 : c->said.p   ? c->said
 					       : c->output));
 	json_obj_end(&o);
+	if (c->image.n)
+		json_put_raw(&o, c->image);
 	json_arr_end(&o);
 	json_obj_end(&o);
 	add_message(r, "tool", kept(r, &b), 0);

@@ -54,6 +54,9 @@ struct tool_call {
 	json_t args;          /* checked against the schema */
 	const char *idem_key; /* "run:step:call", of keyed tools */
 	struct strbuf output; /* one JSON value, filled by the tool */
+	/* An image of the transcript, JSON, which the model is shown beside the output;
+	 * empty: none. */
+	struct strbuf image;
 	struct tool_facts facts;
 	struct op *op;
 	struct arena *arena; /* scratch that lives as long as the call */
