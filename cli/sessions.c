@@ -179,6 +179,18 @@ int session_snapshots_command(const struct args *a)
 	return get(a, "/snapshots", false);
 }
 
+int session_skills_command(const struct args *a)
+{
+	struct door d;
+	if (!args_has(a, O(refresh)))
+		return get(a, "/skills", false);
+	if (open_door(&d, a))
+		return close_door(&d, EXIT_FAILED);
+	path_of(&d, "/skills");
+	int status = ask(&d, "POST", SLICE_NONE);
+	return close_door(&d, status ? status : print(&d));
+}
+
 static void join_words(struct strbuf *b, const struct args *a)
 {
 	for (int i = 0; i < a->rest_count; i++) {

@@ -167,6 +167,11 @@ enum run_result {
 #include "proto/results.tbl"
 #undef RESULT
 };
+enum skill_source { /* bits */
+		    SKILLS_WORKSPACE = 1,
+		    SKILLS_TENANT = 2,
+		    SKILLS_NODE = 4
+};
 enum jail_kind {
 	JAIL_KIND_EXEC = 1,
 	JAIL_KIND_READ,

@@ -158,7 +158,7 @@ void edge_on_inquire(struct child *self, const struct wire_inquire *m)
 
 void edge_on_files_ask(struct child *self, const struct wire_files_ask *m)
 {
-	if (m->tenant <= 0 || uuid_is_nil(m->agent)) {
+	if (m->tenant <= 0 || (uuid_is_nil(m->agent) && !uuid_is_nil(m->session))) {
 		child_punish(self, "a question for files of nobody");
 		return;
 	}

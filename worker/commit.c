@@ -476,6 +476,7 @@ void commit_submit(struct run *r)
 {
 	struct commit *c = &r->commit;
 	usage_put(r);
+	skills_put(r);
 	/* A run that took its worker down and gets on is no suspect any more. */
 	c->clear = r->suspect && c->message_count && !c->has_end;
 	r->committing = true;

@@ -202,6 +202,7 @@ static void take_all(struct run *r, const struct pg_answer *a)
 	take_agent(r, a->results[1]);
 	take_history(r, a->results[2]);
 	permit_take(r, a->results[3]);
+	skills_take(r, a->results[3]);
 	bootstrap_take(r, a->results[4]);
 	if (r->resumed)
 		take_past(r, a->results[5], a->results[6]);
@@ -245,6 +246,7 @@ static void on_permit(void *arg, const struct pg_answer *a)
 	} else {
 		check_capability(r, a);
 		permit_take(r, a->results[1]);
+		skills_take(r, a->results[1]);
 		bootstrap_take(r, a->results[2]);
 	}
 	run_wake(r);

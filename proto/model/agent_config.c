@@ -9,7 +9,10 @@
 
 #include "common/alloc.h"
 #include "common/attr.h"
+#include "common/strbuf.h"
 #include "proto/tools/catalog.h"
+
+#define SKILL_NAME_BYTES 64
 
 struct member {
 	const char *name;
@@ -129,6 +132,23 @@ static bool read_tools(struct agent_config *c, json_t v, const struct member *m,
 	return true;
 }
 
+static bool read_skills(struct agent_config *c, json_t v, const struct member *m,
+			struct settings_fault *fault)
+{
+	AUTO(strbuf_fini) struct strbuf names = STRBUF_INIT;
+	struct json_iter it = json_iter(v);
+	bool fine = json_kind(v) == JSON_ARRAY && (int64_t)json_len(v) <= m->high;
+	for (json_t name; fine && (name = json_next(&it, NULL));)
+		fine = json_str(name).n > 0 && json_str(name).n <= SKILL_NAME_BYTES;
+	if (!fine)
+		return wrong(fault, m, "must be a list of at most %lld skills' names",
+			     (long long)m->high);
+	json_print(&names, v);
+	json_free(c->skills);
+	c->skills = json_parse(strbuf_slice(&names), names.n, NULL, 0);
+	return true;
+}
+
 static bool read_budgets(struct agent_config *c, json_t v, const struct member *m,
 			 struct settings_fault *fault)
 {
@@ -206,6 +226,8 @@ void agent_config_init(struct agent_config *c)
 void agent_config_fini(struct agent_config *c)
 {
 	model_settings_fini(&c->settings);
+	json_free(c->skills);
 	free(c->system);
+	c->skills = NULL;
 	c->system = NULL;
 }

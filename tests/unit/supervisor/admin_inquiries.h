@@ -3,6 +3,13 @@
 #ifndef TB_TEST_ADMIN_INQUIRIES_H
 #define TB_TEST_ADMIN_INQUIRIES_H
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <cmocka.h>
+
 #include "common/log.h"
 #include "common/json.h"
 #include "supervisor/inquiries.h"
