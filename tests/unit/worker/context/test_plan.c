@@ -379,14 +379,10 @@ static void test_random_plans(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_pairs),
-		cmocka_unit_test(test_the_summary),
-		cmocka_unit_test(test_old_results),
-		cmocka_unit_test(test_images),
-		cmocka_unit_test(test_clearing),
-		cmocka_unit_test(test_limits),
-		cmocka_unit_test(test_cuts),
-		cmocka_unit_test(test_random_plans),
+		cmocka_unit_test(test_pairs),       cmocka_unit_test(test_the_summary),
+		cmocka_unit_test(test_old_results), cmocka_unit_test(test_images),
+		cmocka_unit_test(test_clearing),    cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_cuts),        cmocka_unit_test(test_random_plans),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
