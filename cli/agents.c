@@ -5,93 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/agent_config.h"
 #include "cli/catalogue.h"
 #include "cli/report.h"
 #include "common/attr.h"
 #include "common/json.h"
-
-#define PROMPT_MOST ((size_t)1000000)
-#define FILE_SIZE_CHECK (PROMPT_MOST + 1)
-
-/* ---- the configuration */
-
-static int read_prompt(struct strbuf *out, const char *given)
-{
-	if (*given != '@') {
-		strbuf_add_str(out, given);
-		return 0;
-	}
-	FILE *f = fopen(given + 1, "re");
-	if (f) {
-		out->n += fread(strbuf_reserve(out, FILE_SIZE_CHECK), 1, FILE_SIZE_CHECK,
-				f);
-		int failed = ferror(f);
-		fclose(f);
-		if (!failed)
-			return 0;
-	}
-	report("the system prompt's file %s cannot be read: %s", given + 1,
-	       strerror(errno));
-	return -1;
-}
-
-static int check_prompt(const struct strbuf *prompt)
-{
-	if (prompt->n > PROMPT_MOST)
-		report("the system prompt is longer than %zu bytes", PROMPT_MOST);
-	else if (!slice_is_utf8(strbuf_slice(prompt)) ||
-		 (prompt->n && memchr(prompt->p, 0, prompt->n)))
-		report("the system prompt is no UTF-8 text");
-	else if (!slice_trim(strbuf_slice(prompt)).n)
-		report("the system prompt is empty");
-	else
-		return 0;
-	return -1;
-}
-
-static int check_model(const char *model)
-{
-	const char *slash = strchr(model, '/');
-	if (slash && slash > model && slash[1])
-		return 0;
-	report("--model must be PROVIDER/NAME, like openai/gpt-4o-mini, not '%s'", model);
-	return -1;
-}
-
-/* The members that were given. */
-static int compose(struct strbuf *out, const struct args *a)
-{
-	static const struct {
-		enum param_id id;
-		const char *key;
-	} members[] = {{PARAM_model, "model"},
-		       {PARAM_queue_mode, "queueMode"},
-		       {PARAM_queue_cap, "queueCap"},
-		       {PARAM_queue_drop, "queueDrop"},
-		       {PARAM_queue_debounce, "queueDebounceMs"},
-		       {PARAM_on_failure, "onFailure"}};
-	AUTO(strbuf_fini) struct strbuf prompt = STRBUF_INIT;
-	struct json_out o = json_out(out);
-	json_obj(&o);
-	if (args_has(a, O(model)) && check_model(a->text[PARAM_model]))
-		return EXIT_USAGE;
-	for (size_t i = 0; i < ARRAY_LEN(members); i++) {
-		if (!(a->given >> members[i].id & 1))
-			continue;
-		if (param_of(members[i].id)->kind == PARAM_IS_NUMBER)
-			json_kv_i64(&o, members[i].key, a->number[members[i].id]);
-		else
-			json_kv_cstr(&o, members[i].key, a->text[members[i].id]);
-	}
-	if (args_has(a, O(system_prompt))) {
-		if (read_prompt(&prompt, a->text[PARAM_system_prompt]) ||
-		    check_prompt(&prompt))
-			return EXIT_USAGE;
-		json_kv_str(&o, "systemPrompt", strbuf_slice(&prompt));
-	}
-	json_obj_end(&o);
-	return 0;
-}
 
 /* ---- create */
 
@@ -182,7 +100,7 @@ int agent_create_command(const struct args *a)
 {
 	static struct catalogue c;
 	AUTO(strbuf_fini) struct strbuf config = STRBUF_INIT;
-	int status = compose(&config, a);
+	int status = agent_compose(&config, a);
 	if (!status && args_has(a, O(profile) | O(replace))) {
 		report("agent create: --profile is for a new agent; 'policy set' changes "
 		       "the policy of one that is there");

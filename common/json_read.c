@@ -36,26 +36,37 @@ static void say(char *err, size_t err_size, const char *what, size_t at)
 		snprintf(err, err_size, "%s at byte %zu", what, at);
 }
 
+/* The quote that ends the string which begins at `from`; NULL: none. */
+static const char *string_end(const char *from, const char *end)
+{
+	const char *q = from;
+	while ((q = memchr(q, '"', (size_t)(end - q))) != NULL) {
+		const char *before = q;
+		while (before > from && before[-1] == '\\')
+			before--;
+		if ((q - before) % 2 == 0)
+			return q;
+		q++;
+	}
+	return NULL;
+}
+
 /* Nesting outside of strings; the parser judges everything else. */
 static bool depth_fits(struct slice text, size_t *at)
 {
 	unsigned depth = 0;
-	bool in_string = false;
-	for (size_t i = 0; i < text.n; i++) {
-		char c = text.p[i];
-		if (in_string) {
-			if (c == '\\')
-				i++;
-			else if (c == '"')
-				in_string = false;
-		} else if (c == '"') {
-			in_string = true;
-		} else if (c == '[' || c == '{') {
+	const char *end = text.p + text.n;
+	for (const char *p = text.p; p < end; p++) {
+		if (*p == '"') {
+			p = string_end(p + 1, end);
+			if (!p)
+				return true;
+		} else if (*p == '[' || *p == '{') {
 			if (++depth > JSON_MAX_DEPTH) {
-				*at = i;
+				*at = (size_t)(p - text.p);
 				return false;
 			}
-		} else if ((c == ']' || c == '}') && depth > 0) {
+		} else if ((*p == ']' || *p == '}') && depth > 0) {
 			depth--;
 		}
 	}

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "common/die.h"
 #include "common/json.h"
@@ -88,14 +89,38 @@ static void escape_one(struct strbuf *b, unsigned char c)
 	}
 }
 
+/* What stands for itself in a string. */
+static bool is_plain(unsigned char c)
+{
+	return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
+}
+
+/* How many bytes from p on need no escape, a whole word of them at a time: a byte is
+ * found that is a quote or a backslash, below 0x20, or has its high bit. */
+static size_t plain_run(const char *p, size_t n)
+{
+	const uint64_t ones = 0x0101010101010101ull, highs = 0x8080808080808080ull;
+	size_t i = 0;
+	for (uint64_t w; i + sizeof w <= n; i += sizeof w) {
+		memcpy(&w, p + i, sizeof w);
+		uint64_t quote = w ^ ones * '"', back = w ^ ones * '\\';
+		if (((w - ones * 0x20) | (quote - ones) | (back - ones) | w) & highs)
+			break;
+	}
+	while (i < n && is_plain((unsigned char)p[i]))
+		i++;
+	return i;
+}
+
 void json_escape(struct strbuf *b, struct slice s)
 {
 	size_t plain = 0; /* start of the run that needs no escape */
 	for (size_t i = 0; i < s.n;) {
+		i += plain_run(s.p + i, s.n - i);
+		if (i == s.n)
+			break;
 		unsigned char c = (unsigned char)s.p[i];
-		size_t len = c >= 0x20 && c < 0x80 && c != '"' && c != '\\' ? 1
-			     : c >= 0x80 ? sequence(s.p + i, s.n - i)
-					 : 0;
+		size_t len = c >= 0x80 ? sequence(s.p + i, s.n - i) : 0;
 		if (len) {
 			i += len;
 			continue;

@@ -13,13 +13,11 @@
 #include "common/die.h"
 #include "common/json.h"
 #include "common/map.h"
-#include "worker/context/skill_list.h"
 #include "worker/context/tokens.h"
 #include "worker/tools/registry.h"
 
 #define CACHED_MOST 512
 #define CONFIG_MOST (1u << 20)
-#define SKILL_NAME_MOST 64
 
 struct agents {
 	struct map *by_key;
@@ -70,9 +68,7 @@ static void drop(struct agent *a)
 	struct key k;
 	map_take(a->home->by_key, key_of(&k, a->tenant, a->id, a->revision));
 	list_remove(&a->lru);
-	model_settings_fini(&a->settings);
-	json_free(a->skills);
-	free(a->system);
+	agent_config_fini(&a->config);
 	free(a->problem);
 	free(a);
 }
@@ -122,109 +118,11 @@ int64_t agent_tool_tokens(const struct agent *a, const struct llm_tool *t)
 	return a->home->tool_tokens[i];
 }
 
-static void complain(struct agent *a, const char *what, struct slice which)
+static void complain(struct agent *a, const char *what, const char *which)
 {
 	char text[300];
-	if (a->problem)
-		return;
-	snprintf(text, sizeof text, "the agent's configuration %s%.*s", what,
-		 which.n > 100 ? 100 : (int)which.n, which.p ? which.p : "");
+	snprintf(text, sizeof text, "the agent's configuration %s%s", what, which);
 	a->problem = xstrdup(text);
-}
-
-/* Once: providers refuse a tool that is offered twice. */
-/* Without a list it is the policy alone that decides. */
-static void read_tools(struct agent *a, json_t tools)
-{
-	if (json_kind(tools) <= JSON_NULL) {
-		a->tool_set = ~0ull >> (CATALOG_MOST - tool_count());
-		return;
-	}
-	if (json_kind(tools) != JSON_ARRAY)
-		complain(a, "says 'tools' and means no list", SLICE_NONE);
-	for (size_t i = 0; i < json_len(tools); i++) {
-		struct slice name = json_str(json_at(tools, i));
-		const struct tool_spec *t = tool_find(name);
-		if (!t)
-			complain(a, "names a tool that does not exist: ", name);
-		else
-			a->tool_set |= 1ull << tool_index(t);
-	}
-}
-
-static char *text_of(struct agent *a, json_t config, const char *key)
-{
-	json_t v = json_get(config, key);
-	if (json_kind(v) > JSON_NULL && json_kind(v) != JSON_STRING)
-		complain(a, "has no text at: ", slice_str(key));
-	return xstrdup(json_cstr(v, ""));
-}
-
-static uint64_t number_of(struct agent *a, json_t config, const char *key)
-{
-	json_t v = json_get(config, key);
-	int64_t n = 0;
-	if (json_kind(v) > JSON_NULL && (!json_i64(v, &n) || n < 1))
-		complain(a, "has no positive number at: ", slice_str(key));
-	return n > 0 ? (uint64_t)n : 0;
-}
-
-static void read_workspace(struct agent *a, json_t root)
-{
-	json_t kind = json_get(root, "workspace");
-	a->by_session = slice_is(json_str(kind), "session");
-	if (json_kind(kind) > JSON_NULL && !a->by_session &&
-	    !slice_is(json_str(kind), "agent"))
-		complain(a, "says of 'workspace' neither \"agent\" nor \"session\"",
-			 SLICE_NONE);
-	a->workspace_bytes = number_of(a, root, "workspaceBytes");
-	a->workspace_files = number_of(a, root, "workspaceFiles");
-}
-
-static void read_budgets(struct agent *a, json_t budgets)
-{
-	struct json_iter it = json_iter(budgets);
-	struct slice key;
-	if (json_kind(budgets) > JSON_NULL && json_kind(budgets) != JSON_OBJECT)
-		complain(a, "says 'budgets' and means no object", SLICE_NONE);
-	for (json_t v; (v = json_next(&it, &key));) {
-		bool known = slice_is(key, "run") || slice_is(key, "session");
-		if (!known ||
-		    !budget_limits_read(v, slice_is(key, "run") ? &a->run_budget
-								: &a->session_budget))
-			complain(a,
-				 "has no limits (tokens, costMicros, calls, seconds: "
-				 "whole "
-				 "numbers above 0) of a run or session in 'budgets' at: ",
-				 key);
-	}
-}
-
-static void read_settings(struct agent *a, json_t root)
-{
-	struct settings_fault bad;
-	model_settings_init(&a->settings);
-	if (!model_settings_read_all(&a->settings, root, SETTINGS_AGENT, &bad))
-		complain(a, "is wrong: ", slice_str(bad.message));
-}
-
-static void read_skills(struct agent *a, json_t skills)
-{
-	AUTO(strbuf_fini) struct strbuf names = STRBUF_INIT;
-	if (json_kind(skills) <= JSON_NULL)
-		return;
-	if (json_kind(skills) != JSON_ARRAY || json_len(skills) > SKILL_LIST_MOST) {
-		complain(a, "says 'skills' and means no list of at most 150 names",
-			 SLICE_NONE);
-		return;
-	}
-	for (size_t i = 0; i < json_len(skills); i++) {
-		struct slice name = json_str(json_at(skills, i));
-		if (!name.n || name.n > SKILL_NAME_MOST)
-			complain(a, "has no skill's name in 'skills': ", name);
-	}
-	json_print(&names, skills);
-	a->skills = json_parse(strbuf_slice(&names), CONFIG_MOST, NULL, 0);
 }
 
 static void make_room(struct agents *s)
@@ -243,6 +141,7 @@ struct agent *agent_put(struct agents *s, int64_t tenant, struct uuid id, int re
 {
 	struct key k;
 	char err[160];
+	struct settings_fault bad;
 	make_room(s);
 	struct agent *a = map_get(s->by_key, key_of(&k, tenant, id, revision));
 	if (a) /* two runs read it at once */
@@ -250,23 +149,16 @@ struct agent *agent_put(struct agents *s, int64_t tenant, struct uuid id, int re
 	a = xcalloc(1, sizeof *a);
 	AUTO(auto_json_free)
 	struct json_doc *d = json_parse_unique(config, CONFIG_MOST, err, sizeof err);
-	json_t root = json_root(d);
 	list_init(&a->lru);
 	a->home = s;
 	a->tenant = tenant;
 	a->id = id;
 	a->revision = revision;
+	agent_config_init(&a->config);
 	if (!d)
-		complain(a, "cannot be read: ", slice_str(err));
-	else if (json_kind(root) != JSON_OBJECT)
-		complain(a, "is no object", SLICE_NONE);
-	a->system = text_of(a, root, "systemPrompt");
-	a->context_window = (int64_t)number_of(a, root, "contextWindow");
-	read_settings(a, root);
-	read_tools(a, json_get(root, "tools"));
-	read_skills(a, json_get(root, "skills"));
-	read_workspace(a, root);
-	read_budgets(a, json_get(root, "budgets"));
+		complain(a, "cannot be read: ", err);
+	else if (!agent_config_read(&a->config, json_root(d), false, &bad))
+		complain(a, "is wrong: ", bad.message);
 	map_put(s->by_key, key_of(&k, tenant, id, revision), a);
 	return used(a);
 }

@@ -9,8 +9,7 @@
 #include "common/ident.h"
 #include "common/list.h"
 #include "common/slice.h"
-#include "worker/budget.h"
-#include "proto/model/settings.h"
+#include "proto/model/agent_config.h"
 #include "worker/llm/llm.h"
 
 struct agent {
@@ -20,14 +19,7 @@ struct agent {
 	struct uuid id;
 	int revision;
 	int users;
-	struct model_settings settings; /* how its model is asked */
-	char *system;                   /* the system prompt */
-	int64_t context_window;         /* tokens; 0: as is known of its model */
-	bool by_session;                /* it has a workspace a session */
-	uint64_t workspace_bytes, workspace_files; /* at most; 0: as the node says */
-	struct budget_limits run_budget, session_budget;
-	struct json_doc *skills; /* names, the final set; NULL: all there are */
-	uint64_t tool_set; /* what its revision lists, by position in the catalogue */
+	struct agent_config config;
 	/* Not NULL: what is wrong with its configuration; its runs fail with that. */
 	char *problem;
 };

@@ -46,7 +46,7 @@ static void add_models(struct asking *a, const struct model_settings *s)
 static void order_models(struct run *r)
 {
 	struct asking *a = &r->asking;
-	const struct model_settings *agent = &r->agent->settings;
+	const struct model_settings *agent = &r->agent->config.settings;
 	a->models[a->model_count++] = a->own.model   ? a->own.model
 				      : agent->model ? agent->model
 						     : r->worker->model.p;
@@ -80,7 +80,7 @@ static struct slice either(const char *own, const char *agent)
 
 struct llm_params asking_params(const struct run *r)
 {
-	const struct model_settings *o = &r->asking.own, *g = &r->agent->settings;
+	const struct model_settings *o = &r->asking.own, *g = &r->agent->config.settings;
 	return (struct llm_params){
 		.has_temperature = o->has_temperature || g->has_temperature,
 		.temperature = o->has_temperature ? o->temperature : g->temperature,
@@ -97,7 +97,7 @@ uint64_t asking_tools(const struct run *r)
 
 struct slice asking_system(struct run *r)
 {
-	const char *own = r->asking.own.system, *agent = r->agent->system;
+	const char *own = r->asking.own.system, *agent = r->agent->config.system;
 	if (!own)
 		return slice_str(agent);
 	if (!*agent)

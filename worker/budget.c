@@ -53,7 +53,7 @@ static struct scope of_run(const struct run *r)
 {
 	return (struct scope){
 		"this run's",
-		budget_limits_of(&r->agent->run_budget, &r->asking.own.budget),
+		budget_limits_of(&r->agent->config.run_budget, &r->asking.own.budget),
 		{r->tokens_in + r->tokens_out, r->usage.cost_micros, r->usage.calls,
 		 run_active_ms(r) / 1000}};
 }
@@ -63,7 +63,7 @@ static struct scope of_session(const struct run *r)
 	struct scope s = of_run(r);
 	const struct budget_limits *before = &r->money.session_used;
 	s.whose = "the session's";
-	s.most = r->agent->session_budget;
+	s.most = r->agent->config.session_budget;
 	s.used.tokens += before->tokens;
 	s.used.cost_micros += before->cost_micros;
 	s.used.calls += before->calls;

@@ -42,7 +42,7 @@ int64_t context_unscaled(struct run *r, int64_t tokens)
 /* A model that refused less than its window is believed to have less. */
 static struct window window_now(struct run *r)
 {
-	int64_t size = window_size(r->model, r->agent->context_window);
+	int64_t size = window_size(r->model, r->agent->config.context_window);
 	int64_t refused = refused_by(r)->refused;
 	return window_of(refused && refused < size ? refused : size);
 }

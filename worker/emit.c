@@ -201,8 +201,8 @@ void emit_workspace_ask(struct run *r)
 {
 	struct wire_workspace_ask m = {.run = r->id,
 				       .fence = r->fence,
-				       .by_session = r->agent->by_session,
-				       .most_bytes = r->agent->workspace_bytes,
-				       .most_files = r->agent->workspace_files};
+				       .by_session = r->agent->config.by_session,
+				       .most_bytes = r->agent->config.workspace_bytes,
+				       .most_files = r->agent->config.workspace_files};
 	send_message(r->worker, WIRE_WORKSPACE_ASK, &m);
 }

@@ -126,7 +126,7 @@ static const struct permit *tighter(const struct run *r)
 enum policy_verdict permit_judge(const struct run *r, size_t tool,
 				 struct policy_reason *why)
 {
-	if (!r->permit || !r->agent || !(r->agent->tool_set >> tool & 1)) {
+	if (!r->permit || !r->agent || !(r->agent->config.tool_set >> tool & 1)) {
 		if (why)
 			*why = (struct policy_reason){
 				.verdict = POLICY_DENY,

@@ -67,7 +67,7 @@ static bool may_read(const struct run *r)
 
 static json_t allowed(const struct run *r)
 {
-	return json_root(r->agent->skills);
+	return json_root(r->agent->config.skills);
 }
 
 void skills_settle(struct run *r)
@@ -81,7 +81,7 @@ void skills_settle(struct run *r)
 
 bool skills_are_due(struct run *r)
 {
-	bool none = r->agent->skills && !json_len(allowed(r));
+	bool none = r->agent->config.skills && !json_len(allowed(r));
 	if (r->skills_settled)
 		return false;
 	r->skills_settled = true;
@@ -116,7 +116,7 @@ static void begin_search(struct run *r)
 	struct json_out o = json_out(&s->line);
 	json_obj(&o);
 	json_kv_cstr(&o, "op", "skills");
-	if (r->agent->skills) {
+	if (r->agent->config.skills) {
 		json_key(&o, "allowed");
 		json_put_value(&o, allowed(r));
 	}

@@ -19,7 +19,7 @@ STOREYS = {
     "supervisor": ["common", "proto", "proto/keys", "sandbox", "supervisor"],
     "edge": ["common", "proto", "proto/tools", "proto/keys", "proto/model", "sandbox", "sandbox/client", "edge"],
     "worker": ["common", "proto", "proto/tools", "proto/keys", "proto/model", "sandbox", "sandbox/client", "worker"],
-    "cli": ["common", "proto/tools", "proto/keys", "cli"],
+    "cli": ["common", "proto/tools", "proto/keys", "proto/model", "cli"],
 }
 # Files of the left must never see what fits the right: models and tools do not know the run machine.
 HIDDEN = [(r"worker/(tools|llm)/", r"worker/(run|step)[^/]*\.(h|tbl)$")]

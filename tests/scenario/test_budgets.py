@@ -127,7 +127,7 @@ class OfRunAndSession(WithMoney):
 
     def test_a_budget_that_is_none(self):
         run = self.ask("hello", self.agent(budgets={"run": {"token": 5}}))
-        self.fails(run, "model_config", "'budgets'")
+        self.fails(run, "model_config", "budgets must hold limits")
 
 
 class Shared(WithMoney):

@@ -578,6 +578,29 @@ class Catalogue(WithNode):
         self.assertEqual(len(self.audited("token.revoke")), 1)
         self.assertRegex(self.fine("token", "list", "--tenant", "beta"), id + r" +beta +run,read +revoked")
 
+    def test_configuration_of_an_agent(self):
+        def create(config, *more):
+            return self.node.ctl("agent", "create", "configured", "--tenant", "default", "--config", "-", *more,
+                                 input=config if isinstance(config, str) else json.dumps(config))
+
+        def stored():
+            return json.loads(self.node.sql("SELECT r.config FROM tb.agents a JOIN tb.agent_revisions r USING (tenant_id, agent_id, revision)"
+                                            " WHERE a.name = 'configured'"))
+        first = {"contextWindow": 32000, "budgets": {"run": {"calls": 5}}, "temperature": 0.5, "queueCap": 7, "systemPrompt": "be \u00e4"}
+        p = create(first, "--queue-cap", "9")
+        self.assertEqual(p.returncode, FINE, p.stderr)
+        self.assertEqual(stored(), {**first, "queueCap": 9})
+        for config, says in (({"contextWindow": -1}, "contextWindow must be"), ({"contextWindo": 1}, "means nothing: contextWindo"),
+                             ({"fallbacks": ["x"]}, "fallbacks must hold models"), ([], "no object"), ("{", "no JSON"), ("", "is empty"),
+                             ('{"model":"a/b","model":"a/c"}', "no JSON"), ("\xff", "configuration in -")):
+            p = create(config, "--replace")
+            self.assertEqual(p.returncode, USAGE, config)
+            self.assertIn(says, p.stderr)
+        self.assertEqual(stored(), {**first, "queueCap": 9})
+        p = create({"contextWindow": None, "maxTokens": 100}, "--replace")
+        self.assertEqual(p.returncode, FINE, p.stderr)
+        self.assertEqual(stored(), {**first, "queueCap": 9, "contextWindow": None, "maxTokens": 100})
+
     def test_suspend_and_resume(self):
         self.fine("tenant", "create", "gamma")
         self.assertIn("'gamma' is suspended", self.fine("tenant", "suspend", "gamma", "--yes"))

@@ -14,30 +14,19 @@ enum { LETTER = 27, SPACE = 6, OTHER = 50, ALPHABET = 55, IDEOGRAPH = 120, RARE 
 /* A question smaller than this is mostly what the provider adds to it. */
 #define LEARN_LEAST 400
 
-static unsigned weight_of_ascii(unsigned char c)
-{
-	if ((c | 32) >= 'a' && (c | 32) <= 'z')
-		return LETTER;
-	return c == ' ' ? SPACE : OTHER;
-}
-
-/* By its first byte: what continues a character weighs nothing. */
-static unsigned weight_of(unsigned char c)
-{
-	if (c < 0x80)
-		return weight_of_ascii(c);
-	if (c < 0xc0)
-		return 0;
-	if (c < 0xe0)
-		return ALPHABET;
-	return c < 0xf0 ? IDEOGRAPH : RARE;
-}
+/* By a character's first byte: what continues one weighs nothing. */
+static const uint8_t weight[256] = {
+	[0 ... 31] = OTHER,          [' '] = SPACE,
+	['!' ... '@'] = OTHER,       ['A' ... 'Z'] = LETTER,
+	['[' ... '`'] = OTHER,       ['a' ... 'z'] = LETTER,
+	['{' ... 127] = OTHER,       [0xc0 ... 0xdf] = ALPHABET,
+	[0xe0 ... 0xef] = IDEOGRAPH, [0xf0 ... 0xff] = RARE};
 
 int64_t tokens_of_text(struct slice text)
 {
 	int64_t sum = 0;
 	for (size_t i = 0; i < text.n; i++)
-		sum += weight_of((unsigned char)text.p[i]);
+		sum += weight[(unsigned char)text.p[i]];
 	return (sum + 99) / 100;
 }
 

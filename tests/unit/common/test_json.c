@@ -126,6 +126,16 @@ static void test_depth(void **state)
 	struct json_doc *d = json_parse(strbuf_slice(&b), ROOM, NULL, 0);
 	assert_int_equal(json_len(json_root(d)), 1001);
 	json_free(d);
+	/* where a string ends that has backslashes before its end */
+	strbuf_reset(&b);
+	strbuf_add_str(&b, "[\"\\\\\",\"a\\\\\\\"\",");
+	for (int i = 0; i < 64; i++)
+		strbuf_add_char(&b, '[');
+	for (int i = 0; i < 65; i++)
+		strbuf_add_char(&b, ']');
+	char why[100];
+	assert_null(json_parse(strbuf_slice(&b), ROOM, why, sizeof why));
+	assert_string_equal(why, "nested deeper than 64 at byte 77");
 }
 
 static void test_unique(void **state)
@@ -282,6 +292,9 @@ static void test_any_bytes(void **state)
 {
 	(void)state;
 	static const char *const parts[] = {"a",
+					    "more than a word of it",
+					    "\x7f",
+					    "\x01",
 					    "\"",
 					    "\\",
 					    "\n",

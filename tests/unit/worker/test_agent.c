@@ -48,9 +48,9 @@ static void test_all_of_it(void **state)
 				      "\\\"kind\\\"\",\"tools\":[\"memory_get\"],"
 				      "\"other\":{\"tools\":7}}");
 	assert_null(a->problem);
-	assert_string_equal(a->settings.model, "openai/x");
-	assert_string_equal(a->system, "be \"kind\"");
-	assert_int_equal(a->tool_set, set_of("memory_get"));
+	assert_string_equal(a->config.settings.model, "openai/x");
+	assert_string_equal(a->config.system, "be \"kind\"");
+	assert_int_equal(a->config.tool_set, set_of("memory_get"));
 	const struct tool_spec *t = tool_find(SLICE("memory_get"));
 	assert_string_equal(agent_tool(a, tool_index(t))->name, "memory_get");
 	assert_ptr_equal(agent_tool(a, tool_index(t))->schema, t->schema);
@@ -61,18 +61,19 @@ static void test_defaults(void **state)
 {
 	(void)state;
 	static const char *const configs[] = {
-		"{}", "{\"model\":null,\"systemPrompt\":null,\"tools\":null}"};
+		"{}", "{\"queueCap\":0}",
+		"{\"model\":null,\"systemPrompt\":null,\"tools\":null}"};
 	for (size_t i = 0; i < ARRAY_LEN(configs); i++) {
 		struct agent *a = read_config(configs[i]);
 		assert_null(a->problem);
-		assert_null(a->settings.model);
-		assert_string_equal(a->system, "");
-		assert_int_equal(a->tool_set, (1ull << tool_count()) - 1);
+		assert_null(a->config.settings.model);
+		assert_string_equal(a->config.system, "");
+		assert_int_equal(a->config.tool_set, (1ull << tool_count()) - 1);
 		agent_give_back(a);
 	}
 	struct agent *none = read_config("{\"tools\":[]}");
 	assert_null(none->problem);
-	assert_int_equal(none->tool_set, 0);
+	assert_int_equal(none->config.tool_set, 0);
 	agent_give_back(none);
 }
 
@@ -84,10 +85,10 @@ static void test_refusals(void **state)
 	} cases[] = {
 		{"{\"tools\":[\"memory_get\",\"no_such\"]}", "does not exist: no_such"},
 		{"{\"tools\":[7]}", "does not exist"},
-		{"{\"tools\":\"memory_get\"}", "no list"},
-		{"{\"tools\":{}}", "no list"},
+		{"{\"tools\":\"memory_get\"}", "tools must be a list"},
+		{"{\"tools\":{}}", "tools must be a list"},
 		{"{\"model\":7}", "model must be a model as"},
-		{"{\"systemPrompt\":[]}", "no text at: systemPrompt"},
+		{"{\"systemPrompt\":[]}", "systemPrompt must be a text"},
 		{"{\"model\":\"a\",\"model\":\"b\"}", "cannot be read"},
 		{"{\"model\":\"a\"", "cannot be read"},
 		{"", "cannot be read"},
@@ -99,7 +100,7 @@ static void test_refusals(void **state)
 		if (!a->problem || !strstr(a->problem, cases[i].says))
 			fail_msg("%s: %s", cases[i].config,
 				 a->problem ? a->problem : "taken");
-		assert_non_null(a->system);
+		assert_non_null(a->config.system);
 		agent_give_back(a);
 	}
 }
@@ -111,7 +112,8 @@ static void test_doubles(void **state)
 	struct agent *a = read_config("{\"tools\":[\"memory_get\",\"memory_get\","
 				      "\"memory_store\",\"memory_get\"]}");
 	assert_null(a->problem);
-	assert_int_equal(a->tool_set, set_of("memory_get") | set_of("memory_store"));
+	assert_int_equal(a->config.tool_set,
+			 set_of("memory_get") | set_of("memory_store"));
 	agent_give_back(a);
 }
 
@@ -128,7 +130,7 @@ static void test_the_cache(void **state)
 	assert_null(agent_take(agents, 1, other, 1));
 	/* two runs read it at once: the first one's stays */
 	assert_ptr_equal(agent_put(agents, 1, id, 1, SLICE("{\"model\":\"b/b\"}")), a);
-	assert_string_equal(a->settings.model, "a/a");
+	assert_string_equal(a->config.settings.model, "a/a");
 	for (int i = 0; i < 3; i++)
 		agent_give_back(a);
 }
@@ -143,7 +145,7 @@ static void test_eviction(void **state)
 	for (int i = 2; i < 1500; i++)
 		agent_give_back(agent_put(agents, 1, id, i, SLICE("{}")));
 	assert_ptr_equal(agent_take(agents, 1, id, 1), held);
-	assert_string_equal(held->settings.model, "held/one");
+	assert_string_equal(held->config.settings.model, "held/one");
 	assert_null(agent_take(agents, 1, id, 2));
 	struct agent *recent = agent_take(agents, 1, id, 1499);
 	assert_non_null(recent);
@@ -161,10 +163,10 @@ static void test_budgets(void **state)
 		read_config("{\"budgets\":{\"run\":{\"tokens\":5000,\"seconds\":60},"
 			    "\"session\":{\"costMicros\":7,\"calls\":null}}}");
 	assert_null(a->problem);
-	assert_int_equal(a->run_budget.tokens, 5000);
-	assert_int_equal(a->run_budget.seconds, 60);
-	assert_int_equal(a->run_budget.calls, 0);
-	assert_int_equal(a->session_budget.cost_micros, 7);
+	assert_int_equal(a->config.run_budget.tokens, 5000);
+	assert_int_equal(a->config.run_budget.seconds, 60);
+	assert_int_equal(a->config.run_budget.calls, 0);
+	assert_int_equal(a->config.session_budget.cost_micros, 7);
 	agent_give_back(a);
 	static const char *const wrong[] = {
 		"{\"budgets\":5}",
