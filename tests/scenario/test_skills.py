@@ -4,9 +4,11 @@ import json
 import os
 import re
 import shutil
+import signal
 import tempfile
 import unittest
 
+from node import wait_for
 from test_files_api import WithFiles
 
 together = True  # the classes share a node: one process
@@ -108,6 +110,21 @@ class Workspace(WithSkills):
         self.assertIsNone(self.session_row("now", "now-1")["skills"])
         self.assertIn("second", self.say("now", session="now-1"))
         self.assertIn("the second text", self.tool("read", "now", "now-1", path="skills/x/SKILL.md")["text"])
+
+
+    def test_a_cancel_while_they_are_sought(self):
+        self.make("stuck", "x")
+        launcher = self.node.pids()["launcher"][0]
+        os.kill(launcher, signal.SIGSTOP)
+        try:
+            run = self.post("hello", "stuck-1", agent=self.runner("stuck"))
+            wait_for(lambda: self.state(run) == "running")
+            self.assertIn(self.cancel(run)[0], (200, 202))
+            self.assertEqual(self.ended(run, 10)["result"], "cancelled")
+        finally:
+            os.kill(launcher, signal.SIGCONT)
+        self.assertIsNone(self.session_row("stuck", "stuck-1")["skills"])
+        self.assertEqual(self.names(self.say("stuck", session="stuck-1")), ["x"])
 
 
 class Listed(WithSkills):
