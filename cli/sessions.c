@@ -174,6 +174,11 @@ int session_history_command(const struct args *a)
 	return get(a, "/messages", true);
 }
 
+int session_snapshots_command(const struct args *a)
+{
+	return get(a, "/snapshots", false);
+}
+
 int session_skills_command(const struct args *a)
 {
 	struct door d;
@@ -304,6 +309,14 @@ int session_compact_command(const struct args *a)
 		json_kv_i64(&o, "targetTokenCount", a->number[PARAM_target]);
 	json_obj_end(&o);
 	return do_job(a, "POST", "/compact", &b);
+}
+
+int session_restore_command(const struct args *a)
+{
+	char tail[64];
+	snprintf(tail, sizeof tail, "/snapshots/%lld/restore",
+		 (long long)a->number[PARAM_version]);
+	return do_job(a, "POST", tail, NULL);
 }
 
 int session_fork_command(const struct args *a)

@@ -73,6 +73,7 @@ struct run_call {
 	struct slice said;       /* what the model reads instead of the output */
 	int attempt;
 	bool begun;       /* its row said `running` when the run was resumed */
+	uint64_t hash;    /* to the loop guard */
 	unsigned repeats; /* how often this run made it with this result */
 	bool blocked;     /* it is one of a circle: see loop_guard.h */
 	bool settled;     /* its result stands in the transcript */

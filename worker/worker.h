@@ -36,6 +36,8 @@ struct worker {
 	struct keys *keys;    /* of model providers, of tenants and the platform */
 	struct map *runs;     /* (run id, fence) -> struct run */
 	struct list speaking; /* runs whose model said something this turn */
+	struct list inquiries;
+	unsigned inquiry_count;
 
 	struct tokens_models models; /* what was learnt of them */
 
@@ -44,6 +46,7 @@ struct worker {
 	struct endpoints *endpoints; /* of the node's model providers */
 	int64_t silence_us;          /* of a model; 0: by where it is */
 	int64_t approval_us;         /* how long a person has to answer */
+	struct slice password;       /* of its database role: to be redacted */
 
 	/* start and life */
 	struct loop_task starting;

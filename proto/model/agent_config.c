@@ -9,9 +9,10 @@
 
 #include "common/alloc.h"
 #include "common/attr.h"
+#include "common/strbuf.h"
 #include "proto/tools/catalog.h"
 
-#define SKILL_NAME_MOST 64
+#define SKILL_NAME_BYTES 64
 
 struct member {
 	const char *name;
@@ -131,25 +132,16 @@ static bool read_tools(struct agent_config *c, json_t v, const struct member *m,
 	return true;
 }
 
-static bool is_skill(json_t v)
-{
-	static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789-";
-	struct slice s = json_str(v);
-	for (size_t i = 0; i < s.n; i++)
-		if (!memchr(letters, s.p[i], sizeof letters - 1))
-			return false;
-	return s.n >= 1 && s.n <= SKILL_NAME_MOST;
-}
-
 static bool read_skills(struct agent_config *c, json_t v, const struct member *m,
 			struct settings_fault *fault)
 {
 	AUTO(strbuf_fini) struct strbuf names = STRBUF_INIT;
+	struct json_iter it = json_iter(v);
 	bool fine = json_kind(v) == JSON_ARRAY && (int64_t)json_len(v) <= m->high;
-	for (size_t i = 0; fine && i < json_len(v); i++)
-		fine = is_skill(json_at(v, i));
+	for (json_t name; fine && (name = json_next(&it, NULL));)
+		fine = json_str(name).n > 0 && json_str(name).n <= SKILL_NAME_BYTES;
 	if (!fine)
-		return wrong(fault, m, "must be a list of at most %lld names of skills",
+		return wrong(fault, m, "must be a list of at most %lld skills' names",
 			     (long long)m->high);
 	json_print(&names, v);
 	json_free(c->skills);
@@ -235,7 +227,7 @@ void agent_config_fini(struct agent_config *c)
 {
 	model_settings_fini(&c->settings);
 	json_free(c->skills);
-	c->skills = NULL;
 	free(c->system);
+	c->skills = NULL;
 	c->system = NULL;
 }

@@ -20,7 +20,7 @@ struct agent_config {
 	bool by_session;                           /* a workspace a session */
 	uint64_t workspace_bytes, workspace_files; /* at most */
 	struct budget_limits run_budget, session_budget;
-	struct json_doc *skills; /* a list of names, the final set; NULL: all there are */
+	struct json_doc *skills; /* names, the final set; NULL: all there are */
 	uint64_t tool_set; /* by position in the catalogue; without a list all of them */
 };
 

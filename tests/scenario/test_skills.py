@@ -147,7 +147,7 @@ class Listed(WithSkills):
     def test_a_list_that_is_none(self):
         self.agents["wrong"] = self.agent(tools=self.tools, skills="all")
         run = self.post("hello", "wrong", agent=self.agents["wrong"])
-        self.assertIn("skills must be a list of at most 150 names of skills", self.node.wait(run)["error"]["message"])
+        self.assertIn("skills must be a list of at most 150 skills' names", self.node.wait(run)["error"]["message"])
 
     def test_who_may_not_read_is_told_of_none(self):
         self.agents["blind"] = self.agent(tools=["bash"])

@@ -19,14 +19,12 @@
 #include "common/clock.h"
 #include "common/crypto.h"
 #include "common/json.h"
-#include "common/log.h"
 #include "common/loop.h"
 #include "supervisor/admin.h"
 #include "supervisor/admin_args.h"
 #include "supervisor/admin_rates.h"
 #include "supervisor/children.h"
 #include "supervisor/control.h"
-#include "supervisor/journal.h"
 #include "supervisor/live.h"
 #include "supervisor/sup.h"
 #include "supervisor/workers.h"
@@ -102,6 +100,7 @@ static struct lq_lane_info lane_of(int n)
 	return l;
 }
 
+#include "tests/unit/supervisor/admin_inquiries.h"
 #include "tests/unit/supervisor/admin_parked.h"
 #include "tests/unit/supervisor/admin_workspaces.h"
 
@@ -1177,6 +1176,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_a_client_that_leaves, begin, finish),
 		cmocka_unit_test_setup_teardown(test_the_time_limit, begin, finish),
 		cmocka_unit_test_setup_teardown(test_lines, begin, finish),
+		cmocka_unit_test_setup_teardown(test_inquiries, begin, finish),
 		cmocka_unit_test_setup_teardown(test_large_answers, begin, finish),
 		cmocka_unit_test_setup_teardown(test_lists, begin, finish),
 		cmocka_unit_test_setup_teardown(test_an_endless_queue, begin, finish),
