@@ -111,6 +111,19 @@ class Workspace(WithSkills):
         self.assertIn("second", self.say("now", session="now-1"))
         self.assertIn("the second text", self.tool("read", "now", "now-1", path="skills/x/SKILL.md")["text"])
 
+    def test_a_run_keeps_what_it_began_with(self):
+        """A refresh in its midst is the next run's; what it found itself is not stored over that."""
+        self.make("midst", "x", "old")
+        run = self.post('[tool bash {"script":"until test -e go; do sleep 0.05; done"}] go', "midst-1", agent=self.runner("midst"))
+        wait_for(lambda: self.calls(run) == [("bash", "running")])
+        self.make("midst", "x", "new")
+        self.assertEqual(self.node.post(f"/v1/sessions/{self.session_row('midst', 'midst-1')['session_id']}/skills")[0], 200)
+        self.put("go", b"", agent="midst")
+        self.assertEqual(self.node.wait(run)["status"], "ok")
+        self.assertIn("<description>old<", self.node.fake_get("/last")["messages"][0]["content"])
+        row = self.session_row("midst", "midst-1")
+        self.assertEqual((row["skills"], row["skills_version"]), (None, 1))
+        self.assertIn("<description>new<", self.say("midst", session="midst-1"))
 
     def test_a_cancel_while_they_are_sought(self):
         self.make("stuck", "x")
