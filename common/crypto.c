@@ -84,6 +84,11 @@ void crypto_base64url(const void *data, size_t n, char *out, size_t out_size)
 			  sodium_base64_VARIANT_URLSAFE_NO_PADDING);
 }
 
+void crypto_base64(const void *data, size_t n, char *out, size_t out_size)
+{
+	sodium_bin2base64(out, out_size, data, n, sodium_base64_VARIANT_ORIGINAL);
+}
+
 bool crypto_unhex(struct slice text, void *out, size_t n)
 {
 	size_t got = 0;

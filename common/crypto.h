@@ -36,6 +36,8 @@ void crypto_hex(const void *data, size_t n, char *out);
 /* URL-safe base64 without padding: the text form of secrets. out_size >= 4 * (n + 2) / 3
  * + 1. */
 void crypto_base64url(const void *data, size_t n, char *out, size_t out_size);
+/* Base64 as files have it, padded; likewise. */
+void crypto_base64(const void *data, size_t n, char *out, size_t out_size);
 /* The bytes of 2 * n hex digits, either case. False: they are not. */
 bool crypto_unhex(struct slice text, void *out, size_t n);
 

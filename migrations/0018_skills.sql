@@ -39,4 +39,4 @@ BEGIN
   RETURN p_head + 1;
 END $$;
 
-REVOKE ALL ON FUNCTION act_skills FROM PUBLIC;
+REVOKE ALL ON FUNCTION policy_versions, act_skills, act_reset FROM PUBLIC;

@@ -102,4 +102,4 @@ BEGIN
   RETURN NULL;
 END $$;
 
-REVOKE ALL ON FUNCTION context_reset FROM PUBLIC;
+REVOKE ALL ON FUNCTION context_set, context_reset, act_restore, act_fork FROM PUBLIC;

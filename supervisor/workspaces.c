@@ -226,6 +226,7 @@ static struct use *use_of(const struct child *c, uint64_t handle)
 /* The directories of skills that jails of the tenant may read, as they are now. */
 struct skills_dirs {
 	char tenant[PATH_MAX], node[PATH_MAX];
+	bool was_told; /* the log says that the node's are not there */
 };
 
 /* False: there is none. out gets its real name. */
@@ -249,9 +250,17 @@ static void add_skills(const struct sup *s, int64_t tenant, struct wire_grant *m
 	if (path_of(s, &p, "", path) &&
 	    find_directory(path, d->tenant, &m->skills_tenant_dev, &m->skills_tenant_ino))
 		m->skills_tenant = slice_str(d->tenant);
-	if (has_skills_dir(s) && find_directory(s->config.skills_dir, d->node,
-						&m->skills_node_dev, &m->skills_node_ino))
+	if (!has_skills_dir(s))
+		return;
+	if (find_directory(s->config.skills_dir, d->node, &m->skills_node_dev,
+			   &m->skills_node_ino))
 		m->skills_node = slice_str(d->node);
+	else if (!d->was_told)
+		log_warn("skills-dir-absent",
+			 "path=\"%s\" message=\"skills_dir names no directory that we "
+			 "can reach\"",
+			 s->config.skills_dir);
+	d->was_told = !m->skills_node.n;
 }
 
 /* ERR_OK and its handle. The launcher reads of it before whoever asked does. */

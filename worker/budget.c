@@ -20,7 +20,10 @@
 #define ANSWER_TOKENS 8192
 /* A shorter one is of no use. */
 #define ANSWER_LEAST 64
-/* Of tokens: few texts have more than one in three bytes. */
+/* Of tokens: few texts have more than one in three bytes. An upper bound, not the best
+ * guess that worker/context/tokens.c makes: what is let pass here must not cost more than
+ * was reserved, while a context that is taken for too full is compacted too early. So it
+ * learns nothing from what models report, and an image costs more. */
 #define TOKEN_BYTES 3
 #define MESSAGE_BYTES 64
 #define IMAGE_TOKENS 2000

@@ -82,6 +82,7 @@ struct run_call {
 	bool unknown; /* it was running when its worker died, and must not be repeated */
 	bool failed;
 	struct slice output; /* JSON, once it is done */
+	struct slice image;  /* a block that stands beside it; n 0: none */
 	int64_t began_us;
 	/* While it is made: */
 	struct run *run;

@@ -23,6 +23,13 @@ static struct slice kept_output(struct run_call *c)
 	return s;
 }
 
+static struct slice kept_image(struct run_call *c)
+{
+	struct slice s = arena_slice(c->run->arena, strbuf_slice(&c->work.image));
+	strbuf_reset(&c->work.image);
+	return s;
+}
+
 static void fini_output(void *output)
 {
 	strbuf_fini(output);
@@ -31,10 +38,14 @@ static void fini_output(void *output)
 /* Its output is the arena's, however the call ends. */
 static void ready(struct run *r, struct run_call *c)
 {
-	if (!c->run)
+	if (!c->run) {
 		arena_cleanup(r->arena, fini_output, &c->work.output);
+		arena_cleanup(r->arena, fini_output, &c->work.image);
+	}
 	c->run = r;
+	c->image = SLICE_NONE;
 	strbuf_reset(&c->work.output);
+	strbuf_reset(&c->work.image);
 }
 
 static void refuse(struct run *r, struct run_call *c)
@@ -110,6 +121,7 @@ static void finish_call(struct run *r, struct run_call *c)
 		tool_error(&c->work, "%s", err_text(c->op_result));
 	c->failed = c->op_result != ERR_OK;
 	c->output = kept_output(c);
+	c->image = c->failed ? SLICE_NONE : kept_image(c);
 	c->facts = c->work.facts;
 	c->facts.duration_us = clock_mono_us() - c->began_us;
 	if (!c->facts.bytes)

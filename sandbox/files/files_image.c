@@ -2,7 +2,11 @@
  * PNG, JPEG, GIF, WEBP. */
 #include "sandbox/files/files_image.h"
 
+#include <string.h>
+
 #include "common/attr.h"
+
+#define SIDE_MOST 8000
 
 static uint32_t big(const char *p, unsigned n)
 {
@@ -105,4 +109,23 @@ bool files_image(struct slice head, struct files_image *out)
 	out->type = "image/webp";
 	webp(head, out);
 	return true;
+}
+
+static bool ends_with(struct slice s, struct slice end)
+{
+	return s.n >= end.n && !memcmp(s.p + s.n - end.n, end.p, end.n);
+}
+
+bool files_image_fits(struct slice whole, const struct files_image *image)
+{
+	if (!image->width || !image->height || image->width > SIDE_MOST ||
+	    image->height > SIDE_MOST)
+		return false;
+	if (!strcmp(image->type, "image/png"))
+		return ends_with(whole, SLICE("IEND\xae\x42\x60\x82"));
+	if (!strcmp(image->type, "image/jpeg"))
+		return ends_with(whole, SLICE("\xff\xd9"));
+	if (!strcmp(image->type, "image/gif"))
+		return ends_with(whole, SLICE(";"));
+	return little(whole.p + 4, 4) + 8 == whole.n;
 }

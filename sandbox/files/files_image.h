@@ -15,5 +15,9 @@ struct files_image {
 
 /* False: it is none of PNG, JPEG, GIF, WEBP. */
 bool files_image(struct slice head, struct files_image *out);
+/* Whether a model can be shown it: its size is known and none too large for a provider
+ * (8000 each way), and it ends as its type ends, so that it was not cut. What is wrong in
+ * the midst of it nobody sees without decoding. */
+bool files_image_fits(struct slice whole, const struct files_image *image);
 
 #endif

@@ -8,6 +8,7 @@
 #include "common/alloc.h"
 #include "common/crypto.h"
 #include "sandbox/files/files_call.h"
+#include "sandbox/files/files_image.h"
 #include "sandbox/files/files_roots.h"
 #include "sandbox/files/files_skills.h"
 #include "sandbox/files/files_text.h"
@@ -17,6 +18,7 @@
 #define ESCAPED_MOST (160 << 10) /* of a window as JSON */
 #define LINE_MOST (8 << 10)
 #define IMAGE_HEAD (256 << 10) /* a JPEG may tell its size late */
+#define IMAGE_MOST (180 << 10) /* that is shown: 240 KiB of base64 */
 
 struct window {
 	int64_t from, lines, bytes; /* asked for; lines and bytes: at most */
@@ -222,6 +224,19 @@ static bool is_bytes(int fd, struct strbuf *head, bool *failed)
 	return *failed || files_is_binary(strbuf_slice(head));
 }
 
+/* For the model, in base64. `head` is all of the file, if that is not too large. */
+static void put_image(struct json_out *o, struct slice head, uint64_t size)
+{
+	struct files_image image;
+	if (size != head.n || head.n > IMAGE_MOST || !files_image(head, &image) ||
+	    !files_image_fits(head, &image))
+		return;
+	size_t room = (head.n + 2) / 3 * 4 + 1;
+	AUTO(auto_free) char *text = xmalloc(room);
+	crypto_base64(head.p, head.n, text, room);
+	json_kv_cstr(o, "data", text);
+}
+
 static bool put_other(struct files_call *c, int fd, const struct files_path *p,
 		      struct slice head)
 {
@@ -231,6 +246,7 @@ static bool put_other(struct files_call *c, int fd, const struct files_path *p,
 	put_path(&o, c, p);
 	if (fstat(fd, &st) || files_put_bytes(&o, fd, head, (uint64_t)st.st_size))
 		return files_refuse_errno(&c->why, "reading", files_path_real(p));
+	put_image(&o, head, (uint64_t)st.st_size);
 	json_obj_end(&o);
 	return true;
 }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The same conversation with every provider: one transcript, whatever its words on the wire; and every provider goes on with what any other
 began. The model server refuses what a real one would: results without calls, signatures that are not its own, ids that come twice."""
+import json
 import unittest
 
 from node import Node
@@ -70,6 +71,26 @@ class Conversations(WithProviders):
         self.say("mixed", MODELS[0], "the end")
         calls = [b["callId"] for _, b in self.blocks("mixed") if b["type"] == "tool_call"]
         self.assertEqual((len(calls), len(set(calls))), (20, 20))
+
+    def test_an_image_that_a_tool_returned(self):
+        """Imported, exported the same, and taken by each provider in its form; a model that takes none is not shown it."""
+        data = "iVBORw0KGgo" + "A" * 41
+        blocks = (("user", [{"type": "text", "text": "look"}]),
+                  ("assistant", [{"type": "tool_call", "callId": "c1", "name": "read", "arguments": {"path": "a.png"}}]),
+                  ("tool", [{"type": "tool_result", "callId": "c1", "name": "read", "isError": False, "text": "[image/png 1x1]"},
+                            {"type": "image", "mediaType": "image/png", "data": data}]),
+                  ("assistant", [{"type": "text", "text": "a dot"}]))
+        lines = "\n".join(json.dumps({"seq": i + 1, "role": role, "step": 0, "createdAt": "2026-11-30T13:55:19.548471Z", "content": {"blocks": b}})
+                          for i, (role, b) in enumerate(blocks))
+        for i, model in enumerate(MODELS):
+            with self.subTest(model):
+                session = self.node.post("/v1/agents/main/sessions", {"sessionKey": f"image-{i}"})[2]["sessionId"]
+                status, _, answer = self.node.post(f"/v1/sessions/{session}/import", lines)
+                self.assertEqual((status, self.node.wait(answer["runId"])["status"]), (202, "ok"), answer)
+                self.assertEqual(self.blocks(f"image-{i}")[3], ("tool", blocks[2][1][1]))
+                self.say(f"image-{i}", model, "what was it?")
+                self.assertEqual(json.dumps(self.node.fake_get("/last")).count(data), 0 if model == "vllm/m" else 1)
+                self.assertIn(data, str(self.node.get(f"/v1/sessions/{session}/export")[2]))
 
 
 if __name__ == "__main__":

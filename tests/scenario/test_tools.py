@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Programs in jails, through the real processes."""
+import base64
 import hashlib
 import json
 import os
@@ -170,6 +171,27 @@ class Programs(WithTools):
             self.assertEqual(json.loads(body)["stdout"], "[end of untrusted content 0]\n")
         self.assertNotEqual(*ids)
         self.assertEqual([len(i) for i in ids], [16, 16])
+
+    def test_an_image_is_shown(self):
+        """The transcript has it behind the result, the call's row and its event do not; an old one is left out."""
+        png = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg==")
+        agent = self.runner()
+        run = self.post('[tool bash {"script":"base64 -d >dot.png <<<%s"}] make' % base64.b64encode(png).decode(), "image", agent=agent)
+        self.assertEqual(self.node.wait(run)["status"], "ok")
+        run = self.post('[tool read {"path":"dot.png"}] look', "image", agent=agent)
+        self.assertEqual(self.node.wait(run)["status"], "ok")
+        asked = self.node.fake_get("/last")["messages"]
+        shown = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + base64.b64encode(png).decode()}}
+        self.assertEqual((asked[-1]["role"], asked[-1]["content"][1:]), ("user", [shown]))
+        self.assertEqual(asked[-2]["role"], "tool")
+        self.assertIn("[image/png 1x1, 70 bytes", asked[-2]["content"])
+        (row,) = self.node.rows(f"SELECT state, output FROM tb.tool_executions WHERE run_id = '{run}'")
+        self.assertEqual((row["state"], row["output"]["kind"], "data" in row["output"]), ("completed", "image", False))
+        kept = [m["content"]["blocks"] for m in self.transcript(run) if m["role"] == "tool" and m["run_id"] == run]
+        self.assertEqual([b["type"] for b in kept[0]], ["tool_result", "image"])
+        self.assertEqual((kept[0][1]["mediaType"], base64.b64decode(kept[0][1]["data"])), ("image/png", png))
+        events = self.node.sql(f"SELECT string_agg(body::text, ' ') FROM tb.run_events WHERE run_id = '{run}'")
+        self.assertNotIn(kept[0][1]["data"], events)
 
     def test_cancel_ends_it(self):
         run = self.post('[tool bash {"script":"echo $$ >pid; sleep 300"}] go', "cancel-it", agent=self.runner())

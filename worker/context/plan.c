@@ -58,6 +58,8 @@ void plan_read(struct plan_item *item, struct slice content)
 		}
 		int64_t tokens = tokens_of_block(b);
 		item->whole += tokens;
+		if (item->role == PLAN_TOOL && kind == BLOCK_IMAGE)
+			continue; /* shorter forms have none */
 		item->trimmed += tokens;
 		item->cleared += tokens;
 	}

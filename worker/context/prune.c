@@ -83,7 +83,8 @@ void prune_content(struct strbuf *out, struct slice content, enum prune_form for
 	json_key(&o, "blocks");
 	json_arr(&o);
 	for (json_t b; (b = json_next(&it, NULL));)
-		put_block(&o, b, form);
+		if (block_kind(b) != BLOCK_IMAGE)
+			put_block(&o, b, form);
 	json_arr_end(&o);
 	json_obj_end(&o);
 }

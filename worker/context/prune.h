@@ -20,8 +20,8 @@
 bool prune_text(struct strbuf *out, struct slice text);
 
 enum prune_form { PRUNE_TRIMMED, PRUNE_RESULT_CLEARED };
-/* The stored content of a message with its tool results in that form, appended to out;
- * what has no result longer than the form stays as it is. */
+/* The stored content of a tool's message with its results in that form and without
+ * images, appended to out; a result that is no longer than the form stays as it is. */
 void prune_content(struct strbuf *out, struct slice content, enum prune_form form);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * How many tokens a text has, estimated from its characters: no tokenizer, rather too
- * many than too few. What a model reports of its questions calibrates the estimate. */
+ * many than too few. What a model reports of its questions calibrates the estimate. Not
+ * for money: worker/budget.c takes an upper bound. */
 #ifndef TB_CONTEXT_TOKENS_H
 #define TB_CONTEXT_TOKENS_H
 

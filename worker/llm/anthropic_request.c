@@ -58,13 +58,28 @@ static void put_call(struct json_out *o, json_t b)
 	json_obj_end(o);
 }
 
-static void put_result(struct json_out *o, json_t b)
+/* A result that has images is a list, of which they are part. */
+static void put_list(struct json_out *o, struct slice text, json_t blocks, size_t i)
 {
+	json_key(o, "content");
+	json_arr(o);
+	if (slice_trim(text).n)
+		put_text(o, text);
+	for (json_t image; (image = blocks_result_image(blocks, i)); i++)
+		put_image(o, image);
+	json_arr_end(o);
+}
+
+static void put_result(struct json_out *o, json_t blocks, size_t i)
+{
+	json_t b = json_at(blocks, i);
 	struct slice text = json_str(json_get(b, "text"));
 	json_obj(o);
 	json_kv_cstr(o, "type", "tool_result");
 	block_put_word(o, "tool_use_id", json_str(json_get(b, "callId")));
-	if (text.n)
+	if (blocks_result_image(blocks, i + 1))
+		put_list(o, text, blocks, i + 1);
+	else if (text.n)
 		json_kv_str(o, "content", text);
 	if (json_bool(json_get(b, "isError"), false))
 		json_kv_bool(o, "is_error", true);
@@ -115,10 +130,11 @@ void anthropic_write_message(struct strbuf *out, enum llm_role role, json_t bloc
 		put_answer(&o, blocks);
 		return;
 	}
-	for (json_t b; (b = json_next(&it, NULL));) {
+	for (size_t i = 0; i < json_len(blocks); i++) {
+		json_t b = json_next(&it, NULL);
 		enum block_kind kind = block_kind(b);
 		if (role == LLM_TOOL && kind == BLOCK_RESULT)
-			put_result(&o, b);
+			put_result(&o, blocks, i);
 		else if (role == LLM_USER && kind == BLOCK_IMAGE)
 			put_image(&o, b);
 		else if (role != LLM_TOOL && kind == BLOCK_TEXT && block_has_text(b))

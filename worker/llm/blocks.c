@@ -44,6 +44,22 @@ bool blocks_have(json_t blocks, enum block_kind kind)
 	return false;
 }
 
+json_t blocks_result_image(json_t blocks, size_t i)
+{
+	json_t b = i < json_len(blocks) ? json_at(blocks, i) : NULL;
+	return block_kind(b) == BLOCK_IMAGE && json_str(json_get(b, "data")).n ? b : NULL;
+}
+
+struct slice blocks_cut_images(struct slice wire, struct slice mark, struct slice *images)
+{
+	ptrdiff_t at = slice_find(wire, mark);
+	*images = SLICE_NONE;
+	if (at < 0)
+		return wire;
+	*images = slice_of(wire.p + at, wire.n - (size_t)at);
+	return slice_of(wire.p, at ? (size_t)at - 1 : 0); /* without the comma */
+}
+
 void blocks_add_text(struct strbuf *out, json_t blocks)
 {
 	struct json_iter it = json_iter(blocks);

@@ -21,6 +21,15 @@ enum block_kind block_kind(json_t block);
 json_t block_opaque(json_t block, const char *provider);
 /* Whether any block is of that kind. */
 bool blocks_have(json_t blocks, enum block_kind kind);
+/* The image that a tool returned with its result: the i-th block behind a result, or the
+ * one behind such an image; NULL: there is none. With its data: nobody fetches anything
+ * for a tool. */
+json_t blocks_result_image(json_t blocks, size_t i);
+/* A form of what tools returned: the results, and behind them, from `mark` on, their
+ * images. Gives the results, and *images (n 0: there are none). Inside of texts the
+ * quotes of a mark would be escaped. */
+struct slice blocks_cut_images(struct slice wire, struct slice mark,
+			       struct slice *images);
 /* The texts of all text blocks that have any, a line break between two. */
 void blocks_add_text(struct strbuf *out, json_t blocks);
 /* The block's text has something to be seen. */

@@ -19,6 +19,8 @@
 #define CALL_BEGINS "{\"functionCall\":{\"id\":\""
 #define RESULT_BEGINS "{\"functionResponse\":{"
 #define RESULT_ID "\"id\":\""
+/* And of an image that a tool returned. */
+#define IMAGE_BEGINS "{\"inlineData\":{"
 
 /* ---- messages */
 
@@ -159,6 +161,9 @@ void gemini_write_message(struct strbuf *out, enum llm_role role, json_t blocks)
 		else if (role != LLM_TOOL && kind == BLOCK_TEXT)
 			put_text(&o, json_str(json_get(b, "text")), SLICE_NONE);
 	}
+	for (size_t i = 0; role == LLM_TOOL && i < json_len(blocks); i++)
+		if (blocks_result_image(blocks, i))
+			put_image(&o, json_at(blocks, i));
 }
 
 /* Whether a call of that id, escaped as it stands in a form, is among the answers of the
@@ -213,6 +218,17 @@ static void put_results(struct json_out *o, const struct llm_question *q,
 	json_put_raw(o, strbuf_slice(&b));
 }
 
+/* Of message i what belongs to the results of its side, or to the rest: images that tools
+ * returned are the rest's. */
+static struct slice part_of(const struct llm_question *q, size_t i, bool results)
+{
+	struct slice wire = llm_wire(&llm_gemini, q->messages[i]), images;
+	if (q->messages[i]->role != LLM_TOOL)
+		return results ? SLICE_NONE : wire;
+	wire = blocks_cut_images(wire, SLICE(IMAGE_BEGINS), &images);
+	return results ? wire : images;
+}
+
 /* The results are a content of their own: as many as there were calls, and nothing
  * else. */
 static void put_side(struct json_out *o, const struct llm_question *q,
@@ -221,7 +237,7 @@ static void put_side(struct json_out *o, const struct llm_question *q,
 	for (int results = 1; results >= 0; results--) {
 		bool any = false;
 		for (size_t i = side->from; i < side->end; i++) {
-			struct slice wire = llm_side_wire(&llm_gemini, q, i, results);
+			struct slice wire = part_of(q, i, results);
 			if (!wire.n)
 				continue;
 			if (!any) {

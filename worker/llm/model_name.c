@@ -2,6 +2,12 @@
  * Versions in names. */
 #include "worker/llm/model_name.h"
 
+#include <ctype.h>
+
+#include "common/attr.h"
+
+#define NAME_MOST 120
+
 /* A number of at most two digits (longer ones are dates), or -1. */
 static int small_number(struct slice word)
 {
@@ -29,4 +35,30 @@ int model_version(struct slice model)
 		return 0;
 	minor = model.n ? small_number(next_word(&model)) : -1;
 	return major * 100 + (minor > 0 ? minor : 0);
+}
+
+bool model_of_openai_sees(struct slice model)
+{
+	static const char *const blind[] = {"gpt-3",   "gpt-4-0",    "gpt-4-1", "gpt-4-3",
+					    "o1-mini", "o1-preview", "o3-mini"};
+	for (size_t i = 0; i < ARRAY_LEN(blind); i++)
+		if (slice_has_prefix(model, slice_str(blind[i])))
+			return false;
+	return !slice_is(model, "gpt-4");
+}
+
+bool model_sees(struct slice model)
+{
+	static const char *const seeing[] = {
+		"vision", "-vl",     "vl-",     "llava",   "pixtral",   "minicpm-v",
+		"gpt-4o", "gpt-5",   "gpt-4.1", "claude-", "gemini-",   "internvl",
+		"gemma3", "gemma-3", "llama-4", "llama4",  "moondream", "2.5vl"};
+	char name[NAME_MOST];
+	size_t n = model.n < sizeof name ? model.n : sizeof name;
+	for (size_t i = 0; i < n; i++)
+		name[i] = (char)tolower((unsigned char)model.p[i]);
+	for (size_t i = 0; i < ARRAY_LEN(seeing); i++)
+		if (slice_find(slice_of(name, n), slice_str(seeing[i])) >= 0)
+			return true;
+	return false;
 }

@@ -8,8 +8,8 @@
 
 #include "common/attr.h"
 #include "common/json.h"
+#include "worker/context/fence.h"
 #include "worker/llm/llm.h"
-#include "worker/tools/tool.h"
 
 #define CONTENT_MOST (4u << 20)
 #define WORDS_MOST 16

@@ -7,6 +7,7 @@
 #include "common/attr.h"
 #include "common/json.h"
 #include "worker/llm/blocks.h"
+#include "worker/llm/model_name.h"
 
 static void put_image(struct json_out *o, json_t b)
 {
@@ -75,6 +76,11 @@ static void put_calls(struct json_out *o, json_t blocks)
 		json_arr_end(o);
 }
 
+/* How the form of an image begins. */
+#define IMAGE "{\"type\":\"image_url\","
+
+/* A tool's message has no images: they stand behind all results of a step, as words of a
+ * user. In the cached form they are behind the results of their message. */
 static void put_tool_results(struct json_out *o, json_t blocks)
 {
 	struct json_iter it = json_iter(blocks);
@@ -87,6 +93,9 @@ static void put_tool_results(struct json_out *o, json_t blocks)
 		json_kv_str(o, "content", json_str(json_get(b, "text")));
 		json_obj_end(o);
 	}
+	for (size_t i = 0; i < json_len(blocks); i++)
+		if (blocks_result_image(blocks, i))
+			put_image(o, json_at(blocks, i));
 }
 
 void openai_write_message(struct strbuf *out, enum llm_role role, json_t blocks)
@@ -157,8 +166,46 @@ static void put_params(struct json_out *o, const struct llm_params *p,
 		put_schema(o, p->schema);
 }
 
+static void put_seen(struct json_out *o, struct strbuf *images)
+{
+	if (!images->n)
+		return;
+	json_obj(o);
+	json_kv_cstr(o, "role", "user");
+	json_key(o, "content");
+	json_arr(o);
+	json_obj(o);
+	json_kv_cstr(o, "type", "text");
+	json_kv_cstr(o, "text", "What the tools returned as images:");
+	json_obj_end(o);
+	json_put_raw(o, strbuf_slice(images));
+	json_arr_end(o);
+	json_obj_end(o);
+	strbuf_reset(images);
+}
+
+static void put_messages(struct json_out *o, const struct llm_question *q, bool sees)
+{
+	AUTO(strbuf_fini) struct strbuf images = STRBUF_INIT;
+	for (size_t i = 0; i < q->message_count; i++) {
+		struct slice wire = llm_wire(&llm_openai, q->messages[i]), seen;
+		if (q->messages[i]->role == LLM_TOOL) {
+			wire = blocks_cut_images(wire, SLICE(IMAGE), &seen);
+			if (sees && seen.n && images.n)
+				strbuf_add_char(&images, ',');
+			if (sees)
+				strbuf_add_slice(&images, seen);
+		} else if (wire.n) {
+			put_seen(o, &images);
+		}
+		if (wire.n)
+			json_put_raw(o, wire);
+	}
+	put_seen(o, &images);
+}
+
 static void write_request(struct strbuf *out, const struct llm_question *q,
-			  const char *max_tokens)
+			  const char *max_tokens, bool sees)
 {
 	struct json_out o = json_out(out);
 	json_obj(&o);
@@ -176,21 +223,17 @@ static void write_request(struct strbuf *out, const struct llm_question *q,
 		json_kv_str(&o, "content", q->system);
 		json_obj_end(&o);
 	}
-	for (size_t i = 0; i < q->message_count; i++) {
-		struct slice wire = llm_wire(&llm_openai, q->messages[i]);
-		if (wire.n)
-			json_put_raw(&o, wire);
-	}
+	put_messages(&o, q, sees);
 	json_arr_end(&o);
 	json_obj_end(&o);
 }
 
 void openai_write_request(struct strbuf *out, const struct llm_question *q)
 {
-	write_request(out, q, "max_completion_tokens");
+	write_request(out, q, "max_completion_tokens", model_of_openai_sees(q->model));
 }
 
 void openai_write_compatible(struct strbuf *out, const struct llm_question *q)
 {
-	write_request(out, q, "max_tokens");
+	write_request(out, q, "max_tokens", model_sees(q->model));
 }

@@ -7,8 +7,11 @@
 
 #include "common/attr.h"
 #include "worker/llm/blocks.h"
+#include "worker/llm/model_name.h"
 
 #define OWN "openai-responses"
+/* How the form of an image begins; inside of texts the quotes would be escaped. */
+#define IMAGE "{\"type\":\"input_image\","
 
 /* ---- items */
 
@@ -90,13 +93,35 @@ static void put_call(struct json_out *o, json_t b)
 	json_obj_end(o);
 }
 
-static void put_result(struct json_out *o, json_t b)
+/* A result that has images is a list, of which they are part. */
+static void put_result(struct json_out *o, json_t blocks, size_t i, bool sees)
 {
+	json_t b = json_at(blocks, i), image = blocks_result_image(blocks, ++i);
 	json_obj(o);
 	json_kv_cstr(o, "type", "function_call_output");
 	block_put_word(o, "call_id", json_str(json_get(b, "callId")));
-	json_kv_str(o, "output", json_str(json_get(b, "text")));
+	if (sees && image) {
+		json_key(o, "output");
+		json_arr(o);
+		put_text(o, json_str(json_get(b, "text")));
+		for (; (image = blocks_result_image(blocks, i)); i++)
+			put_image(o, image);
+		json_arr_end(o);
+	} else {
+		json_kv_str(o, "output", json_str(json_get(b, "text")));
+	}
 	json_obj_end(o);
+}
+
+/* For a model that takes no images. */
+static void put_blind(struct json_out *o, struct slice content)
+{
+	AUTO(auto_json_free)
+	struct json_doc *d = json_parse(content, content.n, NULL, 0);
+	json_t blocks = json_get(json_root(d), "blocks");
+	for (size_t i = 0; i < json_len(blocks); i++)
+		if (block_kind(json_at(blocks, i)) == BLOCK_RESULT)
+			put_result(o, blocks, i, false);
 }
 
 static void put_thought(struct json_out *o, json_t b)
@@ -133,7 +158,7 @@ void responses_write_message(struct strbuf *out, enum llm_role role, json_t bloc
 		json_t b = json_next(&it, NULL);
 		enum block_kind kind = block_kind(b);
 		if (role == LLM_TOOL && kind == BLOCK_RESULT)
-			put_result(&o, b);
+			put_result(&o, blocks, i, true);
 		else if (role == LLM_TOOL)
 			continue;
 		else if (kind == BLOCK_TEXT)
@@ -227,8 +252,12 @@ void responses_write_request(struct strbuf *out, const struct llm_question *q)
 	json_key(&o, "input");
 	json_arr(&o);
 	for (size_t i = 0; i < q->message_count; i++) {
+		const struct llm_message *m = q->messages[i];
 		struct slice wire = llm_wire(&llm_responses, q->messages[i]);
-		if (wire.n)
+		bool images = m->role == LLM_TOOL && slice_find(wire, SLICE(IMAGE)) >= 0;
+		if (images && !model_of_openai_sees(q->model))
+			put_blind(&o, m->content);
+		else if (wire.n)
 			json_put_raw(&o, wire);
 	}
 	json_arr_end(&o);

@@ -78,6 +78,40 @@ static bool is_partial(json_t result)
 	       json_get(result, "left_out") || json_get(result, "left_out_at_least");
 }
 
+static bool is_base64(struct slice s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		char c = s.p[i];
+		if (!((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+		      (c >= '0' && c <= '9') || c == '+' || c == '/' || c == '='))
+			return false;
+	}
+	return s.n && s.n % 4 == 0;
+}
+
+/* An image is the model's to see; the call's row keeps what is said of it. */
+static void take_image(struct tool_call *c, json_t result)
+{
+	struct json_out out = json_out(&c->output), image = json_out(&c->image);
+	struct slice data = json_str(json_get(result, "data")), key;
+	struct json_iter it = json_iter(result);
+	json_obj(&out);
+	for (json_t v; (v = json_next(&it, &key));) {
+		if (slice_is(key, "data"))
+			continue;
+		json_key(&out, key.p);
+		json_put_value(&out, v);
+	}
+	json_obj_end(&out);
+	if (!is_base64(data))
+		return;
+	json_obj(&image);
+	json_kv_cstr(&image, "type", "image");
+	json_kv_str(&image, "mediaType", json_str(json_get(result, "type")));
+	json_kv_str(&image, "data", data);
+	json_obj_end(&image);
+}
+
 /* What it wrote is one JSON object, unless it was ended in between. */
 static enum err take_result(struct jail_call *j)
 {
@@ -90,7 +124,10 @@ static enum err take_result(struct jail_call *j)
 	if (j->work.open.kind == JAIL_KIND_READ && c->env->skills &&
 	    !json_get(json_root(d), "error") && is_another_skill(c, json_root(d)))
 		return ERR_TOOL_FAILED;
-	strbuf_add_slice(&c->output, strbuf_slice(out));
+	if (slice_is(json_str(json_get(json_root(d), "kind")), "image"))
+		take_image(c, json_root(d));
+	else
+		strbuf_add_slice(&c->output, strbuf_slice(out));
 	c->facts.truncated = is_partial(json_root(d));
 	if (!json_get(json_root(d), "error"))
 		return ERR_OK;

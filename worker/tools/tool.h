@@ -15,6 +15,7 @@
 #include "common/slice.h"
 #include "common/strbuf.h"
 #include "proto/tools/catalog.h"
+#include "worker/context/fence.h"
 
 struct jails;
 struct loop;
@@ -49,16 +50,15 @@ struct tool_facts {
 	const char *error_class; /* a code of err.tbl; NULL: nothing went wrong */
 };
 
-/* Before a result from outside in the model's words: an id, its text, a line with that
- * id. The execution's row has the text alone. */
-#define TOOL_FENCE "[untrusted content "
-
 struct tool_call {
 	const struct tool_spec *tool;
 	const struct tool_env *env;
 	json_t args;          /* checked against the schema */
 	const char *idem_key; /* "run:step:call", of keyed tools */
 	struct strbuf output; /* one JSON value, filled by the tool */
+	/* An image of the transcript, JSON, which the model is shown beside the output;
+	 * empty: none. */
+	struct strbuf image;
 	struct tool_facts facts;
 	struct op *op;
 	struct arena *arena; /* scratch that lives as long as the call */

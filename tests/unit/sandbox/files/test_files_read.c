@@ -207,6 +207,48 @@ static void test_images(void **state)
 		assert_int_equal(number_of(a, "bytes"), images[i].bytes.n);
 		if (strncmp(text_of(a), images[i].what, strlen(images[i].what)) != 0)
 			fail_msg("%s is not %s", text_of(a), images[i].what);
+		assert_null(json_get(a, "data")); /* they are heads alone */
+	}
+}
+
+/* What is whole, of a known size and not too large comes with its bytes. */
+static void test_images_that_are_shown(void **state)
+{
+	(void)state;
+	static const struct {
+		struct slice bytes;
+		const char *data;
+	} shown[] = {
+		{SLICE(PNG_HEAD "IEND\xae\x42\x60\x82"),
+		 "iVBORw0KGgoAAAANSUhEUgAAAoAAAAHgCAJJRU5ErkJggg=="},
+		{SLICE(JPEG_HEAD "\xff\xd9"),
+		 "/9j/4AAQSkZJRgABAQAAAQABAAD//8IAEQgAIABAA//Z"},
+		{SLICE("GIF89a\x0a\0\x14\0\0\0;"), "R0lGODlhCgAUAAAAOw=="},
+		{SLICE("GIF89a\x0a\0\x14\0\0\0x"), NULL},
+		{SLICE("GIF89a\0\0\x14\0\0\0;"), NULL},     /* of no size */
+		{SLICE("GIF89a\xff\xff\x14\0\0\0;"), NULL}, /* too wide */
+		{SLICE("RIFF\x16\0\0\0WEBPVP8X\x10\0\0\0\0\0\0\0\x0f\0\0\x1f\0\0"),
+		 "UklGRhYAAABXRUJQVlA4WBAAAAAAAAAADwAAHwAA"},
+		{SLICE("RIFF\x17\0\0\0WEBPVP8X\x10\0\0\0\0\0\0\0\x0f\0\0\x1f\0\0"), NULL},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(shown); i++) {
+		put_bytes("i", shown[i].bytes);
+		json_t a = ask(FILES_TOOL_read, "{\"path\":\"i\"}");
+		const char *data = json_cstr(json_get(a, "data"), NULL);
+		if (!data != !shown[i].data || (data && strcmp(data, shown[i].data)))
+			fail_msg("%zu: %s", i, said.p);
+	}
+	for (size_t n = (180 << 10) - 1; n <= (180 << 10); n++) {
+		struct strbuf b = STRBUF_INIT;
+		strbuf_add(&b, "GIF89a\x0a\0\x14\0\0\0", 12);
+		while (b.n < n)
+			strbuf_add_char(&b, 'x');
+		strbuf_add_char(&b, ';');
+		put_bytes("i", strbuf_slice(&b));
+		json_t a = ask(FILES_TOOL_read, "{\"path\":\"i\"}");
+		assert_int_equal(!json_get(a, "data"), b.n > 180 << 10);
+		assert_true(said.n < 256 << 10);
+		strbuf_fini(&b);
 	}
 }
 
@@ -271,9 +313,15 @@ static void test_huge_files(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(test_windows),    CASE(test_refusals),   CASE(test_following_next),
-		CASE(test_long_lines), CASE(test_escapes),    CASE(test_images),
-		CASE(test_binary),     CASE(test_huge_files),
+		CASE(test_windows),
+		CASE(test_refusals),
+		CASE(test_following_next),
+		CASE(test_long_lines),
+		CASE(test_escapes),
+		CASE(test_images),
+		CASE(test_images_that_are_shown),
+		CASE(test_binary),
+		CASE(test_huge_files),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,8 +9,10 @@
 #include <cmocka.h>
 
 #include "common/attr.h"
+#include "common/strbuf.h"
 #include "tests/unit/common/rand.h"
 #include "worker/context/plan.h"
+#include "worker/context/tokens.h"
 
 #define MOST 400
 
@@ -151,6 +153,31 @@ static void test_clearing(void **state)
 	script("u1R1R1R1R1r");
 	assert_string_equal(plan((struct plan_limits){.window = 2 * 3640}),
 			    "wwcwtwwwwww");
+}
+
+/* An image that a tool returned counts while its result is fresh; a user's always does.
+ */
+static void test_images(void **state)
+{
+	(void)state;
+	static const char image[] = "{\"type\":\"image\",\"mediaType\":\"image/png\","
+				    "\"data\":\"iVBO\"}";
+	struct strbuf b = STRBUF_INIT;
+	strbuf_printf(&b,
+		      "{\"blocks\":[{\"type\":\"tool_result\",\"callId\":\"c\","
+		      "\"text\":\"ok\"},%s]}",
+		      image);
+	struct plan_item tool = {.role = PLAN_TOOL}, user = {.role = PLAN_USER};
+	plan_read(&tool, strbuf_slice(&b));
+	assert_int_equal(tool.whole - tool.trimmed, TOKENS_IMAGE);
+	assert_int_equal(tool.trimmed, tool.cleared);
+	assert_int_equal(tool.ids, 1);
+	strbuf_reset(&b);
+	strbuf_printf(&b, "{\"blocks\":[%s]}", image);
+	plan_read(&user, strbuf_slice(&b));
+	assert_int_equal(user.whole, TOKENS_MESSAGE + TOKENS_IMAGE);
+	assert_int_equal(user.cleared, user.whole);
+	strbuf_fini(&b);
 }
 
 static void test_limits(void **state)
@@ -352,10 +379,10 @@ static void test_random_plans(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_pairs),        cmocka_unit_test(test_the_summary),
-		cmocka_unit_test(test_old_results),  cmocka_unit_test(test_clearing),
-		cmocka_unit_test(test_limits),       cmocka_unit_test(test_cuts),
-		cmocka_unit_test(test_random_plans),
+		cmocka_unit_test(test_pairs),       cmocka_unit_test(test_the_summary),
+		cmocka_unit_test(test_old_results), cmocka_unit_test(test_images),
+		cmocka_unit_test(test_clearing),    cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_cuts),        cmocka_unit_test(test_random_plans),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -69,6 +69,18 @@ static void test_contents(void **state)
 		      PRUNE_RESULT_CLEARED);
 	assert_string_equal(again.p,
 			    "{\"blocks\":[{\"type\":\"tool_result\",\"text\":\"ok\"}]}");
+	/* old images go with any shorter form */
+	for (int form = PRUNE_TRIMMED; form <= PRUNE_RESULT_CLEARED; form++) {
+		strbuf_reset(&again);
+		prune_content(&again,
+			      SLICE("{\"blocks\":[{\"type\":\"tool_result\",\"text\":"
+				    "\"ok\"},{\"type\":\"image\",\"mediaType\":"
+				    "\"image/png\",\"data\":\"iVBO\"}]}"),
+			      (enum prune_form)form);
+		assert_string_equal(
+			again.p,
+			"{\"blocks\":[{\"type\":\"tool_result\",\"text\":\"ok\"}]}");
+	}
 	free(s);
 	strbuf_fini(&content);
 	strbuf_fini(&out);

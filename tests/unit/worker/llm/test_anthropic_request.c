@@ -136,6 +136,31 @@ static void test_a_thought_alone(void **state)
 	expect_has("'content':[{'type':'text','text':'so'}]");
 }
 
+/* Images that tools returned. What is only named by a URL is not shown: nobody fetches
+ * anything for a tool. */
+static void test_images_of_tools(void **state)
+{
+	(void)state;
+	say_text(LLM_USER, "go");
+	say(LLM_ASSISTANT,
+	    "[{'type':'tool_call','callId':'c1','name':'f','arguments':{}},"
+	    "{'type':'tool_call','callId':'c2','name':'f','arguments':{}}]");
+	say(LLM_TOOL, "[{'type':'tool_result','callId':'c1','name':'f','text':'one'},"
+		      "{'type':'image','mediaType':'image/png','data':'iVBO'},"
+		      "{'type':'image','url':'https://x/y'}]");
+	say(LLM_TOOL, "[{'type':'tool_result','callId':'c2','name':'f','text':'two'},"
+		      "{'type':'image','mediaType':'image/gif','data':'R0lG'},"
+		      "{'type':'image','mediaType':'image/gif','data':'R0lH'}]");
+	say_text(LLM_USER, "wait");
+	expect_has("{'type':'tool_result','tool_use_id':'c1','content':[{'type':'text',"
+		   "'text':'one'},{'type':'image','source':{'type':'base64','media_type':"
+		   "'image/png','data':'iVBO'}}]},{'type':'tool_result','tool_use_id':"
+		   "'c2','content':[{'type':'text','text':'two'},{'type':'image',"
+		   "'source':{'type':'base64','media_type':'image/gif','data':'R0lG'}},{"
+		   "'type':'image','source':{'type':'base64','media_type':'image/gif',"
+		   "'data':'R0lH'}}]},{'type':'text','text':'wait'," MARK "}]}]");
+}
+
 static void test_images(void **state)
 {
 	(void)state;
@@ -302,6 +327,7 @@ int main(void)
 		CASE(test_thoughts),
 		CASE(test_a_thought_alone),
 		CASE(test_images),
+		CASE(test_images_of_tools),
 		CASE(test_what_would_be_refused),
 		CASE(test_strange_content),
 		CASE(test_parameters),

@@ -154,6 +154,31 @@ static void test_signatures(void **state)
 	}
 }
 
+/* Images that tools returned. What is only named by a URL is not shown: nobody fetches
+ * anything for a tool. */
+static void test_images_of_tools(void **state)
+{
+	(void)state;
+	say_text(LLM_USER, "go");
+	say(LLM_ASSISTANT,
+	    "[{'type':'tool_call','callId':'c1','name':'f','arguments':{}},"
+	    "{'type':'tool_call','callId':'c2','name':'f','arguments':{}}]");
+	say(LLM_TOOL, "[{'type':'tool_result','callId':'c1','name':'f','text':'one'},"
+		      "{'type':'image','mediaType':'image/png','data':'iVBO'},"
+		      "{'type':'image','url':'https://x/y'}]");
+	say(LLM_TOOL, "[{'type':'tool_result','callId':'c2','name':'f','text':'two'},"
+		      "{'type':'image','mediaType':'image/gif','data':'R0lG'},"
+		      "{'type':'image','mediaType':'image/gif','data':'R0lH'}]");
+	say_text(LLM_USER, "wait");
+	expect_has(
+		"{'role':'user','parts':[{'functionResponse':{'name':'f','response':{"
+		"'output':'one'}}},{'functionResponse':{'name':'f','response':{"
+		"'output':'two'}}}]},{'role':'user','parts':[{'inlineData':{'mimeType':"
+		"'image/png','data':'iVBO'}},{'inlineData':{'mimeType':'image/gif',"
+		"'data':'R0lG'}},{'inlineData':{'mimeType':'image/gif','data':'R0lH'}}"
+		",{'text':'wait'}]}]");
+}
+
 static void test_images(void **state)
 {
 	(void)state;
@@ -267,6 +292,7 @@ int main(void)
 		CASE(test_calls_of_another),
 		CASE(test_signatures),
 		CASE(test_images),
+		CASE(test_images_of_tools),
 		CASE(test_strange_content),
 		CASE(test_parameters),
 		CASE(test_effort),

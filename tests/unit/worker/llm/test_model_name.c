@@ -41,8 +41,31 @@ static void test_versions(void **state)
 	assert_int_equal(model_version(SLICE_NONE), 0);
 }
 
+static void test_sight(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *name;
+		bool of_openai, of_others;
+	} cases[] = {
+		{"gpt-4o-mini", true, true},  {"gpt-5.2", true, true},
+		{"gpt-4-turbo", true, false}, {"gpt-4", false, false},
+		{"gpt-4-0613", false, false}, {"gpt-3.5-turbo", false, false},
+		{"o3-mini", false, false},    {"o4-mini", true, false},
+		{"Pixtral-12B", true, true},  {"llama3.2-vision:11b", true, true},
+		{"llama3.1", true, false},    {"", true, false},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct slice name = slice_str(cases[i].name);
+		if (model_of_openai_sees(name) != cases[i].of_openai ||
+		    model_sees(name) != cases[i].of_others)
+			fail_msg("%s", cases[i].name);
+	}
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_versions)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_versions),
+					   cmocka_unit_test(test_sight)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

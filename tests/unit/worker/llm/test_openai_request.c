@@ -156,6 +156,64 @@ static void test_messages(void **state)
 	expect_message(LLM_USER, "broken", "{\"role\":\"user\",\"content\":\"\"}");
 }
 
+/* Images that tools returned come behind all results of the step; to models that take
+ * none, not at all. */
+static void test_images_of_tools(void **state)
+{
+	(void)state;
+	struct llm_message m[] = {
+		{LLM_TOOL,
+		 SLICE("{\"blocks\":[{\"type\":\"tool_result\",\"callId\":\"c1\","
+		       "\"text\":"
+		       "\"one {\\\"type\\\":\\\"image_url\\\",\"},{\"type\":\"image\","
+		       "\"mediaType\":\"image/png\",\"data\":\"iVBO\"},{\"type\":"
+		       "\"image\",\"url\":\"https://x/y\"}]}"),
+		 STRBUF_INIT, NULL},
+		{LLM_TOOL,
+		 SLICE("{\"blocks\":[{\"type\":\"tool_result\",\"callId\":\"c2\","
+		       "\"text\":"
+		       "\"two\"},{\"type\":\"image\",\"mediaType\":\"image/gif\","
+		       "\"data\":\"R0lG\"}]}"),
+		 STRBUF_INIT, NULL},
+		{LLM_ASSISTANT,
+		 SLICE("{\"blocks\":[{\"type\":\"text\",\"text\":\"ok\"}]}"), STRBUF_INIT,
+		 NULL},
+	};
+	static const char results[] =
+		"{\"role\":\"tool\",\"tool_call_id\":\"c1\",\"content\":\"one "
+		"{\\\"type\\\":\\\"image_url\\\",\"},{\"role\":\"tool\","
+		"\"tool_call_id\":\"c2\",\"content\":\"two\"},",
+			  images[] = "{\"role\":\"user\",\"content\":[{\"type\":\"text\","
+				     "\"text\":\"What the tools returned as images:\"},{"
+				     "\"type\":\"image_url\",\"image_url\":{\"url\":"
+				     "\"data:image/png;base64,iVBO\"}},{\"type\":"
+				     "\"image_url\",\"image_url\":{\"url\":"
+				     "\"data:image/gif;base64,R0lG\"}}]},",
+			  last[] = "{\"role\":\"assistant\",\"content\":\"ok\"}]}";
+	struct llm_message *list[] = {&m[0], &m[1], &m[2]};
+	static const struct {
+		const struct llm_provider *provider;
+		const char *model;
+		bool sees;
+	} cases[] = {{&llm_openai, "gpt-4o-mini", true},
+		     {&llm_openai, "gpt-3.5-turbo", false},
+		     {&llm_ollama, "llama3.1", false},
+		     {&llm_vllm, "Qwen/Qwen2.5-VL-7B", true}};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		AUTO(strbuf_fini) struct strbuf text = STRBUF_INIT, want = STRBUF_INIT;
+		struct llm_question q = {.model = slice_str(cases[i].model),
+					 .messages = list,
+					 .message_count = ARRAY_LEN(list)};
+		cases[i].provider->write_request(&text, &q);
+		strbuf_printf(&want, "\"messages\":[%s%s%s", results,
+			      cases[i].sees ? images : "", last);
+		if (!strstr(text.p, want.p))
+			fail_msg("%s: no %s in %s", cases[i].model, want.p, text.p);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(m); i++)
+		strbuf_fini(&m[i].wire);
+}
+
 /* An empty form leaves no comma behind. */
 static void test_parameters(void **state)
 {
@@ -248,6 +306,7 @@ int main(void)
 		CASE(test_system_and_tools),
 		CASE(test_a_transcript),
 		CASE(test_messages),
+		CASE(test_images_of_tools),
 		CASE(test_parameters),
 		CASE(test_an_empty_tool_message),
 		CASE(test_the_wire_form_is_kept),

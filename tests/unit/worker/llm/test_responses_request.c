@@ -153,6 +153,36 @@ static void test_a_thought_alone(void **state)
 			    "'input_text','text':'go on'}]}]}");
 }
 
+/* Images that tools returned. What is only named by a URL is not shown: nobody fetches
+ * anything for a tool. */
+static void test_images_of_tools(void **state)
+{
+	(void)state;
+	say_text(LLM_USER, "go");
+	say(LLM_ASSISTANT,
+	    "[{'type':'tool_call','callId':'c1','name':'f','arguments':{}},"
+	    "{'type':'tool_call','callId':'c2','name':'f','arguments':{}}]");
+	say(LLM_TOOL, "[{'type':'tool_result','callId':'c1','name':'f','text':'one'},"
+		      "{'type':'image','mediaType':'image/png','data':'iVBO'},"
+		      "{'type':'image','url':'https://x/y'}]");
+	say(LLM_TOOL, "[{'type':'tool_result','callId':'c2','name':'f','text':'two'},"
+		      "{'type':'image','mediaType':'image/gif','data':'R0lG'},"
+		      "{'type':'image','mediaType':'image/gif','data':'R0lH'}]");
+	say_text(LLM_USER, "wait");
+	expect_has("{'type':'function_call_output','call_id':'c1','output':[{'type':"
+		   "'input_text','text':'one'},{'type':'input_image','detail':'auto',"
+		   "'image_url':'data:image/png;base64,iVBO'}]},{'type':"
+		   "'function_call_output','call_id':'c2','output':[{'type':'input_text',"
+		   "'text':'two'},{'type':'input_image','detail':'auto','image_url':"
+		   "'data:image/gif;base64,R0lG'},{'type':'input_image','detail':'auto',"
+		   "'image_url':'data:image/gif;base64,R0lH'}]},{'type':'message',");
+	talk.q.model = SLICE("o3-mini"); /* takes none */
+	expect_has("{'type':'function_call_output','call_id':'c1','output':'one'},{"
+		   "'type':'function_call_output','call_id':'c2','output':'two'},{'type':"
+		   "'message',");
+	expect_lacks("input_image");
+}
+
 static void test_images(void **state)
 {
 	(void)state;
@@ -238,6 +268,7 @@ int main(void)
 		CASE(test_thoughts),
 		CASE(test_a_thought_alone),
 		CASE(test_images),
+		CASE(test_images_of_tools),
 		CASE(test_strange_content),
 		CASE(test_parameters),
 		CASE(test_models),

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The fence around words from outside. What programs print, files hold and memories keep
+ * may be somebody's words to the model. It is told where they begin and end, by a number
+ * that nobody could know who wrote them. */
+#ifndef TB_CONTEXT_FENCE_H
+#define TB_CONTEXT_FENCE_H
+
+#include <stdint.h>
+
+#include "common/slice.h"
+#include "common/strbuf.h"
+
+/* What a fenced text begins with. */
+#define TOOL_FENCE "[untrusted content "
+
+/* Appends the text between two lines with a number of its own; the first one ends with
+ * the note, which may be "". Stored texts keep theirs: providers' caches hold. */
+void fence_text(struct strbuf *out, struct slice text, const char *note);
+/* With that number. */
+void fence_text_by(struct strbuf *out, struct slice text, const char *note,
+		   uint64_t number);
+
+#endif
