@@ -47,6 +47,12 @@ void crypto_sha256_end(struct crypto_sha256_state *s, uint8_t out[32])
 	crypto_hash_sha256_final(inside(s), out);
 }
 
+void crypto_digest(struct slice data, uint8_t out[CRYPTO_DIGEST])
+{
+	crypto_generichash(out, CRYPTO_DIGEST, (const unsigned char *)data.p, data.n,
+			   NULL, 0);
+}
+
 uint64_t crypto_siphash(const uint8_t key[16], struct slice data)
 {
 	uint8_t h[8];

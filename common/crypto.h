@@ -21,6 +21,10 @@ struct crypto_sha256_state {
 void crypto_sha256_begin(struct crypto_sha256_state *s);
 void crypto_sha256_add(struct crypto_sha256_state *s, struct slice data);
 void crypto_sha256_end(struct crypto_sha256_state *s, uint8_t out[32]);
+/* A fast one for who only has to know whether something is the same: BLAKE2b of 16 bytes.
+ */
+#define CRYPTO_DIGEST 16
+void crypto_digest(struct slice data, uint8_t out[CRYPTO_DIGEST]);
 /* SipHash-2-4 with a 16-byte key. */
 uint64_t crypto_siphash(const uint8_t key[16], struct slice data);
 /* Compares without a data-dependent branch. */

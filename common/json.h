@@ -76,6 +76,10 @@ json_t json_next(struct json_iter *it, struct slice *key);
 /* Appends the value's JSON text. */
 void json_print(struct strbuf *out, json_t v);
 
+/* Likewise, the members of objects in the order that Postgres gives them (jsonb): what is
+ * written so reads the same when it comes back from there. */
+void json_print_ordered(struct strbuf *out, json_t v);
+
 /* ---- writing: appends to a strbuf, inserts commas, escapes. Nesting is the caller's to
  * balance (checked). */
 struct json_out {

@@ -111,11 +111,16 @@ const struct llm_tool *agent_tool(const struct agent *a, size_t i)
 	return &a->home->tools[i];
 }
 
-int64_t agent_tool_tokens(const struct agent *a, const struct llm_tool *t)
+size_t agent_tool_index(const struct agent *a, const struct llm_tool *t)
 {
 	ptrdiff_t i = t - a->home->tools;
 	check(i >= 0 && i < (ptrdiff_t)tool_count());
-	return a->home->tool_tokens[i];
+	return (size_t)i;
+}
+
+int64_t agent_tool_tokens(const struct agent *a, const struct llm_tool *t)
+{
+	return a->home->tool_tokens[agent_tool_index(a, t)];
 }
 
 static void complain(struct agent *a, const char *what, const char *which)

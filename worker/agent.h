@@ -34,6 +34,8 @@ struct agent *agent_put(struct agents *s, int64_t tenant, struct uuid id, int re
 /* The tool at that position of the catalogue, in the words of models. */
 const struct llm_tool *agent_tool(const struct agent *a, size_t i);
 /* Of one that agent_tool gave: name, description and schema, estimated. */
+/* Its position in the catalogue. */
+size_t agent_tool_index(const struct agent *a, const struct llm_tool *t);
 int64_t agent_tool_tokens(const struct agent *a, const struct llm_tool *t);
 void agent_give_back(struct agent *a);
 

@@ -180,7 +180,8 @@ static int64_t limit_of(struct run *r, int64_t most)
 	return c->used > 0 && scaled > c->used ? most * scaled / c->used : most;
 }
 
-void context_fill(struct run *r, struct llm_question *q, int64_t most, size_t extra)
+static void show(struct run *r, struct llm_question *q, const struct plan_limits *limits,
+		 size_t extra)
 {
 	const struct session *s = r->session;
 	struct plan_sum sum;
@@ -189,8 +190,7 @@ void context_fill(struct run *r, struct llm_question *q, int64_t most, size_t ex
 	uint8_t *form = arena_alloc(r->arena, count + 1);
 	struct llm_message **list =
 		arena_alloc(r->arena, (count + extra + 1) * sizeof(struct llm_message *));
-	struct plan_limits limits = limits_of(r, limit_of(r, most));
-	plan_make(items, count, &limits, form, &sum);
+	plan_make(items, count, limits, form, &sum);
 	if (sum.summary != SIZE_MAX)
 		list[n++] = &s->messages[sum.summary]->llm;
 	for (size_t i = 0; i < count; i++)
@@ -198,6 +198,21 @@ void context_fill(struct run *r, struct llm_question *q, int64_t most, size_t ex
 			list[n++] = form_of(s->messages[i], form[i]);
 	q->messages = list;
 	q->message_count = n;
+}
+
+void context_fill(struct run *r, struct llm_question *q, int64_t most, size_t extra)
+{
+	struct plan_limits limits = limits_of(r, limit_of(r, most));
+	r->context.most = limits.most;
+	show(r, q, &limits, extra);
+}
+
+void context_show_again(struct run *r, struct llm_question *q, int64_t window,
+			int64_t most)
+{
+	struct plan_limits limits = {
+		.summary_seq = r->session->summary_seq, .window = window, .most = most};
+	show(r, q, &limits, 0);
 }
 
 /* ---- what the provider says */

@@ -21,6 +21,7 @@ struct context {
 	int64_t pruned; /* of messages that are shown shorter than they are, or not */
 	int64_t used;   /* all of it, by the provider's last report where there is one */
 	int64_t estimate; /* all of it, unscaled */
+	int64_t most;     /* of the plan that was shown: see plan.h */
 };
 
 /* The items of the run's session, in the run's arena; *count of them. */
@@ -33,6 +34,10 @@ void context_measure(struct run *r, const struct llm_question *q);
 /* Gives it its messages, measured before: those that fit into `most` tokens (0: into the
  * window), in the run's arena, `extra` places free behind them. */
 void context_fill(struct run *r, struct llm_question *q, int64_t most, size_t extra);
+/* Its messages as they were shown by a plan with that window and limit, in the run's
+ * arena. */
+void context_show_again(struct run *r, struct llm_question *q, int64_t window,
+			int64_t most);
 /* The answer to the measured question is there, r->answer: what its provider reports of
  * it is learnt. */
 void context_learn(struct run *r);

@@ -118,8 +118,9 @@ void group_check(struct run *r, struct run_call *c)
 }
 
 /* As it was read, not as it was written: Postgres refuses some numbers that JSON allows
- * (1e-20000). What is not a JSON object is kept as text, so that the transcript can say
- * what was asked. */
+ * (1e-20000). And as Postgres will give it back, so that the next question is the same
+ * whether the transcript was kept here or read. What is not a JSON object is kept as
+ * text, so that the transcript can say what was asked. */
 static struct slice input_of(struct run *r, struct run_call *c, struct slice arguments)
 {
 	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
@@ -132,7 +133,7 @@ static struct slice input_of(struct run *r, struct run_call *c, struct slice arg
 	if (c->args)
 		arena_cleanup(r->arena, free_doc, c->args);
 	if (c->args && json_kind(json_root(c->args)) == JSON_OBJECT) {
-		json_print(&b, json_root(c->args));
+		json_print_ordered(&b, json_root(c->args));
 		return arena_slice(r->arena, strbuf_slice(&b));
 	}
 	refuse(c, ERR_TOOL_ARGUMENTS,

@@ -21,6 +21,7 @@
 #define TENANTS_MOST 256
 #define IDLE_US (600 * 1000000ll) /* of a tenant: then its keys are closed */
 #define SWEEP_US (60 * 1000000ll)
+#define USE_US (60 * 1000000ll)
 
 /* One row. Its texts and the sealed bytes stand behind it. */
 struct provider_key {
@@ -31,6 +32,7 @@ struct provider_key {
 	bool bearer;
 	struct slice provider, base_url, version, master, sealed;
 	bool open, broken; /* broken: tried in vain, and said so */
+	int64_t told_us;   /* when its use was told last */
 	size_t secret_n;
 	uint8_t secret[PROVIDER_KEY_MOST];
 };
@@ -366,6 +368,15 @@ bool keys_choose(struct run *r, const struct llm_provider *p, struct slice model
 	return false;
 }
 
+bool key_use_is_due(struct provider_key *k)
+{
+	int64_t now_us = clock_mono_us();
+	if (!k || (k->told_us && now_us - k->told_us < USE_US))
+		return false;
+	k->told_us = now_us;
+	return true;
+}
+
 /* ---- for who is no run */
 
 struct provider_key *keys_open_row(const struct worker *w, const struct pg_result *rows,
@@ -376,6 +387,11 @@ struct provider_key *keys_open_row(const struct worker *w, const struct pg_resul
 		return k;
 	key_give_back(k);
 	return NULL;
+}
+
+struct slice key_secret(const struct provider_key *k)
+{
+	return slice_of(k->secret, k->secret_n);
 }
 
 void keys_each_secret(const struct keys *ks, void (*fn)(void *arg, struct slice secret),

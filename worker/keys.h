@@ -45,6 +45,8 @@ void keys_take(struct run *r, const struct pg_result *rows);
  */
 bool keys_choose(struct run *r, const struct llm_provider *p, struct slice model,
 		 struct llm_target *t, struct uuid *key);
+/* Whether it is time to say that the run's key is in use: once a minute. */
+bool key_use_is_due(struct provider_key *k);
 
 /* ---- for who is no run */
 
@@ -55,6 +57,8 @@ struct provider_key *keys_open_row(const struct worker *w, const struct pg_resul
 /* Where it is for, and with what; good as long as the key is held. */
 void key_aim(const struct worker *w, const struct provider_key *k,
 	     const struct llm_provider *p, struct llm_target *t);
+/* Of an open one. */
+struct slice key_secret(const struct provider_key *k);
 /* Those that are open, and the master keys as their file has them. */
 void keys_each_secret(const struct keys *ks, void (*fn)(void *arg, struct slice secret),
 		      void *arg);

@@ -18,6 +18,7 @@
 #include "proto/wire.h"
 #include "worker/agent.h"
 #include "worker/budget.h"
+#include "worker/asked.h"
 #include "worker/asking.h"
 #include "worker/commit.h"
 #include "worker/compact.h"
@@ -148,6 +149,7 @@ struct run {
 	int retries;
 
 	struct context context; /* of the question that is asked */
+	struct asked asked;     /* likewise; what is kept of it */
 
 	/* its skills */
 	uint32_t skill_sources;    /* where there may be some, when it was claimed */

@@ -16,6 +16,7 @@
 #include "proto/boot.h"
 #include "sandbox/sandbox.h"
 #include "worker/agent.h"
+#include "worker/asked.h"
 #include "worker/cooldowns.h"
 #include "worker/emit.h"
 #include "sandbox/client/jails.h"
@@ -104,6 +105,22 @@ static void try_start(void *arg)
 	log_info("worker-ready", "%s", detail);
 }
 
+/* Of the first master key where there is one, so that all workers have the same. */
+static void make_mark_key(struct worker *w, struct slice masters)
+{
+	struct crypto_sha256_state s;
+	uint8_t sum[32], dice[32];
+	crypto_random(dice, sizeof dice);
+	crypto_sha256_begin(&s);
+	crypto_sha256_add(&s, SLICE("marks in questions"));
+	crypto_sha256_add(&s, masters.n >= CRYPTO_BOX_KEY
+				      ? slice_of(masters.p, CRYPTO_BOX_KEY)
+				      : slice_of(dice, sizeof dice));
+	crypto_sha256_end(&s, sum);
+	memcpy(w->mark_key, sum, sizeof w->mark_key);
+	crypto_wipe(sum, sizeof sum);
+}
+
 static struct slice kept(struct slice s)
 {
 	return slice_of(xstrndup(s.p ? s.p : "", s.n), s.n);
@@ -121,6 +138,8 @@ void worker_start(struct worker *w, struct loop *l, const struct wire_boot *b)
 	w->agents = agents_new();
 	w->cooldowns = cooldowns_new();
 	w->keys = keys_new(b->master_keys);
+	w->asked_told = xcalloc(1, sizeof *w->asked_told);
+	make_mark_key(w, b->master_keys);
 	w->sessions = sessions_new(SESSION_CACHE_BYTES);
 	loop_task_init(&w->starting, try_start, w);
 	w->http = http_client_new(l, HTTP_CONNECTIONS);

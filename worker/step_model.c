@@ -114,6 +114,7 @@ enum step_verdict step_ask(struct run *r)
 	usage_begin(r);
 	r->llm = llm_start(r->worker->loop, r->worker->http, &r->target, &q, &r->answer,
 			   on_text, r, &r->op);
+	asked_take(r, &q);
 	if (r->worker->congested)
 		llm_pause(r->llm, 1);
 	return STEP_WAIT;

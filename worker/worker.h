@@ -22,6 +22,7 @@ struct agents;
 struct endpoints;
 struct cooldowns;
 struct keys;
+struct asked_told;
 
 struct worker {
 	struct loop *loop;
@@ -36,6 +37,7 @@ struct worker {
 	struct keys *keys;    /* of model providers, of tenants and the platform */
 	struct map *runs;     /* (run id, fence) -> struct run */
 	struct list speaking; /* runs whose model said something this turn */
+	struct asked_told *asked_told; /* NULL: nothing is kept of questions' texts */
 	struct list inquiries;
 	unsigned inquiry_count;
 
@@ -46,7 +48,9 @@ struct worker {
 	struct endpoints *endpoints; /* of the node's model providers */
 	int64_t silence_us;          /* of a model; 0: by where it is */
 	int64_t approval_us;         /* how long a person has to answer */
-	struct slice password;       /* of its database role: to be redacted */
+	/* What marks in questions are made with: see bootstrap.c. */
+	uint8_t mark_key[16];
+	struct slice password; /* of its database role: to be redacted */
 
 	/* start and life */
 	struct loop_task starting;

@@ -276,9 +276,9 @@ struct llm_call *llm_start(struct loop *l, struct http_client *http,
 	return c;
 }
 
-void llm_body_sha256(const struct llm_call *c, uint8_t out[32])
+struct slice llm_body(const struct llm_call *c)
 {
-	crypto_sha256(strbuf_slice(&c->body), out);
+	return strbuf_slice(&c->body);
 }
 
 void llm_pause(struct llm_call *c, int paused)

@@ -381,7 +381,9 @@ bool pg_pool_is_up(const struct pg_pool *p)
 /* ---- a supervisor */
 
 static struct {
-	int enqueues, subscribes, unsubscribes, cancels, decides;
+	int enqueues, subscribes, unsubscribes, cancels, decides, inquiries;
+	struct wire_inquire inquire;
+	char inquired_model[64];
 	int changes; /* CHANGED of this tenant's provider keys */
 	struct wire_decide decide;
 	bool away; /* the link takes nothing */
@@ -420,12 +422,16 @@ void link_files_done(struct edge *e, uint64_t handle)
 	(void)handle;
 }
 
-/* So are inquiries. */
 bool link_inquire(struct edge *e, const struct wire_inquire *m)
 {
 	(void)e;
-	(void)m;
-	return false;
+	if (sup.away)
+		return false;
+	sup.inquiries++;
+	sup.inquire = *m;
+	snprintf(sup.inquired_model, sizeof sup.inquired_model, "%.*s",
+		 SLICE_ARG(m->model));
+	return true;
 }
 
 bool link_cancel(struct edge *e, const struct wire_cancel *m)
