@@ -114,7 +114,7 @@ static int check_config(json_t config, const char *path)
 	struct json_iter it = json_iter(config);
 	struct slice key;
 	agent_config_init(&c);
-	bool fine = agent_config_read(&c, config, &fault);
+	bool fine = agent_config_read(&c, config, true, &fault);
 	agent_config_fini(&c);
 	if (!fine) {
 		report("the configuration in %s is wrong: %s", path, fault.message);

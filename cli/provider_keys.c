@@ -9,6 +9,8 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "cli/admin.h"
+#include "cli/ask.h"
 #include "cli/catalogue.h"
 #include "cli/report.h"
 #include "common/alloc.h"
@@ -446,6 +448,28 @@ int provider_key_disable_command(const struct args *a)
 int provider_key_enable_command(const struct args *a)
 {
 	return switch_key(a, 0);
+}
+
+int provider_key_test_command(const struct args *a)
+{
+	static struct keying k;
+	AUTO(strbuf_fini) struct strbuf request = STRBUF_INIT, line = STRBUF_INIT;
+	AUTO(auto_json_free) struct json_doc *answer = NULL;
+	int status = find_by_id(&k, a);
+	if (!status) {
+		struct json_out o = admin_begin(&request, "key.test");
+		json_kv_cstr(&o, "key", a->text[PARAM_key]);
+		json_kv_i64(&o, "tenant", k.c.tenant);
+		json_kv_cstr(&o, "model", args_text(a, PARAM_model, NULL));
+		admin_end(&o);
+		answer = admin_ask(k.c.config.state_dir, strbuf_slice(&request), &line,
+				   &status);
+	}
+	close_keying(&k);
+	if (!answer)
+		return status;
+	ask_print(a, slice_trim(strbuf_slice(&line)), json_root(answer));
+	return json_bool(json_get(json_root(answer), "ok"), false) ? 0 : EXIT_FAILED;
 }
 
 int provider_key_delete_command(const struct args *a)

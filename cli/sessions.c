@@ -174,6 +174,23 @@ int session_history_command(const struct args *a)
 	return get(a, "/messages", true);
 }
 
+int session_snapshots_command(const struct args *a)
+{
+	return get(a, "/snapshots", false);
+}
+
+int session_skills_command(const struct args *a)
+{
+	struct door d;
+	if (!args_has(a, O(refresh)))
+		return get(a, "/skills", false);
+	if (open_door(&d, a))
+		return close_door(&d, EXIT_FAILED);
+	path_of(&d, "/skills");
+	int status = ask(&d, "POST", SLICE_NONE);
+	return close_door(&d, status ? status : print(&d));
+}
+
 static void join_words(struct strbuf *b, const struct args *a)
 {
 	for (int i = 0; i < a->rest_count; i++) {
@@ -292,6 +309,14 @@ int session_compact_command(const struct args *a)
 		json_kv_i64(&o, "targetTokenCount", a->number[PARAM_target]);
 	json_obj_end(&o);
 	return do_job(a, "POST", "/compact", &b);
+}
+
+int session_restore_command(const struct args *a)
+{
+	char tail[64];
+	snprintf(tail, sizeof tail, "/snapshots/%lld/restore",
+		 (long long)a->number[PARAM_version]);
+	return do_job(a, "POST", tail, NULL);
 }
 
 int session_fork_command(const struct args *a)

@@ -99,7 +99,7 @@ bool call_in_pieces(void *arg, struct request *r)
 	route_find(r->head.method, r->head.path, r->arena, &m);
 	if (m.route == ROUTE_SESSION_IMPORT || m.route == ROUTE_SESSION_KEY_IMPORT)
 		r->body_most = IMPORT_BODY_MAX;
-	return m.route == ROUTE_FILE_PUT;
+	return m.route == ROUTE_FILE_PUT || m.route == ROUTE_SKILL_FILE_PUT;
 }
 
 void call_begin(void *arg, struct request *r)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Files of workspaces: listed, read, written, removed. Which workspace, here; then a
+ * Files of workspaces and of the tenant's skills: listed, read, written, removed; and the
+ * skills that an agent would get. Which workspace, here; then a
  * grant of it from the supervisor; then a jail of our launcher does it (transfer.c). A
  * path is never more to this process than a string that it hands on. */
 #include "edge/files.h"
@@ -11,20 +12,35 @@
 #include "edge/query.h"
 #include "edge/reply.h"
 #include "edge/store.h"
+#include "edge/store_context.h"
 #include "edge/transfer.h"
 
 #define PATH_MOST 4095
 
-enum stage { FILES_START, FILES_AGENT, FILES_SESSION, FILES_GRANT, FILES_RUN };
-enum { LIST = 1, REMOVE = 2, GET = 4, PUT = 8, ALL = 15 };
+enum stage {
+	FILES_START,
+	FILES_AGENT,
+	FILES_SESSION,
+	FILES_ALLOWED,
+	FILES_GRANT,
+	FILES_RUN
+};
+enum { LIST = 1, REMOVE = 2, GET = 4, PUT = 8, ALL = 15, SKILLS = 16 };
+/* Of a tenant's skills at most, where the node's workspaces may have more. */
+#define SKILLS_BYTES (256ull << 20)
+#define SKILLS_FILES 20000
+#define ALLOWED_MOST 12000 /* bytes of a list of names: a transfer's line holds it */
 
 struct files {
-	unsigned what; /* one of them */
+	unsigned what;  /* one of them */
+	bool of_tenant; /* the tenant's skills, and no agent's workspace */
 	struct slice path, session, after;
 	int64_t depth, limit;
 	bool recursive;
 	struct agent_row agent;
 	struct uuid session_id;
+	struct context_row
+		allowed; /* JSON: the names of skills that the agent may have */
 	uint64_t grant;
 	enum err error;
 	const char *message;
@@ -92,7 +108,7 @@ static bool take_recursive(struct call *c, struct slice v)
 static const struct {
 	struct query_param param;
 	unsigned of;
-} params[] = {{{"path", take_path}, ALL},    {{"session", take_session}, ALL},
+} params[] = {{{"path", take_path}, ALL},    {{"session", take_session}, ALL | SKILLS},
 	      {{"depth", take_depth}, LIST}, {{"limit", take_limit}, LIST},
 	      {{"after", take_after}, LIST}, {{"recursive", take_recursive}, REMOVE}};
 
@@ -101,14 +117,17 @@ static bool read_query(struct call *c, struct files *f)
 	struct query_param known[ARRAY_LEN(params)];
 	size_t n = 0;
 	for (size_t i = 0; i < ARRAY_LEN(params); i++)
-		if (params[i].of & f->what)
+		if (params[i].of & f->what &&
+		    !(f->of_tenant && params[i].param.take == take_session))
 			known[n++] = params[i].param;
 	f->depth = 1;
 	f->limit = 200;
 	return query_read(c, known, n) &&
-	       (f->what == LIST || f->path.n ||
+	       (f->what == LIST || f->what == SKILLS || f->path.n ||
 		reply_wrong(c->request, "path",
-			    "path is needed: the file's, from the workspace"));
+			    f->of_tenant ? "path is needed: the file's, from the skills"
+					 : "path is needed: the file's, from the "
+					   "workspace"));
 }
 
 /* ---- which workspace */
@@ -146,6 +165,28 @@ static bool has_session(struct call *c, const struct files *f)
 	return false;
 }
 
+/* False: which skills the agent may have is being read, or that failed. */
+static bool has_allowed(struct call *c, struct files *f)
+{
+	if (f->what != SKILLS)
+		return true;
+	if (c->stage != FILES_ALLOWED) {
+		c->stage = FILES_ALLOWED;
+		store_read_context(c, SQL_AGENT_SKILLS, f->agent.id, 0, &f->allowed);
+		return false;
+	}
+	if (c->asking)
+		return false;
+	if (c->asked)
+		reply_err(c->request, c->asked, NULL, NULL, 0);
+	else if (f->allowed.body.n > ALLOWED_MOST)
+		reply_err(c->request, ERR_CONFLICT, NULL,
+			  "the agent's configuration says 'skills' and means no list of "
+			  "at most 150 names",
+			  0);
+	return !c->asked && f->allowed.body.n <= ALLOWED_MOST;
+}
+
 /* ---- the grant */
 
 static void on_end(struct call *c)
@@ -164,7 +205,12 @@ static void ask_grant(struct call *c, struct files *f)
 				   .agent = f->agent.id,
 				   .session = f->session_id,
 				   .most_bytes = f->agent.workspace_bytes,
-				   .most_files = f->agent.workspace_files};
+				   .most_files = f->agent.workspace_files,
+				   .makes = f->what == PUT};
+	if (f->of_tenant) {
+		m.most_bytes = SKILLS_BYTES;
+		m.most_files = SKILLS_FILES;
+	}
 	if (!transfer_may(c))
 		return;
 	f->counted = true;
@@ -195,8 +241,11 @@ bool files_answered(struct call *c, const struct wire_files *m)
 
 /* ---- the operation */
 
-static const char *const words[] = {
-	[LIST] = "list", [REMOVE] = "remove", [GET] = "get", [PUT] = "put"};
+static const char *const words[] = {[LIST] = "list",
+				    [REMOVE] = "remove",
+				    [GET] = "get",
+				    [PUT] = "put",
+				    [SKILLS] = "skills"};
 
 static void compose(struct strbuf *b, const struct files *f)
 {
@@ -209,6 +258,8 @@ static void compose(struct strbuf *b, const struct files *f)
 		json_kv_i64(&o, "limit", f->limit);
 		json_kv_str(&o, "after", f->after.p ? f->after : SLICE(""));
 	}
+	if (f->what == SKILLS && f->allowed.body.n)
+		json_kv_raw(&o, "allowed", f->allowed.body);
 	if (f->what == REMOVE)
 		json_kv_bool(&o, "recursive", f->recursive);
 	json_obj_end(&o);
@@ -234,27 +285,38 @@ static void start(struct call *c, struct files *f)
 	transfer_start(c, grant, &o);
 }
 
+static void reply_nothing(struct call *c)
+{
+	reply_head(c->request, 200);
+	reply_body(c->request, "application/json",
+		   SLICE("{\"path\":\"\",\"entries\":[],\"next\":null}\n"));
+}
+
 static void step(struct call *c, struct files *f)
 {
 	if (c->stage == FILES_AGENT && !find_agent(c, f))
 		return;
-	if (c->stage == FILES_SESSION && has_session(c, f)) {
+	if ((c->stage == FILES_SESSION && has_session(c, f) && has_allowed(c, f)) ||
+	    (c->stage == FILES_ALLOWED && has_allowed(c, f))) {
 		ask_grant(c, f);
 		return;
 	}
 	if (c->stage != FILES_RUN || (!f->grant && !f->error))
 		return;
-	if (f->error)
+	if (f->error == ERR_NOT_FOUND && f->what == LIST)
+		reply_nothing(c);
+	else if (f->error)
 		reply_err(c->request, f->error, NULL, f->message, 0);
 	else
 		start(c, f);
 }
 
-static void run(struct call *c, unsigned what)
+static void run(struct call *c, unsigned what, bool of_tenant)
 {
 	if (c->stage == FILES_START) {
 		struct files *f = arena_zalloc(c->request->arena, sizeof *f);
 		f->what = what;
+		f->of_tenant = of_tenant;
 		c->state = f;
 		if (c->edge->draining) {
 			reply_err(c->request, ERR_DRAINING, NULL, NULL, 1);
@@ -262,7 +324,7 @@ static void run(struct call *c, unsigned what)
 		}
 		if (!read_query(c, f))
 			return;
-		c->stage = FILES_AGENT;
+		c->stage = of_tenant ? FILES_SESSION : FILES_AGENT;
 	}
 	/* A running transfer has put itself into c->state: nothing wakes it so. */
 	if (c->on_end && c->on_end != on_end)
@@ -272,20 +334,45 @@ static void run(struct call *c, unsigned what)
 
 void files_list(struct call *c)
 {
-	run(c, LIST);
+	run(c, LIST, false);
 }
 
 void files_remove(struct call *c)
 {
-	run(c, REMOVE);
+	run(c, REMOVE, false);
 }
 
 void file_get(struct call *c)
 {
-	run(c, GET);
+	run(c, GET, false);
 }
 
 void file_put(struct call *c)
 {
-	run(c, PUT);
+	run(c, PUT, false);
+}
+
+void skill_files_list(struct call *c)
+{
+	run(c, LIST, true);
+}
+
+void skill_files_remove(struct call *c)
+{
+	run(c, REMOVE, true);
+}
+
+void skill_file_get(struct call *c)
+{
+	run(c, GET, true);
+}
+
+void skill_file_put(struct call *c)
+{
+	run(c, PUT, true);
+}
+
+void agent_skills(struct call *c)
+{
+	run(c, SKILLS, false);
 }

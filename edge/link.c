@@ -16,6 +16,7 @@
 #include "edge/files.h"
 #include "edge/decide.h"
 #include "edge/handles.h"
+#include "edge/inquiry.h"
 #include "edge/lookup.h"
 #include "edge/post.h"
 #include "edge/session_job.h"
@@ -72,6 +73,11 @@ void link_files_done(struct edge *e, uint64_t handle)
 bool link_decide(struct edge *e, const struct wire_decide *m)
 {
 	return send_message(e, WIRE_DECIDE, m);
+}
+
+bool link_inquire(struct edge *e, const struct wire_inquire *m)
+{
+	return send_message(e, WIRE_INQUIRE, m);
 }
 
 void link_changed(struct edge *e, int64_t tenant, struct slice kind, struct uuid id)
@@ -206,6 +212,14 @@ void edge_on_decided(struct edge *e, const struct wire_decided *m)
 	struct call *c = handle_get(e->calls, m->req);
 	if (c && c->match.route == ROUTE_APPROVAL_DECIDE)
 		decide_answered(c, m);
+}
+
+void edge_on_finding(struct edge *e, const struct wire_finding *m)
+{
+	struct call *c = handle_get(e->calls, m->req);
+	if (c &&
+	    (c->match.route == ROUTE_KEY_TEST || c->match.route == ROUTE_STEP_REQUEST))
+		inquiry_found(c, m);
 }
 
 void edge_on_node_state(struct edge *e, const struct wire_node_state *m)

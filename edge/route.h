@@ -6,7 +6,7 @@
 #include "common/arena.h"
 #include "common/slice.h"
 
-#define ROUTE_PARAMS 2
+#define ROUTE_PARAMS 3
 #define ROUTE_ALLOW_MAX 64
 
 enum route {

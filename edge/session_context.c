@@ -5,6 +5,7 @@
 #include "common/json.h"
 #include "edge/call.h"
 #include "edge/reply.h"
+#include "edge/session_look.h"
 #include "edge/store_context.h"
 
 enum stage { CONTEXT_START, CONTEXT_ASKED };
@@ -93,27 +94,51 @@ static void reply_as_it_is(struct call *c, struct slice text)
 
 /* ---- the calls */
 
+struct look {
+	struct session_look session; /* of a path that names it by its key */
+	struct context_row row;
+};
+
+static bool is_found(struct call *c, struct uuid *id)
+{
+	struct look *l = c->state;
+	if (!session_is_by_key(c))
+		return uuid_parse(c->match.params[0], id);
+	*id = l->session.info.id;
+	return true;
+}
+
+static void ask(struct call *c, enum sql what, const char *absent)
+{
+	struct look *l = c->state;
+	struct uuid id;
+	int version = 0;
+	if (!is_found(c, &id) ||
+	    (what == SQL_SNAPSHOT && !session_version(c, &version))) {
+		reply_err(c->request, ERR_NOT_FOUND, NULL, absent, 0);
+		return;
+	}
+	c->stage = CONTEXT_ASKED;
+	store_read_context(c, what, id, version, &l->row);
+}
+
 static void read_one(struct call *c, enum sql what, const char *absent,
 		     void (*reply)(struct call *c, struct slice text))
 {
-	struct context_row *row = c->state;
-	struct uuid id;
-	long long version = 0;
+	struct look *l = c->state;
 	if (c->asking)
 		return;
-	if (c->stage == CONTEXT_ASKED && c->asked) {
+	if (!l)
+		c->state = l = arena_zalloc(c->request->arena, sizeof *l);
+	if (c->stage == CONTEXT_START) {
+		if (!session_is_by_key(c) || session_look(c, &l->session, false))
+			ask(c, what, absent);
+	} else if (c->asked) {
 		reply_err(c->request, c->asked, NULL, NULL, 0);
-	} else if (c->stage == CONTEXT_ASKED && row->body.n) {
-		reply(c, row->body);
-	} else if (c->stage == CONTEXT_ASKED || !uuid_parse(c->match.params[0], &id) ||
-		   (what == SQL_SNAPSHOT &&
-		    (!slice_to_i64(c->match.params[1], &version) || version < 1 ||
-		     version > INT32_MAX))) {
-		reply_err(c->request, ERR_NOT_FOUND, NULL, absent, 0);
+	} else if (l->row.body.n) {
+		reply(c, l->row.body);
 	} else {
-		c->state = row = arena_zalloc(c->request->arena, sizeof *row);
-		c->stage = CONTEXT_ASKED;
-		store_read_context(c, what, id, (int)version, row);
+		reply_err(c->request, ERR_NOT_FOUND, NULL, absent, 0);
 	}
 }
 

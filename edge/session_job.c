@@ -30,7 +30,7 @@ struct job {
 	struct slice idem_key;
 	/* what the body says */
 	struct slice role, content, focus, key;
-	int64_t keep, target, up_to; /* -1: not given */
+	int64_t keep, target, up_to, version; /* -1: not given */
 	bool archived;
 	struct slice asked; /* what makes two requests the same, JSON members */
 	struct uuid run, fork;
@@ -177,6 +177,23 @@ static void put_asked(struct json_out *o, const struct job *j)
 		json_kv_str(o, "sessionKey", j->key);
 	if (j->up_to >= 0)
 		json_kv_i64(o, "upToSeq", j->up_to);
+	if (j->version >= 0)
+		json_kv_i64(o, "version", j->version);
+}
+
+/* What a path says beside its session. */
+static bool read_path(struct call *c, struct job *j)
+{
+	int version;
+	if (j->mode != MODE_RESTORE)
+		return true;
+	if (!session_version(c, &version)) {
+		reply_err(c->request, ERR_NOT_FOUND, NULL, "there is no such snapshot",
+			  0);
+		return false;
+	}
+	j->version = version;
+	return true;
 }
 
 static bool begin(struct call *c, unsigned mode)
@@ -186,13 +203,13 @@ static bool begin(struct call *c, unsigned mode)
 	c->state = j;
 	j->mode = mode;
 	j->role = mode == MODE_APPEND ? SLICE("user") : SLICE_NONE;
-	j->keep = j->target = j->up_to = -1;
+	j->keep = j->target = j->up_to = j->version = -1;
 	j->archived = true;
 	j->idem_key = http_field(&c->request->head, "idempotency-key");
 	if (j->idem_key.p && !order_check_key(j->idem_key, &fault))
 		return reply_wrong(c->request, "Idempotency-Key",
 				   arena_strdup(c->request->arena, fault.message));
-	if (!read_body(c, j))
+	if (!read_path(c, j) || !read_body(c, j))
 		return false;
 	strbuf_fini(&c->request->body);
 	c->stage = JOB_LOOK;
@@ -389,4 +406,9 @@ void session_edit(struct call *c)
 void session_delete(struct call *c)
 {
 	step(c, MODE_DELETE);
+}
+
+void session_restore(struct call *c)
+{
+	step(c, MODE_RESTORE);
 }

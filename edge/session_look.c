@@ -2,6 +2,8 @@
  * Agent, then session; by id the other way round. */
 #include "edge/session_look.h"
 
+#include <string.h>
+
 #include "edge/lookup.h"
 #include "edge/reply.h"
 
@@ -12,10 +14,26 @@ void session_is_absent(struct call *c)
 	reply_err(c->request, ERR_NOT_FOUND, NULL, "there is no such session", 0);
 }
 
+bool session_is_by_key(const struct call *c)
+{
+	static const char by_key[] = "/v1/agents/";
+	return !strncmp(route_row(c->match.route)->pattern, by_key, sizeof by_key - 1);
+}
+
+bool session_version(const struct call *c, int *version)
+{
+	long long n;
+	if (!slice_to_i64(c->match.params[session_is_by_key(c) ? 2 : 1], &n) || n < 1 ||
+	    n > INT32_MAX)
+		return false;
+	*version = (int)n;
+	return true;
+}
+
 static bool begin(struct call *c, struct session_look *l)
 {
 	struct uuid id;
-	if (c->match.params[1].p) {
+	if (session_is_by_key(c)) {
 		l->stage = LOOK_AGENT;
 		return true;
 	}
@@ -36,7 +54,7 @@ static bool take_info(struct call *c, struct session_look *l, bool with_agent)
 		session_is_absent(c);
 	else
 		l->stage =
-			with_agent && !c->match.params[1].p ? LOOK_ITS_AGENT : LOOK_FOUND;
+			with_agent && !session_is_by_key(c) ? LOOK_ITS_AGENT : LOOK_FOUND;
 	return !c->asked && l->info.found;
 }
 

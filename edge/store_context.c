@@ -13,13 +13,13 @@ static void on_context(void *arg, const struct pg_answer *a)
 		row->body = store_keep(c->request->arena, a->results[1], 0, 0);
 }
 
-void store_read_context(struct call *c, enum sql what, struct uuid session, int version,
+void store_read_context(struct call *c, enum sql what, struct uuid id, int version,
 			struct context_row *out)
 {
 	struct pg_request *r = store_begin(c->edge, c->caller.tenant);
 	struct pg_params *p = pg_add(r, (int)what);
 	pg_i64(p, c->caller.tenant);
-	pg_uuid(p, session);
+	pg_uuid(p, id);
 	if (what == SQL_SNAPSHOT)
 		pg_i32(p, version);
 	store_submit(c, r, on_context, out);

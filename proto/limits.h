@@ -33,6 +33,12 @@
 /* The master keys of provider keys: 32 bytes each, the one in use and earlier ones. */
 #define LIMIT_MASTER_KEYS 256u
 #define LIMIT_CAP_TEXT 64u
+/* "provider/name", or the name alone. */
+#define LIMIT_MODEL 250u
+/* What a worker finds out for a question outside of any lane: a piece, and all of it. The
+ * largest is a request to a model: what one is shown of a session (4 MiB), escaped. */
+#define LIMIT_FINDING_PART (128u << 10)
+#define LIMIT_FINDING_BYTES (12u << 20)
 #define LIMIT_POLICY_VERSIONS                                                            \
 	56u /* as tb.policy_versions says them: three int32, an int64 */
 /* A link's outbox: over SOFT what can wait waits (streams of events, models), over HARD

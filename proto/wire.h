@@ -140,7 +140,9 @@ enum run_mode {
 	MODE_FORK,
 	MODE_REGENERATE,
 	MODE_EDIT,
-	MODE_DELETE
+	MODE_DELETE,
+	MODE_RESTORE,
+	MODE__END /* one past the last */
 };
 static inline bool mode_is_job(unsigned mode)
 {
@@ -158,11 +160,17 @@ enum take { TAKE_STEER = 1, TAKE_COLLECT = 2, TAKE_FOLDED = 4 };
 enum drop_policy { DROP_REJECT = 1, DROP_OLD, DROP_SUMMARIZE };
 enum cancel_reason { CANCEL_ASKED = 1, CANCEL_INTERRUPTED };
 enum decision { DECISION_APPROVE = 1, DECISION_ALWAYS, DECISION_DENY };
+enum inquiry_kind { INQUIRY_KEY = 1, INQUIRY_REQUEST };
 enum sub_state { SUB_LIVE = 1, SUB_GONE, SUB_GAP };
 enum run_result {
 #define RESULT(NAME, word, number, wait) RESULT_##NAME = number,
 #include "proto/results.tbl"
 #undef RESULT
+};
+enum skill_source { /* bits */
+		    SKILLS_WORKSPACE = 1,
+		    SKILLS_TENANT = 2,
+		    SKILLS_NODE = 4
 };
 enum jail_kind {
 	JAIL_KIND_EXEC = 1,

@@ -33,7 +33,7 @@ static const struct word jobs[] = {
 	{MODE_RESET, "reset"},           {MODE_IMPORT, "import"},
 	{MODE_ARCHIVE, "archive"},       {MODE_FORK, "fork"},
 	{MODE_REGENERATE, "regenerate"}, {MODE_EDIT, "edit"},
-	{MODE_DELETE, "delete"}};
+	{MODE_DELETE, "delete"},         {MODE_RESTORE, "restore"}};
 static const struct word states[] = {{RUN_SCHEDULED, "scheduled"},
 				     {RUN_QUEUED, "queued"},
 				     {RUN_RUNNING, "running"},

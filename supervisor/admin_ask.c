@@ -53,6 +53,11 @@ const char *ask_command(const struct ask *a)
 	return a->command->name;
 }
 
+static int64_t limit_of(const struct ask *a)
+{
+	return a->limit_us ? a->limit_us : ASK_LIMIT_US;
+}
+
 static void on_limit(void *arg)
 {
 	struct ask *a = arg;
@@ -62,7 +67,7 @@ static void on_limit(void *arg)
 	if (!a->over)
 		ask_fail(a, ERR_UNAVAILABLE,
 			 "no answer within %d s; what was asked may still happen",
-			 ASK_LIMIT_US / 1000000);
+			 (int)(limit_of(a) / 1000000));
 	ask_release(a);
 }
 
@@ -87,7 +92,7 @@ struct ask *ask_new(const struct ask_world *w, uid_t uid, struct slice line,
 		ask_fail(a, ERR_BAD_REQUEST, "%s", err);
 	bool over = a->over;
 	if (!over)
-		loop_timer_start(a->limit, ASK_LIMIT_US);
+		loop_timer_start(a->limit, limit_of(a));
 	ask_release(a);
 	return over ? NULL : a;
 }
@@ -102,9 +107,8 @@ struct json_out *ask_reply(struct ask *a)
 	return &a->json;
 }
 
-void ask_end(struct ask *a)
+static void end(struct ask *a)
 {
-	json_obj_end(&a->json);
 	strbuf_add_char(&a->out, '\n');
 	a->over = true;
 	loop_timer_stop(a->limit);
@@ -112,6 +116,19 @@ void ask_end(struct ask *a)
 		a->answered(a->asker, strbuf_slice(&a->out));
 	a->asker = NULL;
 	ask_release(a);
+}
+
+void ask_end(struct ask *a)
+{
+	json_obj_end(&a->json);
+	end(a);
+}
+
+void ask_end_with(struct ask *a, struct slice json)
+{
+	strbuf_reset(&a->out);
+	strbuf_add_slice(&a->out, json);
+	end(a);
 }
 
 /* The codes that this socket's clients know. */

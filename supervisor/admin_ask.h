@@ -57,6 +57,7 @@ struct ask {
 	/* Called instead of ask_fail when the time is over, if the command can say more.
 	 */
 	void (*on_limit)(struct ask *a);
+	int64_t limit_us; /* 0: ASK_LIMIT_US; its command may say so before it returns */
 
 	/* ---- ask.c, names.c and db.c only */
 	const struct command *command;
@@ -83,6 +84,8 @@ const char *ask_command(const struct ask *a);
 /* The answer's object, opened; ask_end closes it and sends it. */
 struct json_out *ask_reply(struct ask *a);
 void ask_end(struct ask *a);
+/* The answer as it is, a JSON object, instead of ask_reply and ask_end. */
+void ask_end_with(struct ask *a, struct slice json);
 PRINTF_LIKE(3, 4) void ask_fail(struct ask *a, enum err e, const char *fmt, ...);
 /* As ask_fail with a member more in the answer. */
 void ask_fail_with(struct ask *a, enum err e, const char *message, const char *key,

@@ -22,6 +22,7 @@
 #include "common/slice.h"
 #include "supervisor/identity.h"
 #include "supervisor/sup.h"
+#include "supervisor/workspaces.h"
 
 /* What the node makes in its state directory; the database's own files are not among it.
  */
@@ -139,7 +140,8 @@ static void give_workspaces_of(const struct sup *s, const char *path, uid_t uid)
 		if ((size_t)snprintf(below, sizeof below, "%s/%s", path, e->d_name) >=
 		    sizeof below)
 			continue;
-		if (!uuid_parse(slice_str(e->d_name), &id))
+		if (!uuid_parse(slice_str(e->d_name), &id) &&
+		    strcmp(e->d_name, WORKSPACES_SKILLS))
 			give_workspaces_of(s, below, uid);
 		else if (!give_tree(s, below, uid))
 			log_warn("workspace-kept",

@@ -19,6 +19,7 @@
 #include "proto/boot.h"
 #include "supervisor/caps.h"
 #include "supervisor/groups.h"
+#include "supervisor/inquiries.h"
 #include "supervisor/launcher.h"
 #include "supervisor/live.h"
 #include "supervisor/master.h"
@@ -362,6 +363,7 @@ static void forget_life(struct child *c)
 	loop_timer_stop(c->silence);
 	live_drop_edge(c);
 	launcher_close(c);
+	inquiries_lost(c);
 	caps_drop(c);
 }
 

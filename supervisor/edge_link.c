@@ -6,6 +6,7 @@
 #include "supervisor/accept.h"
 #include "supervisor/children.h"
 #include "supervisor/control.h"
+#include "supervisor/inquiries.h"
 #include "supervisor/live.h"
 #include "supervisor/sup.h"
 #include "supervisor/tell.h"
@@ -35,7 +36,7 @@ void edge_on_ping(struct child *self, const struct wire_ping *m)
 static bool is_mode(unsigned mode)
 {
 	return (mode >= MODE_STEER && mode <= MODE_ANNOUNCE) ||
-	       (mode >= MODE_APPEND && mode <= MODE_DELETE);
+	       (mode >= MODE_APPEND && mode < MODE__END);
 }
 
 void edge_on_enqueue(struct child *self, const struct wire_enqueue *m)
@@ -120,9 +121,44 @@ void edge_on_cancel(struct child *self, const struct wire_cancel *m)
 	control_cancel(self->sup, m->tenant, m->run, "the API", on_cancel_answer, asked);
 }
 
+static void on_heard(void *arg, const struct inquiry_heard *h)
+{
+	struct asked asked = *(struct asked *)arg;
+	struct wire_finding m = {
+		.req = asked.req,
+		.error = h->err ? slice_str(err_code(h->err)) : SLICE(""),
+		.message = h->err && h->message ? slice_str(h->message) : SLICE(""),
+		.retry_after_s = h->retry_after_s,
+		.last = h->last,
+		.body = h->body.p ? h->body : SLICE("")};
+	if (h->err || h->last)
+		free(arg);
+	if (uuid_eq(asked.edge->incarnation, asked.life))
+		child_send(asked.edge, WIRE_FINDING, &m);
+}
+
+void edge_on_inquire(struct child *self, const struct wire_inquire *m)
+{
+	if (m->tenant <= 0 || uuid_is_nil(m->object) || m->step > INT16_MAX ||
+	    (m->kind != INQUIRY_KEY && m->kind != INQUIRY_REQUEST)) {
+		child_punish(self, "an inquiry of no kind, or into nothing");
+		return;
+	}
+	struct asked *asked = xmalloc(sizeof *asked);
+	*asked = (struct asked){self, self->incarnation, m->req};
+	inquiries_ask(self->sup,
+		      &(struct inquiry_ask){.tenant = m->tenant,
+					    .kind = (enum inquiry_kind)m->kind,
+					    .object = m->object,
+					    .step = m->step,
+					    .model = m->model,
+					    .by = m->by},
+		      on_heard, asked);
+}
+
 void edge_on_files_ask(struct child *self, const struct wire_files_ask *m)
 {
-	if (m->tenant <= 0 || uuid_is_nil(m->agent)) {
+	if (m->tenant <= 0 || (uuid_is_nil(m->agent) && !uuid_is_nil(m->session))) {
 		child_punish(self, "a question for files of nobody");
 		return;
 	}

@@ -24,6 +24,7 @@
 #include "supervisor/expiry.h"
 #include "supervisor/groups.h"
 #include "supervisor/identity.h"
+#include "supervisor/inquiries.h"
 #include "supervisor/journal.h"
 #include "supervisor/lease.h"
 #include "supervisor/live.h"
@@ -208,8 +209,10 @@ int main(int argc, char **argv)
 	lease_start(&s);
 	s.journal = journal_new(&s, conninfo);
 	s.expiry = expiry_new(&s);
+	s.inquiries = inquiries_new(&s);
 	loop_timer_start(s.second, 1000000);
 	loop_run(s.loop);
+	inquiries_free(s.inquiries);
 	admin_close(s.admin);
 	groups_free(s.groups);
 	config_wipe(&s.config);

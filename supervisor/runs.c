@@ -77,6 +77,7 @@ static void act_start(struct sup *s, const struct lq_action *a)
 		return; /* its worker's death is on the way and will say so */
 	struct wire_run_start m = *starting;
 	m.take = lq_run_take(a->run);
+	m.skills = workspaces_skills(s, a->run);
 	if (m.body.n > SMALL_BODY_BYTES && !child_has_room(w))
 		m.body = SLICE_NONE; /* it stands in the transcript, too */
 	child_send(w, WIRE_RUN_START, &m);

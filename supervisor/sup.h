@@ -23,6 +23,7 @@ struct admin;
 struct workers;
 struct expiry;
 struct groups;
+struct inquiries;
 
 enum sup_state { SUP_STARTING, SUP_SERVING, SUP_DRAINING, SUP_STOPPING };
 
@@ -51,6 +52,7 @@ struct sup {
 	struct admin *admin;
 	struct workers *workers; /* see workers.h */
 	struct groups *groups;
+	struct inquiries *inquiries;  /* see inquiries.h */
 	struct sandbox_level sandbox; /* of the jails, once a launcher is ready */
 	bool sandbox_known;
 	struct loop_timer *tick, *drain_limit, *second;

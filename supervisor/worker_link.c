@@ -4,6 +4,7 @@
 #include "common/fault.h"
 #include "common/log.h"
 #include "supervisor/children.h"
+#include "supervisor/inquiries.h"
 #include "supervisor/lane_look.h"
 #include "supervisor/live.h"
 #include "supervisor/runs.h"
@@ -144,6 +145,11 @@ void worker_on_run_progress(struct child *self, const struct wire_run_progress *
 	struct lq_run *r = own_run(self, m->run, m->fence);
 	if (r)
 		sup_step(self->sup, &(struct lq_event){.kind = LQ_PROGRESS, .run = r});
+}
+
+void worker_on_inquiry_part(struct child *self, const struct wire_inquiry_part *m)
+{
+	inquiries_part(self, m);
 }
 
 void worker_on_workspace_ask(struct child *self, const struct wire_workspace_ask *m)

@@ -74,7 +74,10 @@ static struct names names_of(const struct workspace_place *p)
 {
 	struct names n = {.is_session = !uuid_is_nil(p->session)};
 	snprintf(n.tenant, sizeof n.tenant, "%lld", (long long)p->tenant);
-	uuid_format(p->agent, n.agent);
+	if (uuid_is_nil(p->agent))
+		strcpy(n.agent, WORKSPACES_SKILLS);
+	else
+		uuid_format(p->agent, n.agent);
 	if (n.is_session) {
 		strcat(n.agent, ".s");
 		uuid_format(p->session, n.session);
@@ -97,10 +100,12 @@ static int open_workspace(const struct sup *s, const struct workspace_place *p,
 	}
 	AUTO(auto_close) int all = workspaces_open_all(s);
 	AUTO(auto_close) int tenant = enter(all, n.tenant, 0711);
+	/* Where it will be its tenant's we may pass through it, to look for skills. */
+	mode_t mode = s->tenant_uids ? 0710 : 0700;
 	if (!n.is_session)
-		return enter(tenant, n.agent, 0700);
+		return enter(tenant, n.agent, mode);
 	AUTO(auto_close) int agent = enter(tenant, n.agent, 0711);
-	return enter(agent, n.session, 0700);
+	return enter(agent, n.session, mode);
 }
 
 static uint64_t least(uint64_t asked, long most)
@@ -149,7 +154,7 @@ static int make(const struct sup *s, const struct workspace_place *p, uint64_t m
 	if (set_project(s, p, fd, m))
 		m->quota_bytes = m->quota_files = 0;
 	if (fstat(fd, &st) || (s->tenant_uids && st.st_uid != uid &&
-			       fchownat(fd, "", uid, uid, AT_EMPTY_PATH)))
+			       fchownat(fd, "", uid, s->gid, AT_EMPTY_PATH)))
 		return -1;
 	m->workspace = slice_str(path);
 	m->dev = st.st_dev;
@@ -157,6 +162,53 @@ static int make(const struct sup *s, const struct workspace_place *p, uint64_t m
 	m->uid = uid;
 	m->file_bytes = LIMIT_FILE_BYTES;
 	return 0;
+}
+
+/* ---- skills */
+
+/* Whether there may be a directory with directories in it. A file system that counts them
+ * among a directory's links says that there are none. */
+static bool may_hold_skills(const char *path)
+{
+	struct stat st;
+	if (fstatat(AT_FDCWD, path, &st, AT_SYMLINK_NOFOLLOW))
+		return errno == EACCES;
+	return S_ISDIR(st.st_mode) && st.st_nlink != 2;
+}
+
+/* By the state directory's name, which may be relative; false: it is too long. */
+static bool path_of(const struct sup *s, const struct workspace_place *p,
+		    const char *tail, char out[PATH_MAX])
+{
+	struct names n = names_of(p);
+	int len =
+		snprintf(out, PATH_MAX, "%s/workspaces/%s/%s%s%s%s", s->config.state_dir,
+			 n.tenant, n.agent, n.is_session ? "/" : "", n.session, tail);
+	return len < PATH_MAX;
+}
+
+static bool has_skills_dir(const struct sup *s)
+{
+	return s->config.skills_dir && *s->config.skills_dir;
+}
+
+uint32_t workspaces_skills(const struct sup *s, const struct lq_run *r)
+{
+	char path[PATH_MAX];
+	struct workspace_place p = {.tenant = lq_run_tenant(r), .agent = lq_run_agent(r)};
+	uint32_t found = 0;
+	for (int by_session = 0; by_session < 2; by_session++) {
+		if (by_session)
+			p.session = lq_run_session(r);
+		if (path_of(s, &p, "/skills", path) && may_hold_skills(path))
+			found |= SKILLS_WORKSPACE;
+	}
+	p.agent = p.session = (struct uuid){{0}};
+	if (path_of(s, &p, "", path) && may_hold_skills(path))
+		found |= SKILLS_TENANT;
+	if (has_skills_dir(s) && may_hold_skills(s->config.skills_dir))
+		found |= SKILLS_NODE;
+	return found;
 }
 
 /* ---- grants */
@@ -171,11 +223,45 @@ static struct use *use_of(const struct child *c, uint64_t handle)
 	return NULL;
 }
 
+/* The directories of skills that jails of the tenant may read, as they are now. */
+struct skills_dirs {
+	char tenant[PATH_MAX], node[PATH_MAX];
+};
+
+/* False: there is none. out gets its real name. */
+static bool find_directory(const char *path, char out[PATH_MAX], uint64_t *dev,
+			   uint64_t *ino)
+{
+	struct stat st;
+	if (!realpath(path, out) || strlen(out) > LIMIT_PATH ||
+	    fstatat(AT_FDCWD, out, &st, AT_SYMLINK_NOFOLLOW) || !S_ISDIR(st.st_mode))
+		return false;
+	*dev = st.st_dev;
+	*ino = st.st_ino;
+	return true;
+}
+
+static void add_skills(const struct sup *s, int64_t tenant, struct wire_grant *m,
+		       struct skills_dirs *d)
+{
+	char path[PATH_MAX];
+	struct workspace_place p = {.tenant = tenant};
+	if (path_of(s, &p, "", path) &&
+	    find_directory(path, d->tenant, &m->skills_tenant_dev, &m->skills_tenant_ino))
+		m->skills_tenant = slice_str(d->tenant);
+	if (has_skills_dir(s) && find_directory(s->config.skills_dir, d->node,
+						&m->skills_node_dev, &m->skills_node_ino))
+		m->skills_node = slice_str(d->node);
+}
+
 /* ERR_OK and its handle. The launcher reads of it before whoever asked does. */
 static enum err grant(struct child *c, const struct workspace_place *p,
 		      struct wire_grant *m)
 {
+	static struct skills_dirs dirs;
 	m->handle = ++last_handle;
+	m->skills_tenant = m->skills_node = SLICE("");
+	add_skills(c->sup, p->tenant, m, &dirs);
 	if (c->launcher_control < 0 ||
 	    packet_send(c->launcher_control, WIRE_GRANT, m, NULL, 0))
 		return ERR_UNAVAILABLE;
@@ -252,6 +338,14 @@ void workspaces_take_back(struct child *w, const struct lq_run *r)
 	l->workspace = 0;
 }
 
+static bool is_there(const struct sup *s, const struct workspace_place *p)
+{
+	char path[PATH_MAX];
+	struct stat st;
+	return path_of(s, p, "", path) &&
+	       fstatat(AT_FDCWD, path, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 void workspaces_lend(struct child *edge, const struct wire_files_ask *ask)
 {
 	char path[LIMIT_PATH + 1] = "";
@@ -261,8 +355,12 @@ void workspaces_lend(struct child *edge, const struct wire_files_ask *ask)
 	struct wire_files m = {.req = ask->req};
 	struct workspace_place p = {ask->tenant, ask->agent, ask->session};
 	enum err e = ERR_OK;
-	if (make(edge->sup, &p, ask->most_bytes, ask->most_files, &g, path,
-		 sizeof path)) {
+	bool of_tenant = uuid_is_nil(p.agent);
+	if (of_tenant && !ask->makes && !is_there(edge->sup, &p)) {
+		e = ERR_NOT_FOUND;
+		m.message = SLICE("this tenant has no skills yet");
+	} else if (make(edge->sup, &p, ask->most_bytes, ask->most_files, &g, path,
+			sizeof path)) {
 		log_refused(&p, path);
 		e = ERR_UNAVAILABLE;
 		m.message = SLICE("the workspace could not be made on this node");

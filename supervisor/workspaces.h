@@ -3,6 +3,7 @@
  *
  *	<tenant>/<agent>               an agent's
  *	<tenant>/<agent>.s/<session>   a session's, where its agent has one a session
+ *	<tenant>/skills                the tenant's skills, which jails of its agents read
  *	.trash/<uuid>                  what is being deleted, see trash.h
  *
  * Names are made of ids, never of text that somebody chose. A worker or an edge gets
@@ -19,13 +20,18 @@ struct sup;
 
 struct workspace_place {
 	int64_t tenant;
-	struct uuid agent, session; /* session nil: the agent's own */
+	/* session nil: the agent's own; agent nil, too: the tenant's skills */
+	struct uuid agent, session;
 };
+#define WORKSPACES_SKILLS "skills"
 
 /* Makes what is missing of it, and grants it to the worker's launcher for the run; the
  * worker is told (WORKSPACE). Blocks for the directory's creation. */
 void workspaces_grant(struct child *worker, const struct lq_run *r,
 		      const struct wire_workspace_ask *m);
+/* enum skill_source bits: where a run might find skills, by a look at directories and not
+ * into them. What we may not look at counts. Blocks for some look-ups. */
+uint32_t workspaces_skills(const struct sup *s, const struct lq_run *r);
 /* The run left that worker: its jails end. No-op when it was granted none. */
 void workspaces_take_back(struct child *worker, const struct lq_run *r);
 /* Likewise for an edge, which is told (FILES) and gives back by the number. */

@@ -157,7 +157,7 @@ struct agent *agent_put(struct agents *s, int64_t tenant, struct uuid id, int re
 	agent_config_init(&a->config);
 	if (!d)
 		complain(a, "cannot be read: ", err);
-	else if (!agent_config_read(&a->config, json_root(d), &bad))
+	else if (!agent_config_read(&a->config, json_root(d), false, &bad))
 		complain(a, "is wrong: ", bad.message);
 	map_put(s->by_key, key_of(&k, tenant, id, revision), a);
 	return used(a);

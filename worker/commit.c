@@ -142,6 +142,8 @@ static struct slice text_event(struct run *r, size_t from)
 	if (r->answer.stop == LLM_STOP_LENGTH || r->answer.stop == LLM_STOP_FILTER)
 		json_kv_cstr(&o, "stop",
 			     r->answer.stop == LLM_STOP_LENGTH ? "length" : "filter");
+	if (r->answer.mending.replaced)
+		json_kv_i64(&o, "replaced", (int64_t)r->answer.mending.replaced);
 	json_obj_end(&o);
 	json_obj_end(&o);
 	return kept(r, &b);
@@ -337,12 +339,11 @@ static void call_row(struct run *r, size_t call, const char *state)
 /* How often the model has made this call with this result is part of what it reads. */
 static void notice_circle(struct run *r, struct run_call *c)
 {
-	uint64_t hash = loop_call_hash(c->name, c->input);
 	if (c->blocked)
-		loop_guard_add_blocked(&r->loops, hash);
+		loop_guard_add_blocked(&r->loops, c->hash);
 	else
-		loop_guard_add(&r->loops, hash, c->output);
-	c->repeats = loop_guard_repeats(&r->loops, hash);
+		loop_guard_add(&r->loops, c->hash, loop_result_hash(c->output));
+	c->repeats = loop_guard_repeats(&r->loops, c->hash);
 }
 
 void commit_call(struct run *r, size_t call, const char *state)
@@ -480,6 +481,7 @@ void commit_submit(struct run *r)
 {
 	struct commit *c = &r->commit;
 	usage_put(r);
+	skills_put(r);
 	/* A run that took its worker down and gets on is no suspect any more. */
 	c->clear = r->suspect && c->message_count && !c->has_end;
 	r->committing = true;

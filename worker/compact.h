@@ -45,6 +45,9 @@ struct compact_outcome {
 bool compact_is_due(struct run *r);
 /* Of a question that was refused as too long, once until an answer comes. */
 void compact_for_overflow(struct run *r);
+/* What its open question has cost by now, for a run that ends in the midst of it; none:
+ * nothing. */
+void compact_account(struct run *r);
 void compact_free(struct compact *c); /* NULL is fine */
 /* The run's next step; r->session is loaded, r->agent, r->target and r->model are chosen,
  * no operation is under way and no call is open. The wish's text is copied. r->compacted

@@ -23,8 +23,8 @@ struct compact {
 	bool only_flush; /* it is not as full as that */
 	struct arena *arena;
 	struct llm_answer answer;
-	int64_t asked_us;
-	int tries; /* of the question under way */
+	int64_t asked_us; /* 0: no question is open */
+	int tries;        /* of the question under way */
 
 	int64_t before; /* tokens of the context */
 	/* Messages up to `to` are replaced; those before `next` are in the summary. */

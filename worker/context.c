@@ -136,11 +136,12 @@ static struct plan_limits limits_of(struct run *r, int64_t most)
 
 struct slice context_system(struct run *r)
 {
-	struct slice said = asking_system(r), memory = bootstrap_text(r);
-	if (!memory.n)
+	struct slice said = asking_system(r), skills = skills_text(r),
+		     memory = bootstrap_text(r);
+	if (!memory.n && !skills.n)
 		return said;
-	return slice_str(
-		arena_printf(r->arena, "%.*s%.*s", SLICE_ARG(said), SLICE_ARG(memory)));
+	return slice_str(arena_printf(r->arena, "%.*s%.*s%.*s", SLICE_ARG(said),
+				      SLICE_ARG(skills), SLICE_ARG(memory)));
 }
 
 void context_measure(struct run *r, const struct llm_question *q)
@@ -151,15 +152,17 @@ void context_measure(struct run *r, const struct llm_question *q)
 	const struct plan_item *const *items = context_items(r, &count);
 	uint8_t *form = arena_alloc(r->arena, count + 1);
 	int64_t memory = tokens_of_text(bootstrap_text(r));
-	int64_t system = tokens_of_text(q->system) - memory, tools = 0;
+	int64_t skills = tokens_of_text(skills_text(r));
+	int64_t system = tokens_of_text(q->system) - memory - skills, tools = 0;
 	*c = (struct context){.window = window_now(r)};
 	for (size_t i = 0; i < q->tool_count; i++)
 		tools += agent_tool_tokens(r->agent, q->tools[i]);
 	struct plan_limits limits = limits_of(r, 0);
 	plan_make(items, count, &limits, form, &sum);
-	c->estimate = system + memory + tools + sum.tokens;
+	c->estimate = system + memory + skills + tools + sum.tokens;
 	c->system = context_scaled(r, system > 0 ? system : 0);
 	c->memory = context_scaled(r, memory);
+	c->skills = context_scaled(r, skills);
 	c->tools = context_scaled(r, tools);
 	c->summary = context_scaled(r, sum.summary_tokens);
 	c->pruned = context_scaled(r, sum.pruned);

@@ -25,7 +25,8 @@ struct context {
 
 /* The items of the run's session, in the run's arena; *count of them. */
 const struct plan_item *const *context_items(struct run *r, size_t *count);
-/* The system part: what asking says, and the agent's memory; in the run's arena. */
+/* The system part: what asking says, the skills, which seldom change, and the agent's
+ * memory; in the run's arena. */
 struct slice context_system(struct run *r);
 /* Measures a question that has its system prompt and tools, into r->context. */
 void context_measure(struct run *r, const struct llm_question *q);

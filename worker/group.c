@@ -157,8 +157,7 @@ static struct slice clean(struct run *r, struct slice s, size_t most)
 /* The model may have missed that it was warned. */
 static void block_circle(struct run *r, struct run_call *c)
 {
-	if (c->refusal ||
-	    loop_guard_repeats(&r->loops, loop_call_hash(c->name, c->input)) < LOOP_BLOCK)
+	if (c->refusal || loop_guard_repeats(&r->loops, c->hash) < LOOP_BLOCK)
 		return;
 	c->blocked = true;
 	refuse(c, ERR_TOOL_LOOP,
@@ -170,12 +169,9 @@ static void block_circle(struct run *r, struct run_call *c)
 
 bool group_goes_in_circles(const struct run *r)
 {
-	for (size_t i = 0; i < r->call_count; i++) {
-		const struct run_call *c = &r->calls[i];
-		if (loop_guard_repeats(&r->loops, loop_call_hash(c->name, c->input)) >=
-		    LOOP_END)
+	for (size_t i = 0; i < r->call_count; i++)
+		if (loop_guard_repeats(&r->loops, r->calls[i].hash) >= LOOP_END)
 			return true;
-	}
 	return false;
 }
 
@@ -227,6 +223,7 @@ void group_prepare(struct run *r)
 			r->calls_made++;
 		}
 		c->input = input_of(r, c, strbuf_slice(&m->arguments));
+		c->hash = loop_call_hash(c->name, c->input);
 		c->may_ask = true;
 		block_circle(r, c);
 		group_check(r, c);

@@ -57,8 +57,19 @@ static bool is_t3(const struct commit *c)
 	return !c->usage_count && c->tool_count && c->message_count && !c->has_end;
 }
 
+/* Of a job or a compaction; what ends with its act is a T5. */
+static bool is_act(const struct commit *c)
+{
+	for (size_t i = 0; i < c->act_count; i++)
+		if (strcmp(c->acts[i].what, "settle") != 0)
+			return !c->has_end;
+	return false;
+}
+
 static void pass_send(const struct commit *c)
 {
+	if (is_act(c))
+		FAULT(ACT_SEND);
 	if (is_t2(c))
 		FAULT(T2_SEND);
 	if (is_t3(c))
@@ -69,6 +80,8 @@ static void pass_send(const struct commit *c)
 
 static void pass_landed(const struct commit *c, const struct commit_result *res)
 {
+	if (is_act(c))
+		FAULT(ACT_LANDED);
 	if (is_t2(c))
 		FAULT(T2_LANDED);
 	if (is_t3(c))

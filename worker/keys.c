@@ -324,10 +324,10 @@ static void hold(struct run *r, struct provider_key *k)
 
 /* An address of the key's own comes with the key alone: a place that a tenant chose never
  * gets what is not the tenant's. */
-static void aim(const struct run *r, const struct provider_key *k,
-		const struct llm_provider *p, struct llm_target *t)
+void key_aim(const struct worker *w, const struct provider_key *k,
+	     const struct llm_provider *p, struct llm_target *t)
 {
-	endpoints_find(r->worker->endpoints, p, t);
+	endpoints_find(w->endpoints, p, t);
 	t->api_key = slice_of(k->secret, k->secret_n);
 	t->bearer = k->bearer;
 	if (k->version.n)
@@ -348,7 +348,7 @@ bool keys_choose(struct run *r, const struct llm_provider *p, struct slice model
 	hold(r, k);
 	*key = k ? k->id : (struct uuid){{0}};
 	if (k) {
-		aim(r, k, p, t);
+		key_aim(r->worker, k, p, t);
 		return true;
 	}
 	if (has) /* never by somebody else's key instead */
@@ -364,4 +364,36 @@ bool keys_choose(struct run *r, const struct llm_provider *p, struct slice model
 			"server that speaks its language",
 			p->name, model.n > 100 ? 100 : (int)model.n, model.p, p->name);
 	return false;
+}
+
+/* ---- for who is no run */
+
+struct provider_key *keys_open_row(const struct worker *w, const struct pg_result *rows,
+				   int row)
+{
+	struct provider_key *k = w->keys ? key_new(rows, row) : NULL;
+	if (k && open_key(w->keys, k))
+		return k;
+	key_give_back(k);
+	return NULL;
+}
+
+void keys_each_secret(const struct keys *ks, void (*fn)(void *arg, struct slice secret),
+		      void *arg)
+{
+	size_t it = 0;
+	void *value;
+	char hex[2 * CRYPTO_BOX_KEY + 1];
+	while (map_next(ks->by_tenant, &it, NULL, &value)) {
+		const struct ring *g = value;
+		for (size_t i = 0; i < g->count; i++)
+			if (g->rows[i]->open)
+				fn(arg,
+				   slice_of(g->rows[i]->secret, g->rows[i]->secret_n));
+	}
+	for (size_t i = 0; i + CRYPTO_BOX_KEY <= ks->masters_n; i += CRYPTO_BOX_KEY) {
+		crypto_hex(ks->masters + i, CRYPTO_BOX_KEY, hex);
+		fn(arg, slice_str(hex));
+	}
+	crypto_wipe(hex, sizeof hex);
 }

@@ -22,6 +22,7 @@ struct pg_request;
 struct pg_result;
 struct provider_key;
 struct run;
+struct worker;
 
 #define KEYS_FRESH_US 1000000
 
@@ -44,6 +45,19 @@ void keys_take(struct run *r, const struct pg_result *rows);
  */
 bool keys_choose(struct run *r, const struct llm_provider *p, struct slice model,
 		 struct llm_target *t, struct uuid *key);
+
+/* ---- for who is no run */
+
+/* The key of such a row (SQL_KEYS), opened. NULL: it cannot be, which was logged. Give it
+ * back. */
+struct provider_key *keys_open_row(const struct worker *w, const struct pg_result *rows,
+				   int row);
+/* Where it is for, and with what; good as long as the key is held. */
+void key_aim(const struct worker *w, const struct provider_key *k,
+	     const struct llm_provider *p, struct llm_target *t);
+/* Those that are open, and the master keys as their file has them. */
+void keys_each_secret(const struct keys *ks, void (*fn)(void *arg, struct slice secret),
+		      void *arg);
 void key_give_back(struct provider_key *k); /* NULL is fine */
 
 #endif

@@ -10,6 +10,7 @@
 #include "common/fault.h"
 #include "common/log.h"
 #include "proto/chan.h"
+#include "worker/inquiry.h"
 #include "worker/keys.h"
 #include "worker/run.h"
 
@@ -66,6 +67,7 @@ void worker_on_drain(struct worker *w, const struct wire_drain *m)
 		 m->grace_ms);
 	w->draining = true;
 	chan_set_phase(w->chan, LINK_DRAINING);
+	inquiries_drain(w);
 }
 
 void worker_on_invalidate(struct worker *w, const struct wire_invalidate *m)
@@ -96,6 +98,11 @@ void worker_on_run_yield(struct worker *w, const struct wire_run_yield *m)
 	struct run *r = run_find(w, m->run, m->fence);
 	if (r)
 		run_yield(r);
+}
+
+void worker_on_inquiry(struct worker *w, const struct wire_inquiry *m)
+{
+	inquiry_begin(w, m);
 }
 
 void worker_on_workspace(struct worker *w, const struct wire_workspace *m)

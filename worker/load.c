@@ -17,6 +17,7 @@
 #include "worker/bootstrap.h"
 #include "worker/emit.h"
 #include "worker/keys.h"
+#include "worker/resume.h"
 #include "worker/run.h"
 #include "worker/sql.h"
 #include "worker/tools/processes.h"
@@ -72,7 +73,7 @@ static void take_past(struct run *r, const struct pg_result *t, const struct pg_
 	p->count = pg_rows(t);
 	p->bare = r->session->head_seq != r->head_seq;
 	p->rows = arena_zalloc(r->arena, (size_t)p->count * sizeof *p->rows);
-	for (int i = 0; i < p->count; i++)
+	for (int i = 0; i < p->count; i++) {
 		p->rows[i] = (struct resume_row){
 			.step = (int)pg_get_i64(t, i, 0),
 			.call = (int)pg_get_i64(t, i, 1),
@@ -83,6 +84,8 @@ static void take_past(struct run *r, const struct pg_result *t, const struct pg_
 			.input = arena_slice(r->arena, pg_get_text(t, i, 6)),
 			.approval = arena_slice(r->arena, pg_get_text(t, i, 8)),
 			.denial = arena_slice(r->arena, pg_get_text(t, i, 9))};
+		resume_result(&p->rows[i], pg_get_text(t, i, 10), pg_get_text(t, i, 11));
+	}
 	for (int i = 0; i < p->count; i++)
 		processes_lost(r->env.processes, (unsigned)pg_get_i64(t, i, 7));
 	usage_resume(r, u);
@@ -199,6 +202,7 @@ static void take_all(struct run *r, const struct pg_answer *a)
 	take_agent(r, a->results[1]);
 	take_history(r, a->results[2]);
 	permit_take(r, a->results[3]);
+	skills_take(r, a->results[3]);
 	bootstrap_take(r, a->results[4]);
 	if (r->resumed)
 		take_past(r, a->results[5], a->results[6]);
@@ -242,6 +246,7 @@ static void on_permit(void *arg, const struct pg_answer *a)
 	} else {
 		check_capability(r, a);
 		permit_take(r, a->results[1]);
+		skills_take(r, a->results[1]);
 		bootstrap_take(r, a->results[2]);
 	}
 	run_wake(r);

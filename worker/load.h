@@ -5,6 +5,7 @@
 #define TB_LOAD_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "common/slice.h"
 
@@ -14,6 +15,10 @@ struct resume_row { /* a row of tool_executions */
 	int step, call, attempt;
 	struct slice call_id, tool, state, input;
 	struct slice approval, denial; /* what a person said; n 0: not asked */
+	/* Its result, to the loop guard; `blocked`: it was not made, for it was one of a
+	 * circle. */
+	bool has_result, blocked;
+	uint64_t result;
 };
 struct resume {
 	struct resume_row *rows;

@@ -58,11 +58,12 @@ static void add_taken(struct session *s, json_t taken)
 	}
 }
 
-/* Any act may, but that of budgets. */
+/* Any act may, but those of budgets and skills. */
 static bool moves_context(const struct commit *c)
 {
 	for (size_t i = 0; i < c->act_count; i++)
-		if (strcmp(c->acts[i].what, "settle"))
+		if (strcmp(c->acts[i].what, "settle") &&
+		    strcmp(c->acts[i].what, "skills"))
 			return true;
 	return false;
 }
@@ -133,6 +134,7 @@ static void take_landed(struct run *r, const struct commit_result *res)
 	r->asks_until_us = res->asks_until_us;
 	r->goes_on = res->goes_on;
 	usage_landed(r);
+	skills_landed(r);
 	if (res->versions.p && r->permit && !slice_is(res->versions, r->permit->versions))
 		r->permit_is_old = r->judges_again = true;
 	take_taken(r, res);

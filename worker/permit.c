@@ -37,6 +37,7 @@ void permit_ask(struct pg_request *q, const struct run *r)
 	pg_i64(p, r->tenant);
 	pg_uuid(p, r->agent_id);
 	pg_uuid(p, r->session_id);
+	pg_i32(p, skills_known(r->session));
 }
 
 static void take_always(struct permit *p, struct slice names)

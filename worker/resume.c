@@ -45,6 +45,7 @@ static void take_row(struct run *r, const struct resume_row *row, int call)
 	*c = (struct run_call){.id = row->call_id,
 			       .name = row->tool,
 			       .input = row->input,
+			       .hash = loop_call_hash(row->tool, row->input),
 			       .tool = tool_find(row->tool),
 			       .attempt = row->attempt};
 	bool running = slice_is(row->state, "running");
@@ -63,9 +64,37 @@ static void take_row(struct run *r, const struct resume_row *row, int call)
 	group_check(r, c);
 }
 
+/* A call that was cut short or whose outcome nobody knows says nothing of a circle. */
+void resume_result(struct resume_row *row, struct slice output, struct slice error)
+{
+	if (!output.n ||
+	    (!slice_is(row->state, "completed") && !slice_is(row->state, "error")))
+		return;
+	row->has_result = true;
+	row->blocked = slice_is(error, err_code(ERR_TOOL_LOOP));
+	row->result = loop_result_hash(output);
+}
+
+/* As when the results came. */
+static void tell_guard(struct run *r)
+{
+	const struct resume *p = r->past;
+	for (int i = 0; i < p->count; i++) {
+		const struct resume_row *row = &p->rows[i];
+		if (!row->has_result)
+			continue;
+		uint64_t call = loop_call_hash(row->tool, row->input);
+		if (row->blocked)
+			loop_guard_add_blocked(&r->loops, call);
+		else
+			loop_guard_add(&r->loops, call, row->result);
+	}
+}
+
 void resume_calls(struct run *r)
 {
 	const struct resume *p = r->past;
+	tell_guard(r);
 	const struct message *m = p->bare ? NULL : resume_answer(r);
 	if (p->bare) { /* an answer and its calls' rows are one commit */
 		r->step_no = p->count ? p->rows[p->count - 1].step : 0;

@@ -122,6 +122,7 @@ static void free_memory(void *p)
 	llm_answer_fini(&r->answer);
 	asking_fini(&r->asking);
 	compact_free(r->compact);
+	skills_free(r);
 	arena_free(r->arena);
 	free(r);
 }
@@ -195,6 +196,7 @@ static bool is_at_boundary(const struct run *r)
 	switch (r->step) {
 	case STEP_LOAD:
 	case STEP_RESUME:
+	case STEP_SKILLS:
 	case STEP_ASK:
 	case STEP_RETRY:
 	case STEP_COMPACT:
@@ -294,6 +296,16 @@ void run_workspace(struct run *r, uint64_t handle, struct slice error)
 	run_wake(r);
 }
 
+bool run_waits_for_workspace(struct run *r)
+{
+	if (r->env.workspace || r->workspace_error[0])
+		return false;
+	if (!r->asks_workspace)
+		emit_workspace_ask(r);
+	r->asks_workspace = true;
+	return true;
+}
+
 void run_yield(struct run *r)
 {
 	r->yielding = true;
@@ -370,6 +382,7 @@ void run_begin(struct worker *w, const struct wire_run_start *m)
 	r->agent_revision = (int)m->agent_revision;
 	r->started_us = m->started_us;
 	r->ev_seq = m->ev_seq;
+	r->skill_sources = m->skills;
 	r->attempt = m->attempt;
 	r->max_attempts = m->max_attempts;
 	r->active_us = m->active_ms * 1000ll;

@@ -26,6 +26,7 @@
 #include "worker/llm/call.h"
 #include "worker/permit.h"
 #include "worker/session.h"
+#include "worker/skills.h"
 #include "worker/tools/tool.h"
 #include "worker/usage.h"
 #include "worker/worker.h"
@@ -72,6 +73,7 @@ struct run_call {
 	struct slice said;       /* what the model reads instead of the output */
 	int attempt;
 	bool begun;       /* its row said `running` when the run was resumed */
+	uint64_t hash;    /* to the loop guard */
 	unsigned repeats; /* how often this run made it with this result */
 	bool blocked;     /* it is one of a circle: see loop_guard.h */
 	bool settled;     /* its result stands in the transcript */
@@ -146,6 +148,14 @@ struct run {
 
 	struct context context; /* of the question that is asked */
 
+	/* its skills */
+	uint32_t skill_sources;    /* where there may be some, when it was claimed */
+	struct skill_list *skills; /* its session's, as it began with them; NULL: none */
+	struct strbuf skills_text; /* for the system part */
+	bool skills_settled;       /* whether there are any has been looked at */
+	bool skills_committing;    /* the pin is in the commit under way */
+	struct skills_search *skills_search; /* under way */
+
 	/* its compaction */
 	struct compact *compact; /* under way */
 	int compact_rest; /* step before which none is tried again, after a failure */
@@ -200,6 +210,9 @@ void run_yield(struct run *r);
 /* WORKSPACE: where its tools work, or why they cannot. */
 void run_workspace(struct run *r, uint64_t handle, struct slice error);
 void run_wake(struct run *r);
+/* True: the supervisor was asked for it, and the run is woken by its answer. Else there
+ * is an env.workspace, or a workspace_error. */
+bool run_waits_for_workspace(struct run *r);
 /* The next step is FAIL with that error; fmt NULL: the error's own sentence. */
 PRINTF_LIKE(3, 4)
 enum step_verdict run_fail(struct run *r, enum err e, const char *fmt, ...);

@@ -10,6 +10,7 @@
 #include "common/die.h"
 #include "common/json.h"
 #include "common/map.h"
+#include "worker/context/skill_list.h"
 
 #define MARK_MOST 4096
 
@@ -94,6 +95,14 @@ static void free_messages(struct session *e, size_t count)
 		memmove(e->messages, e->messages + count, e->count * sizeof *e->messages);
 }
 
+void session_put_skills(struct session *e, struct skill_list *l)
+{
+	e->home->bytes -= e->skills ? e->skills->bytes : 0;
+	skill_list_give_back(e->skills);
+	e->skills = l;
+	e->home->bytes += l ? l->bytes : 0;
+}
+
 static void drop(struct session *e)
 {
 	struct key k;
@@ -103,6 +112,7 @@ static void drop(struct session *e)
 	e->home->bytes -= sizeof *e;
 	free(e->messages);
 	free(e->memory);
+	session_put_skills(e, NULL);
 	permit_give_back(e->permit);
 	free(e);
 }

@@ -14,6 +14,8 @@
 #include "worker/llm/llm.h"
 #include "worker/permit.h"
 
+struct skill_list;
+
 struct message {
 	struct llm_message llm;
 	/* Its older forms, made when they are shown first: enum prune_form. */
@@ -38,6 +40,10 @@ struct session {
 	int64_t flushed;     /* ... and that long when memory was saved last */
 	char *memory;        /* for the system part of questions; NULL: none */
 	char memory_version[80];
+	struct skill_list *skills; /* pinned; NULL: none yet ... */
+	int skills_version;        /* ... since so many times were given up */
+	bool skills_unsaved;       /* the pin goes with the next commit */
+	bool skills_sought;        /* and there were none */
 	size_t bytes;
 	int users;             /* runs that hold it */
 	struct permit *permit; /* the last that was read; NULL: none */
@@ -57,6 +63,8 @@ void session_trim(struct session *e, size_t bytes, int64_t own_seq);
  * kept itself. An unknown role word is a bug. */
 void session_add(struct session *e, int64_t seq, struct slice role, int step,
 		 struct uuid run, struct slice content);
+/* Takes the pin over, in place of the one it has; NULL: none. */
+void session_put_skills(struct session *e, struct skill_list *l);
 size_t sessions_bytes(const struct sessions *s);
 
 #endif

@@ -5,6 +5,7 @@
 #include "worker/start.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/alloc.h"
 #include "common/crypto.h"
@@ -71,6 +72,12 @@ static void on_database(void *arg, bool up, const char *message)
 static void open_database(struct worker *w, const struct wire_boot *b)
 {
 	char *conninfo = xstrndup(b->conninfo.p, b->conninfo.n);
+	const char *password = strstr(conninfo, "password=");
+	if (password) {
+		password += strlen("password=");
+		size_t n = strcspn(password, " '");
+		w->password = slice_of(xstrndup(password, n), n);
+	}
 	w->pool = pg_pool_new(
 		w->loop, &(struct pg_pool_config){.conninfo = conninfo,
 						  .connections = CONNECTIONS,
@@ -110,6 +117,7 @@ void worker_start(struct worker *w, struct loop *l, const struct wire_boot *b)
 	w->silence_us = b->silence_s * 1000000ll;
 	w->approval_us = b->approval_s * 1000000ll;
 	w->runs = map_new();
+	list_init(&w->inquiries);
 	w->agents = agents_new();
 	w->cooldowns = cooldowns_new();
 	w->keys = keys_new(b->master_keys);

@@ -96,15 +96,20 @@ enum step_verdict compact_ask(struct run *r, struct llm_question *q)
 	return STEP_WAIT;
 }
 
-static void account(struct run *r)
+void compact_account(struct run *r)
 {
 	struct compact *c = r->compact;
+	if (!c || !c->asked_us)
+		return;
 	struct llm_usage u = c->answer.usage;
-	if (!u.in && !u.out && !c->answer.text.n)
+	int64_t took_us = clock_mono_us() - c->asked_us;
+	bool whole = !r->op_result && c->answer.stop;
+	c->asked_us = 0;
+	if (!whole && !u.in && !u.out)
 		return; /* it cost nothing that anybody knows */
-	if (!u.out)
+	if (whole && !u.out)
 		u.out = (int64_t)c->answer.text.n / 4 + 1;
-	usage_add(r, &r->target, r->model, &u, clock_mono_us() - c->asked_us);
+	usage_add(r, &r->target, r->model, &u, took_us);
 }
 
 bool compact_tries_again(struct run *r, enum err e)
@@ -268,7 +273,7 @@ enum step_verdict step_compacting(struct run *r)
 	if (op_is_active(&r->op))
 		return STEP_WAIT;
 	r->llm = NULL;
-	account(r);
+	compact_account(r);
 	if (compact_tries_again(r, e))
 		return STEP_WAIT;
 	if (c->stage == STAGE_SUMMARY)

@@ -3,6 +3,7 @@
 #include "common/die.h"
 #include "common/log.h"
 #include "worker/commit.h"
+#include "worker/compact.h"
 #include "worker/emit.h"
 #include "worker/resume.h"
 #include "worker/run.h"
@@ -54,6 +55,7 @@ enum step_verdict step_fail(struct run *r)
 	if (!r->answer_stored) /* then nobody asked for the calls */
 		r->call_count = 0;
 	usage_take(r);
+	compact_account(r);
 	commit_begin(r);
 	settle_open_calls(r);
 	commit_end(r, result_of(r));

@@ -26,6 +26,7 @@ enum step_verdict step_load(struct run *r)
 	}
 	if (r->agent->problem)
 		return run_fail(r, ERR_MODEL_CONFIG, "%s", r->agent->problem);
+	skills_settle(r);
 	if (asking_read(r))
 		r->step = r->job ? STEP_JOB : r->resumed ? STEP_RESUME : STEP_ASK;
 	return STEP_MORE;

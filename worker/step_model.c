@@ -78,6 +78,10 @@ enum step_verdict step_ask(struct run *r)
 		load_permit(r);
 		return STEP_WAIT;
 	}
+	if (skills_are_due(r)) {
+		r->step = STEP_SKILLS;
+		return STEP_MORE;
+	}
 	if (asking_waits(r))
 		return STEP_WAIT;
 	r->judges_again = false; /* nothing that was judged is left */

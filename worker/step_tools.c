@@ -85,12 +85,7 @@ static void start_call(struct run *r, struct run_call *c)
 /* Its launcher must know the workspace first; once a run. */
 static bool waits_for_workspace(struct run *r, const struct run_call *c)
 {
-	if (c->tool->place != PLACE_JAIL || r->env.workspace || r->workspace_error[0])
-		return false;
-	if (!r->asks_workspace)
-		emit_workspace_ask(r);
-	r->asks_workspace = true;
-	return true;
+	return c->tool->place == PLACE_JAIL && run_waits_for_workspace(r);
 }
 
 /* The database went while the call was under way. A call that may be repeated is. */

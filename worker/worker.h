@@ -39,6 +39,9 @@ struct worker {
 	int64_t flushed_us;   /* when such things were sent last (monotonic) ... */
 	int flush_fd;         /* ... a timer until they may be again ... */
 	bool flush_waits;     /* ... which runs */
+	struct list speaking; /* runs whose model said something this turn */
+	struct list inquiries;
+	unsigned inquiry_count;
 
 	struct tokens_models models; /* what was learnt of them */
 
@@ -47,6 +50,7 @@ struct worker {
 	struct endpoints *endpoints; /* of the node's model providers */
 	int64_t silence_us;          /* of a model; 0: by where it is */
 	int64_t approval_us;         /* how long a person has to answer */
+	struct slice password;       /* of its database role: to be redacted */
 
 	/* start and life */
 	struct loop_task starting;

@@ -9,7 +9,10 @@
 
 #include "common/alloc.h"
 #include "common/attr.h"
+#include "common/strbuf.h"
 #include "proto/tools/catalog.h"
+
+#define SKILL_NAME_BYTES 64
 
 struct member {
 	const char *name;
@@ -17,6 +20,7 @@ struct member {
 		     struct settings_fault *fault);
 	int64_t low, high;
 	const char *words;
+	bool door;
 };
 
 PRINTF_LIKE(3, 4)
@@ -128,6 +132,23 @@ static bool read_tools(struct agent_config *c, json_t v, const struct member *m,
 	return true;
 }
 
+static bool read_skills(struct agent_config *c, json_t v, const struct member *m,
+			struct settings_fault *fault)
+{
+	AUTO(strbuf_fini) struct strbuf names = STRBUF_INIT;
+	struct json_iter it = json_iter(v);
+	bool fine = json_kind(v) == JSON_ARRAY && (int64_t)json_len(v) <= m->high;
+	for (json_t name; fine && (name = json_next(&it, NULL));)
+		fine = json_str(name).n > 0 && json_str(name).n <= SKILL_NAME_BYTES;
+	if (!fine)
+		return wrong(fault, m, "must be a list of at most %lld skills' names",
+			     (long long)m->high);
+	json_print(&names, v);
+	json_free(c->skills);
+	c->skills = json_parse(strbuf_slice(&names), names.n, NULL, 0);
+	return true;
+}
+
 static bool read_budgets(struct agent_config *c, json_t v, const struct member *m,
 			 struct settings_fault *fault)
 {
@@ -147,9 +168,11 @@ static bool read_budgets(struct agent_config *c, json_t v, const struct member *
 /* ---- the table */
 
 static const struct member members[] = {
-#define MEMBER(name, reader, low, high, words) {name, reader, low, high, words},
+#define MEMBER(name, reader, low, high, words) {name, reader, low, high, words, false},
+#define DOOR(name, reader, low, high, words) {name, reader, low, high, words, true},
 #include "proto/model/agent_config.tbl"
 #undef MEMBER
+#undef DOOR
 };
 
 static const struct member *find(struct slice name)
@@ -165,31 +188,32 @@ bool agent_config_knows(struct slice name)
 	return find(name) || model_setting_exists(name, SETTINGS_AGENT);
 }
 
-bool agent_config_read(struct agent_config *c, json_t object,
+static bool read_member(struct agent_config *c, struct slice name, json_t v, bool door,
+			struct settings_fault *fault)
+{
+	const struct member *m = find(name);
+	if (json_kind(v) == JSON_NULL || (m && m->door && !door))
+		return true;
+	if (m)
+		return m->read(c, v, m, fault);
+	return !model_setting_exists(name, SETTINGS_AGENT) ||
+	       model_settings_read(&c->settings, name, v, SETTINGS_AGENT, fault);
+}
+
+bool agent_config_read(struct agent_config *c, json_t object, bool door,
 		       struct settings_fault *fault)
 {
 	struct json_iter it = json_iter(object);
 	struct slice name;
 	struct settings_fault more, *where = fault;
-	bool fine = true;
 	if (json_kind(object) != JSON_OBJECT) {
-		snprintf(fault->member, sizeof fault->member, "%s", "");
-		snprintf(fault->message, sizeof fault->message, "it is no object");
+		*fault = (struct settings_fault){.message = "it is no object"};
 		return false;
 	}
-	for (json_t v; (v = json_next(&it, &name));) {
-		const struct member *m = find(name);
-		bool read = json_kind(v) == JSON_NULL ||
-			    (m ? m->read(c, v, m, where)
-			       : !model_setting_exists(name, SETTINGS_AGENT) ||
-					     model_settings_read(&c->settings, name, v,
-								 SETTINGS_AGENT, where));
-		if (!read) {
-			fine = false;
+	for (json_t v; (v = json_next(&it, &name));)
+		if (!read_member(c, name, v, door, where))
 			where = &more; /* it is the first that is told */
-		}
-	}
-	return fine;
+	return where == fault;
 }
 
 void agent_config_init(struct agent_config *c)
@@ -202,6 +226,8 @@ void agent_config_init(struct agent_config *c)
 void agent_config_fini(struct agent_config *c)
 {
 	model_settings_fini(&c->settings);
+	json_free(c->skills);
 	free(c->system);
+	c->skills = NULL;
 	c->system = NULL;
 }

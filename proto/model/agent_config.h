@@ -20,15 +20,16 @@ struct agent_config {
 	bool by_session;                           /* a workspace a session */
 	uint64_t workspace_bytes, workspace_files; /* at most */
 	struct budget_limits run_budget, session_budget;
+	struct json_doc *skills; /* names, the final set; NULL: all there are */
 	uint64_t tool_set; /* by position in the catalogue; without a list all of them */
 };
 
 void agent_config_init(struct agent_config *c);
 void agent_config_fini(struct agent_config *c);
 /* Reads all of it into c (initialised); null says nothing, and members that nobody knows
- * are left alone. False: something is wrong; fault says what of the first, the others are
- * read. */
-bool agent_config_read(struct agent_config *c, json_t object,
+ * are left alone, without `door` those that are the door's, too. False: something is
+ * wrong; fault says what of the first, the others are read. */
+bool agent_config_read(struct agent_config *c, json_t object, bool door,
 		       struct settings_fault *fault);
 /* Whether a configuration has a member of that name. */
 bool agent_config_knows(struct slice name);

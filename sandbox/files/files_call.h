@@ -11,7 +11,9 @@
 #include "sandbox/files/files_path.h"
 
 struct files_call {
-	int root; /* the workspace; borrowed */
+	int root;            /* the workspace, or see files_roots.h; borrowed */
+	int own_root;        /* that of the latter, closed with the call; -1: none */
+	struct slice prefix; /* of the paths in it, as they are shown; "": none */
 	json_t args;
 	struct strbuf out;
 	struct files_why why; /* when it refused */

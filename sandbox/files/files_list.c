@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "common/alloc.h"
+#include "sandbox/files/files_roots.h"
 #include "sandbox/files/files_text.h"
 #include "sandbox/files/files_walk.h"
 
@@ -57,6 +58,7 @@ static bool on_entry(void *arg, const struct files_entry *e)
 		return true;
 	}
 	AUTO(strbuf_fini) struct strbuf path = STRBUF_INIT;
+	strbuf_add_slice(&path, l->list->prefix);
 	strbuf_add_slice(&path, e->path);
 	if (S_ISDIR(e->type))
 		strbuf_add_char(&path, '/');
@@ -109,6 +111,14 @@ void files_list_put_left(struct json_out *o, const struct files_walk *w)
 		json_kv_i64(o, "unreadable_directories", (int64_t)w->unreadable);
 }
 
+void files_list_put_path(struct json_out *o, const struct files_list *l)
+{
+	AUTO(strbuf_fini) struct strbuf path = STRBUF_INIT;
+	strbuf_add_slice(&path, l->prefix);
+	strbuf_add_slice(&path, files_path_real(&l->path));
+	json_kv_str(o, "path", path.n ? strbuf_slice(&path) : SLICE("."));
+}
+
 static bool list(struct files_call *c, const struct files_list *asked)
 {
 	AUTO(listing_free) struct listing *l = xcalloc(1, sizeof *l);
@@ -128,7 +138,7 @@ static bool list(struct files_call *c, const struct files_list *asked)
 	qsort(l->shown, l->n, sizeof *l->shown, by_path);
 	struct json_out o = json_out(&c->out);
 	json_obj(&o);
-	json_kv_str(&o, "path", real.n ? real : SLICE("."));
+	files_list_put_path(&o, asked);
 	json_key(&o, "entries");
 	json_arr(&o);
 	for (size_t i = 0; i < l->n; i++)
@@ -179,11 +189,12 @@ bool files_list_directory(struct files_call *c)
 {
 	AUTO(list_fini) struct files_list l = {.contains = SLICE_NONE};
 	struct slice path = SLICE(""), glob = SLICE("");
-	if (!take_arguments(c, &l, &path, &glob) ||
+	if (!take_arguments(c, &l, &path, &glob) || !files_roots_enter(c, &path) ||
 	    !files_path_find(c->root, path, &l.path, &c->why))
 		return false;
 	if (glob.n && !files_globs_init(&l.globs, glob, &c->why))
 		return false;
+	l.prefix = c->prefix;
 	struct slice shown = files_path_shown(files_path_real(&l.path));
 	if (!l.path.type)
 		return files_path_absent(&l.path, &c->why);

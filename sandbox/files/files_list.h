@@ -12,9 +12,12 @@ struct files_list {
 	bool hidden, all, ignore_case;
 	struct files_globs globs; /* n == 0: none */
 	struct slice contains;    /* SLICE_NONE: it is a listing */
+	struct slice prefix;      /* of the paths that are shown */
 };
 
 struct files_walk;
+/* The member that says which directory it is. */
+void files_list_put_path(struct json_out *o, const struct files_list *l);
 /* The members that tell what was left out. */
 void files_list_put_left(struct json_out *o, const struct files_walk *w);
 /* Lines of the files that hold `contains`. */

@@ -6,7 +6,10 @@
 #include <unistd.h>
 
 #include "common/alloc.h"
+#include "common/crypto.h"
 #include "sandbox/files/files_call.h"
+#include "sandbox/files/files_roots.h"
+#include "sandbox/files/files_skills.h"
 #include "sandbox/files/files_text.h"
 
 #define LINES_MOST 2000
@@ -25,6 +28,8 @@ struct window {
 	struct strbuf raw;  /* the text of the window */
 	size_t escaped;
 	uint64_t crlf, lf;
+	bool is_skill; /* it is hashed, for who pinned it */
+	struct crypto_sha256_state hash;
 };
 
 static void window_fini(struct window *w)
@@ -124,6 +129,8 @@ static int scan(struct window *w, int fd)
 		return -1;
 	while ((n = read(fd, piece, sizeof piece)) > 0) {
 		all += n;
+		if (w->is_skill)
+			crypto_sha256_add(&w->hash, slice_of(piece, (size_t)n));
 		feed(w, slice_of(piece, (size_t)n), &last);
 		if (all >= FILES_SCAN_MOST)
 			return 1;
@@ -133,12 +140,33 @@ static int scan(struct window *w, int fd)
 	return n < 0 ? -1 : 0;
 }
 
-static void put_window(struct files_call *c, const struct window *w,
-		       const struct files_path *p, int64_t total, bool more)
+static void put_path(struct json_out *o, const struct files_call *c,
+		     const struct files_path *p)
+{
+	AUTO(strbuf_fini) struct strbuf path = STRBUF_INIT;
+	strbuf_add_slice(&path, c->prefix);
+	strbuf_add_slice(&path, files_path_real(p));
+	json_kv_str(o, "path", strbuf_slice(&path));
+}
+
+/* Of the bytes that were read for this window, not of what the file is by now. */
+static void put_hash(struct json_out *o, struct window *w)
+{
+	uint8_t hash[32];
+	char hex[65];
+	crypto_sha256_end(&w->hash, hash);
+	crypto_hex(hash, sizeof hash, hex);
+	json_kv_cstr(o, "sha256", hex);
+}
+
+static void put_window(struct files_call *c, struct window *w, const struct files_path *p,
+		       int64_t total, bool more)
 {
 	struct json_out o = json_out(&c->out);
 	json_obj(&o);
-	json_kv_str(&o, "path", files_path_real(p));
+	put_path(&o, c, p);
+	if (w->is_skill && !more)
+		put_hash(&o, w);
 	json_kv_i64(&o, "from_line", w->from);
 	json_kv_i64(&o, "lines", w->taken);
 	json_kv_i64(&o, more ? "total_lines_at_least" : "total_lines", total);
@@ -166,6 +194,9 @@ static bool read_text(struct files_call *c, int fd, const struct files_path *p)
 	if (!files_arg_i64(c, "from_line", 1, INT64_MAX, &w.from) ||
 	    !files_arg_i64(c, "lines", 1, LINES_MOST, &w.lines))
 		return false;
+	w.is_skill = slice_is(files_path_name(p), FILES_SKILL_FILE);
+	if (w.is_skill)
+		crypto_sha256_begin(&w.hash);
 	int more = scan(&w, fd);
 	if (more < 0)
 		return files_refuse_errno(&c->why, "reading", files_path_real(p));
@@ -197,7 +228,7 @@ static bool put_other(struct files_call *c, int fd, const struct files_path *p,
 	struct stat st;
 	struct json_out o = json_out(&c->out);
 	json_obj(&o);
-	json_kv_str(&o, "path", files_path_real(p));
+	put_path(&o, c, p);
 	if (fstat(fd, &st) || files_put_bytes(&o, fd, head, (uint64_t)st.st_size))
 		return files_refuse_errno(&c->why, "reading", files_path_real(p));
 	json_obj_end(&o);
@@ -216,6 +247,8 @@ bool files_read(struct files_call *c)
 		return false;
 	if (!path.p)
 		return files_refuse(&c->why, "argument 'path' is missing");
+	if (!files_roots_enter(c, &path))
+		return false;
 	AUTO(auto_close) int fd = files_path_read(c->root, path, &p, &c->why);
 	if (fd < 0)
 		return false;

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "common/alloc.h"
 #include "common/attr.h"
 #include "common/die.h"
 #include "common/err.h"
@@ -66,7 +67,10 @@ static bool answer(enum files_tool which, struct files_call *c, struct slice arg
 void files_answer(enum files_tool which, int workspace_fd, struct slice args,
 		  struct strbuf *out)
 {
-	struct files_call c = {.root = workspace_fd, .why.workspace = workspace_fd};
+	struct files_call c = {.root = workspace_fd,
+			       .own_root = -1,
+			       .prefix = SLICE(""),
+			       .why.workspace = workspace_fd};
 	check(which < ARRAY_LEN(tools));
 	if (!answer(which, &c, args)) {
 		AUTO(strbuf_fini) struct strbuf text = STRBUF_INIT;
@@ -81,6 +85,7 @@ void files_answer(enum files_tool which, int workspace_fd, struct slice args,
 	}
 	strbuf_add_slice(out, strbuf_slice(&c.out));
 	strbuf_fini(&c.out);
+	auto_close(&c.own_root);
 }
 
 /* More than the limit is read too, and forgotten, so that the writer gets to its end. */

@@ -60,8 +60,11 @@ static void put_match(struct search *s, struct slice path, int64_t number,
 	struct slice text = around(line, at);
 	if (text.n && text.p[text.n - 1] == '\r')
 		text.n--;
+	AUTO(strbuf_fini) struct strbuf shown = STRBUF_INIT;
+	strbuf_add_slice(&shown, s->list->prefix);
+	strbuf_add_slice(&shown, path);
 	json_obj(s->out);
-	json_kv_str(s->out, "path", path);
+	json_kv_str(s->out, "path", strbuf_slice(&shown));
 	json_kv_i64(s->out, "line", number);
 	json_kv_str(s->out, "text", text);
 	json_obj_end(s->out);
@@ -152,7 +155,7 @@ bool files_search(struct files_call *c, const struct files_list *l)
 		s.wanted = strbuf_slice(&s.wanted_folded);
 	}
 	json_obj(&o);
-	json_kv_str(&o, "path", real.n ? real : SLICE("."));
+	files_list_put_path(&o, l);
 	json_key(&o, "matches");
 	json_arr(&o);
 	if (!files_walk(&w, real))

@@ -381,7 +381,8 @@ static const struct {
 } operations[] = {{"list", FILES_TRANSFER_OUT, transfer_list},
 		  {"get", FILES_TRANSFER_OUT, transfer_get},
 		  {"put", FILES_TRANSFER_IN, transfer_put},
-		  {"remove", FILES_TRANSFER_OUT, transfer_remove}};
+		  {"remove", FILES_TRANSFER_OUT, transfer_remove},
+		  {"skills", FILES_TRANSFER_OUT, transfer_skills}};
 
 /* Byte by byte: what follows it is the file's. */
 static bool take_line(int in, struct strbuf *line)

@@ -7,6 +7,7 @@
  *
  *	{"op":"list","path","depth","limit","after"}  {"op":"get","path"}
  *	{"op":"put","path"}  {"op":"remove","path","recursive"}
+ *	{"op":"skills","allowed"}  see files_skills.h
  *
  * Out: a line of JSON, {"bytes", "modifiedAt"} or {"error": code of err.tbl, "message"};
  * then so many bytes, or, where it says no number, bytes up to the end. */

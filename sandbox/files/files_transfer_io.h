@@ -28,5 +28,6 @@ void transfer_list(struct files_transfer *t);
 void transfer_get(struct files_transfer *t);
 void transfer_put(struct files_transfer *t);
 void transfer_remove(struct files_transfer *t);
+void transfer_skills(struct files_transfer *t);
 
 #endif

@@ -45,10 +45,23 @@ struct jail_limits {
 	uint32_t processes, files, cpu_s;
 };
 
+/* Directories of the machine that a jail may read, in these places. */
+enum jail_shared {
+	JAIL_SKILLS_TENANT, /* /skills/tenant */
+	JAIL_SKILLS_NODE,   /* /skills/node */
+	JAIL_SHARED__COUNT
+};
+struct jail_directory {
+	const char *path; /* absolute; NULL or "": none */
+	dev_t dev;        /* which it must be, or it is left out */
+	ino_t ino;
+};
+
 struct jail_spec {
 	const char *workspace; /* absolute path of a directory */
 	dev_t workspace_dev;   /* which it must be, however it got its name */
 	ino_t workspace_ino;
+	struct jail_directory shared[JAIL_SHARED__COUNT];
 	uid_t uid;         /* JAIL_SWITCH_UID: the tenant's; never 0 */
 	const char *cwd;   /* in the jail: /workspace or below it */
 	char *const *argv; /* a program; NULL: a function of ours */

@@ -65,26 +65,55 @@ static void place(const struct birth *b, int fd, const char *path)
 }
 
 /* By its path, for a descriptor of the launcher's mount namespace is of no use here; and
- * then it must be the directory that was granted. */
-static int take_workspace(const struct birth *b)
+ * then it must be the directory that was granted. -1 and errno. */
+static int open_granted(const struct birth *b, const struct jail_directory *d)
 {
-	const struct jail_spec *s = b->spec;
 	struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
 			       .resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
 	struct stat st;
-	const char *path = s->workspace + strspn(s->workspace, "/");
+	const char *path = d->path + strspn(d->path, "/");
 	int dir = (int)syscall(SYS_openat2, b->old_root, path, &how, sizeof how);
 	if (dir < 0)
+		return -1;
+	bool same = fstat(dir, &st) == 0 && st.st_dev == d->dev && st.st_ino == d->ino;
+	if (same)
+		return dir;
+	close(dir);
+	errno = ESTALE;
+	return -1;
+}
+
+static int take_workspace(const struct birth *b)
+{
+	const struct jail_spec *s = b->spec;
+	int dir = open_granted(b, &(struct jail_directory){s->workspace, s->workspace_dev,
+							   s->workspace_ino});
+	if (dir < 0)
 		birth_fail(b, "open", "the workspace");
-	if (fstat(dir, &st))
-		birth_fail(b, "stat", "the workspace");
-	if (st.st_dev != s->workspace_dev || st.st_ino != s->workspace_ino) {
-		errno = ESTALE;
-		birth_fail(b, "compare", "the workspace");
-	}
 	int fd = take(b, dir, "", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
 	close(dir);
 	return fd;
+}
+
+/* What may be read beside it. What is not what was granted is not there: somebody put
+ * another in its place, and the next grant means that. */
+static void place_shared(const struct birth *b)
+{
+	static const char *const places[] = {[JAIL_SKILLS_TENANT] = "skills/tenant",
+					     [JAIL_SKILLS_NODE] = "skills/node"};
+	for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+		const struct jail_directory *d = &b->spec->shared[i];
+		int dir = d->path && *d->path ? open_granted(b, d) : -1;
+		if (dir < 0)
+			continue;
+		if ((mkdir("skills", 0755) && errno != EEXIST) || mkdir(places[i], 0755))
+			birth_fail(b, "mkdir", places[i]);
+		int fd = take(b, dir, "",
+			      MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+		close(dir);
+		if (fd >= 0)
+			place(b, fd, places[i]);
+	}
 }
 
 /* ---- the new root */
@@ -208,6 +237,7 @@ void birth_root(struct birth *b)
 void birth_places(const struct birth *b)
 {
 	place(b, take_workspace(b), "workspace");
+	place_shared(b);
 	mount_temporary(b);
 	leave_old_root(b);
 }

@@ -36,6 +36,11 @@ static char *put(char *at, const char *text)
 	return at + n;
 }
 
+static const char *path_of(const struct jail_directory *d)
+{
+	return d->path ? d->path : "";
+}
+
 static int send_head(int socket, const struct head *h)
 {
 	const int fds[3] = {h->spec.in, h->spec.out, h->spec.err};
@@ -72,6 +77,8 @@ int orders_send(int socket, const struct jail_spec *s)
 	h.spec = *s;
 	h.spec.group = NULL;
 	h.bytes = (uint32_t)(strlen(s->workspace) + strlen(s->cwd) + 2);
+	for (size_t i = 0; i < JAIL_SHARED__COUNT; i++)
+		h.bytes += (uint32_t)strlen(path_of(&s->shared[i])) + 1;
 	h.argc = count(s->argv, &h.bytes);
 	h.envc = count(s->env, &h.bytes);
 	char *texts = malloc(h.bytes), *at = texts;
@@ -79,6 +86,8 @@ int orders_send(int socket, const struct jail_spec *s)
 		return -1;
 	at = put(at, s->workspace);
 	at = put(at, s->cwd);
+	for (size_t i = 0; i < JAIL_SHARED__COUNT; i++)
+		at = put(at, path_of(&s->shared[i]));
 	for (uint32_t i = 0; i < h.argc; i++)
 		at = put(at, s->argv[i]);
 	for (uint32_t i = 0; i < h.envc; i++)
@@ -152,6 +161,10 @@ bool orders_receive(int socket, struct jail_spec *s)
 	at += strlen(at) + 1;
 	s->cwd = at;
 	at += strlen(at) + 1;
+	for (size_t i = 0; i < JAIL_SHARED__COUNT; i++) {
+		s->shared[i].path = at;
+		at += strlen(at) + 1;
+	}
 	s->argv = h.argc ? words(&at, h.argc) : NULL;
 	s->env = words(&at, h.envc);
 	return s->env && (!h.argc || s->argv);

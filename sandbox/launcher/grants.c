@@ -20,6 +20,12 @@ const struct grant *grants_find(const struct list *grants, uint64_t handle)
 	return find(grants, handle);
 }
 
+static void keep(char **at, struct slice path)
+{
+	free(*at);
+	*at = xstrndup(path.n ? path.p : "", path.n);
+}
+
 void grants_put(struct list *grants, const struct wire_grant *m)
 {
 	struct grant *g = find(grants, m->handle);
@@ -39,6 +45,12 @@ void grants_put(struct list *grants, const struct wire_grant *m)
 	g->quota_files = m->quota_files;
 	memcpy(g->workspace, m->workspace.p, m->workspace.n); /* bounded by the table */
 	g->workspace[m->workspace.n] = 0;
+	keep(&g->skills_tenant, m->skills_tenant);
+	keep(&g->skills_node, m->skills_node);
+	g->skills_tenant_dev = m->skills_tenant_dev;
+	g->skills_tenant_ino = m->skills_tenant_ino;
+	g->skills_node_dev = m->skills_node_dev;
+	g->skills_node_ino = m->skills_node_ino;
 }
 
 void grants_take(struct list *grants, uint64_t handle)
@@ -47,5 +59,7 @@ void grants_take(struct list *grants, uint64_t handle)
 	if (!g)
 		return;
 	list_remove(&g->node);
+	free(g->skills_tenant);
+	free(g->skills_node);
 	free(g);
 }

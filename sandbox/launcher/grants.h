@@ -15,6 +15,9 @@ struct grant {
 	uint32_t processes, timeout_ms;
 	uint64_t quota_bytes, quota_files; /* 0: the file system counts */
 	char workspace[LIMIT_PATH + 1];
+	/* Of skills, that its jails may read; "": none. */
+	char *skills_tenant, *skills_node;
+	uint64_t skills_tenant_dev, skills_tenant_ino, skills_node_dev, skills_node_ino;
 };
 
 /* Adds it, or replaces what the handle meant. */

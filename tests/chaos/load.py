@@ -161,6 +161,19 @@ class Asker(Client):
             raise AssertionError(f"answer: {status} {answer}")
 
 
+class Regenerator(Client):
+    """Has every answer given again: a job that goes on as a turn."""
+
+    def one(self, number):
+        self.send(number, self.message(number))
+        status, session = self.ask("POST", f"/v1/agents/{self.agent}/sessions", {"sessionKey": f"chaos-{self.lane}"})
+        path = f"/v1/sessions/{session['sessionId']}/regenerate"
+        status, answer = self.ask("POST", path, headers={"Idempotency-Key": f"{self.lane}-{number}-again"})
+        if status != 202:
+            raise AssertionError(f"{status} {answer}")
+        self.accepted.append((answer["runId"], number))
+
+
 def agent_that_asks(node):
     """Beside `main`, as it is; its policy asks for a tool with an effect outside."""
     node.sql("WITH a AS (INSERT INTO tb.agents (tenant_id, agent_id, name, revision, max_running) SELECT tenant_id, gen_random_uuid(), 'asks', 1, max_running"
@@ -171,5 +184,5 @@ def agent_that_asks(node):
 
 
 def clients(node, stop, seed, each=1):
-    kinds = [Client] * 4 + [Steerer, Steerer, Collector, Interrupter, Canceller, Canceller] + [Failer] * 4 + [Asker] * 2
+    kinds = [Client] * 4 + [Steerer, Steerer, Collector, Interrupter, Canceller, Canceller, Regenerator, Regenerator] + [Failer] * 4 + [Asker] * 2
     return [kind(node, f"{kind.__name__}{i}", stop, seed) for i, kind in enumerate(kinds * each)]

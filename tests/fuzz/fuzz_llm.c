@@ -27,22 +27,29 @@ static bool is_json(const struct strbuf *b)
 	return d;
 }
 
+/* As a column of the database takes it. */
+static void check_text(struct slice s)
+{
+	check(slice_is_utf8(s) && !(s.n && memchr(s.p, 0, s.n)));
+}
+
 static void check_part(const struct llm_answer *a, const struct llm_part *p)
 {
-	check(slice_is_utf8(strbuf_slice(&p->id)));
-	check(slice_is_utf8(strbuf_slice(&p->name)));
-	check(slice_is_utf8(strbuf_slice(&p->arguments)));
-	check(slice_is_utf8(strbuf_slice(&p->thought)));
+	check_text(strbuf_slice(&p->id));
+	check_text(strbuf_slice(&p->name));
+	check_text(strbuf_slice(&p->arguments));
+	check_text(strbuf_slice(&p->thought));
 	check(!p->opaque.n || is_json(&p->opaque));
 	if (p->kind == LLM_TEXT)
-		check(p->from + p->n <= a->text.n && slice_is_utf8(llm_part_text(a, p)));
+		check(p->from + p->n <= a->text.n);
+	check_text(p->kind == LLM_TEXT ? llm_part_text(a, p) : SLICE_NONE);
 }
 
 static void check_answer(const struct llm_answer *a, enum err e)
 {
 	const struct llm_usage *u = &a->usage;
 	check(a->call_count <= a->part_count && a->part_count <= LLM_PARTS_MOST);
-	check(slice_is_utf8(strbuf_slice(&a->text)));
+	check_text(strbuf_slice(&a->text));
 	for (size_t i = 0; i < a->part_count; i++)
 		check_part(a, &a->parts[i]);
 	check(u->in >= 0 && u->out >= 0 && u->cached >= 0 && u->cache_write >= 0 &&

@@ -191,11 +191,15 @@ class Parameters(WithTwo):
 
 
 class Circles(WithTwo):
-    def circling(self, limit):
+    def agent_with(self, limit):
+        """One that may make so many calls."""
         agent = self.agent(model="openai/m")
         self.node.sql(f"UPDATE tb.agent_tool_policies SET max_calls_per_turn = {limit} WHERE agent_id ="
                       f" (SELECT agent_id FROM tb.agents WHERE name = '{agent}')")
-        run = self.ask(agent, '[loop memory_get {"path":"nothing.md"}]')
+        return agent
+
+    def circling(self, limit):
+        run = self.ask(self.agent_with(limit), '[loop memory_get {"path":"nothing.md"}]')
         return run, self.node.wait(run)
 
     def test_the_same_call_for_ever(self):
@@ -209,6 +213,19 @@ class Circles(WithTwo):
         self.assertEqual(len(said), 31)  # each call has its result
         after = self.ask(self.agent(model="openai/m"), "on we go")
         self.assertEqual(self.node.wait(after)["status"], "ok")
+
+    def test_a_circle_goes_on_after_a_crash(self):
+        """What was done before the worker died counts: also as Postgres gives arguments and results back."""
+        agent = self.agent_with(1000)
+        run = self.ask(agent, '[delay 40][loop memory_get {"path":"nothing.md"}]')
+        for made in (12, 24):
+            wait_for(lambda: int(self.node.sql(f"SELECT count(*) FROM tb.tool_executions WHERE run_id = '{run}'")) >= made, every=0.01)
+            worker = self.node.sql(f"SELECT worker FROM tb.agent_run_queue WHERE run_id = '{run}'")
+            self.node.kill("worker", int(worker))
+        end = self.node.wait(run)
+        self.assertEqual((end["status"], end["error"]["code"]), ("error", "tool_loop"), end)
+        rows = self.node.rows(f"SELECT error_class FROM tb.tool_executions WHERE run_id = '{run}' ORDER BY step")
+        self.assertEqual([r["error_class"] for r in rows], ["tool_failed"] * 20 + ["tool_loop"] * 11)
 
     def test_calls_beyond_the_limit_are_a_circle_too(self):
         run, end = self.circling(2)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is wrong is refused: the right status, one sentence that says what to do, and nothing kept."""
+import http.server
 import json
 import os
 import socket
@@ -7,8 +8,9 @@ import subprocess
 import threading
 import unittest
 
-from node import Cluster, Node, as_user, own, wait_for
+from node import Cluster, Node, ROOT, as_user, own, wait_for
 from test_main_job import WithNode
+from test_queue_modes import WithQueue
 
 
 class Requests(WithNode):
@@ -87,6 +89,71 @@ class Requests(WithNode):
         s.sendall(b"nonsense\n")
         self.assertIn(b"error", s.recv(4096))
         s.close()
+
+
+class Halves(http.server.BaseHTTPRequestHandler):
+    """Each provider's recording of a stream with halves of pairs, U+0000 and calls of such names; asked with results: that is all."""
+    asked = []
+    ends = {"openai": ['{"choices":[{"index":0,"delta":{"content":"well \\ude00"},"finish_reason":"stop"}]}', "[DONE]"],
+            "responses": ['{"type":"response.output_text.delta","output_index":0,"delta":"well \\ude00"}',
+                          '{"type":"response.completed","response":{"status":"completed"}}'],
+            "anthropic": ['{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"well \\ude00"}}',
+                          '{"type":"message_delta","delta":{"stop_reason":"end_turn"}}'],
+            "gemini": ['{"candidates":[{"content":{"parts":[{"text":"well \\ude00"}]},"finishReason":"STOP"}]}']}
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["content-length"])).decode()
+        which = {"/chat/completions": "openai", "/responses": "responses", "/v1/messages": "anthropic"}.get(self.path, "gemini")
+        self.asked.append(which)
+        self.send_response(200)
+        self.send_header("content-type", "text/event-stream")
+        self.end_headers()
+        if any(word in body for word in ('"role":"tool"', "function_call_output", "tool_result", "functionResponse")):
+            self.wfile.write("".join(f"data: {e}\n\n" for e in self.ends[which]).encode())
+        else:
+            with open(os.path.join(ROOT, "tests", "data", "streams", f"{which}-halves.sse"), "rb") as f:
+                self.wfile.write(f.read())
+
+    def log_message(self, *args):
+        pass
+
+
+class Models(WithQueue):
+    """A model that writes what is no Unicode."""
+    @classmethod
+    def setUpClass(cls):
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Halves)
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        cls.addClassCleanup(server.server_close)
+        cls.addClassCleanup(server.shutdown)
+        cls.node = Node(model="offline", migrated=True)
+        cls.addClassCleanup(cls.node.close)
+        for name in ("OPENAI", "ANTHROPIC", "GEMINI"):
+            cls.node.env[f"{name}_BASE_URL"] = f"http://127.0.0.1:{server.server_address[1]}"
+            cls.node.env[f"{name}_API_KEY"] = "sk-of-this-test"
+        cls.node.start()
+
+    def test_the_session_lives(self):
+        """Of each provider: nothing is asked twice, pairs are joined, the rest is replaced, wherever it stands; and told."""
+        for provider, which in (("openai", "openai"), ("openai-responses", "responses"), ("anthropic", "anthropic"), ("gemini", "gemini")):
+            with self.subTest(provider):
+                Halves.asked.clear()
+                run = self.post("hello", f"halves-{which}", agent=self.agent(model=f"{provider}/recorded", fallbacks=[]))
+                self.assertEqual(self.node.wait(run)["status"], "ok", self.node.tail(30))
+                self.assertEqual(Halves.asked, [which] * 2)
+                answer, result, last = [m["content"]["blocks"] for m in self.transcript(run)][1:]
+                said = {b["type"]: b for b in answer}
+                self.assertEqual(said["reasoning"]["text"], "hm \U0001F600 so")
+                self.assertEqual(said["text"]["text"], "whole \U0001F600, cut \U0001F600, first \ufffdalone, \ufffd second, \ufffd none")
+                self.assertEqual(said["tool_call"]["name"], "re\ufffdad")
+                self.assertEqual(said["tool_call"]["arguments"]["path"][:1], "\U0001F30D")
+                self.assertIn("there is no tool", result[0]["text"])
+                self.assertEqual(last[0]["text"], "well \ufffd")
+                events = self.node.rows(f"SELECT body FROM tb.run_events WHERE run_id = '{run}' AND type = 'assistant' ORDER BY ev_seq")
+                self.assertEqual([e["body"]["metadata"]["replaced"] for e in events][1:], [1])
+                self.assertGreaterEqual(events[0]["body"]["metadata"]["replaced"], 4)
+        self.assertIn("event=model-text-mended", self.node.log())
 
 
 class Starts(unittest.TestCase):

@@ -127,7 +127,7 @@ class OfRunAndSession(WithMoney):
 
     def test_a_budget_that_is_none(self):
         run = self.ask("hello", self.agent(budgets={"run": {"token": 5}}))
-        self.fails(run, "model_config", "'budgets'")
+        self.fails(run, "model_config", "budgets must hold limits")
 
 
 class Shared(WithMoney):
@@ -227,6 +227,68 @@ class Shared(WithMoney):
         with open(log, "rb") as f:
             f.seek(before)
             return collections.Counter(re.findall(r"execute (\w+):", f.read().decode()))
+
+
+class WithCompaction(WithMoney):
+    """What a compaction asks is asked of the budgets first, and stands in the ledger."""
+
+    def agent(self, **config):
+        return super().agent(contextWindow=8000, **{"tools": [], **config})
+
+    def rows_of(self, agent, table, columns):
+        return self.node.rows(f"SELECT {columns} FROM tb.{table} JOIN tb.agent_sessions s USING (tenant_id, session_id) JOIN tb.agents a"
+                              f" USING (tenant_id, agent_id) WHERE a.name = '{agent}' ORDER BY 1")
+
+    def history(self, agent):
+        return [(m["seq"], m["role"], m["content"]) for m in self.rows_of(agent, "session_messages", "seq, role, content")]
+
+    def snapshots(self, agent):
+        return [s["why"] for s in self.rows_of(agent, "agent_context_snapshots", "version, why")]
+
+    def talk(self, agent, words, most=None):
+        """Turns, until one ends because of its budget; its run and what stood there before. The fourth takes the context from below the flush
+        to above the compaction."""
+        for i in range(5):
+            before = self.history(agent)
+            run = self.post(f"{words} fact-{i} " + "and so it goes on and on " * (5, 5, 260, 700, 700)[i], "talk", agent=agent, **({"budget": {"calls": most}} if most else {}))
+            if self.ended(run)["result"] != "completed":
+                return run, before
+        self.fail(f"no budget ended any of them: {self.snapshots(agent)}")
+
+    def test_a_budget_that_ends_in_the_midst(self):
+        """In the memory flush, behind it, behind the summary: what stood there stands, and the next run goes on."""
+        for most in (1, 2, 3):
+            with self.subTest(most):
+                agent = self.agent(tools=["memory_store", "memory_get"])
+                run, before = self.talk(agent, "saves-memory", most)
+                self.fails(run, "budget_calls", f"this run's budget of {most} model calls", f"{most} model calls are used")
+                after = self.history(agent)
+                self.assertEqual(after[:len(before)], before)
+                self.assertEqual([role for _, role, _ in after[len(before):]], ["user"] + ["summary"] * len(self.snapshots(agent)))
+                end, of = self.ended(run), self.ledger(run)
+                self.assertEqual(len(of), most)
+                self.assertEqual((end["tokens_in"], end["tokens_out"]), (sum(u["tokens_in"] for u in of), sum(u["tokens_out"] for u in of)))
+                on = self.post("saves-memory and on", "talk", agent=agent)
+                self.assertEqual(self.ended(on)["result"], "completed")
+
+    def test_one_that_runs_share(self):
+        agent = self.agent()
+        for i in range(4):
+            self.assertEqual(self.ended(self.ask(f"fact-{i} " + "and so on " * 20, agent, "talk"))["result"], "completed")
+        before, spent = self.history(agent), self.put("/v1/budgets", scope="tenant", period="day", calls=10 ** 9)["budgets"][0]["used"]
+        for more, result in ((0, "failed"), (1, "completed")):
+            self.put("/v1/budgets", scope="tenant", period="day", calls=spent["calls"] + more)
+            wait_for(lambda: self.budgets()[0]["calls"] == spent["calls"] + more)
+            status, _, job = self.node.post(f"/v1/agents/{agent}/sessions/talk/compact", {"keepRecentMessages": 2})
+            end = self.ended(job["runId"])
+            self.assertEqual(end["result"], result, end)
+            if not more:
+                self.fails(job["runId"], "budget_calls", "the tenant's daily budget", "it begins anew at")
+                self.assertEqual((self.history(agent), self.snapshots(agent), self.ledger(job["runId"])), (before, [], []))
+        self.assertEqual(self.snapshots(agent), ["asked"])
+        (row,), (b,) = self.ledger(job["runId"]), self.budgets()
+        self.assertEqual((b["used"]["calls"], b["reserved"]["calls"]), (spent["calls"] + 1, 0))
+        self.assertEqual(b["used"]["tokens"] - spent["tokens"], row["tokens_in"] + row["tokens_out"])
 
 
 class Prices(WithMoney):
@@ -378,6 +440,39 @@ class Told(WithMoney):
         cls.addClassCleanup(cls.node.close)
         cls.node.start_fake_for_all()
         cls.node.start()
+
+    def test_a_run_that_was_put_off(self):
+        """Its tries before and after stand in the ledger, each once, and nothing of it is reserved while it waits."""
+        self.put("/v1/budgets", scope="tenant", period="day", tokens=10 ** 9)
+        before = self.budgets()[0]["used"]["tokens"]
+        run = self.post("[cut 2 4] hello", uuid.uuid4().hex, agent=self.agent(model="anthropic/claude-haiku-4-5"))
+        wait_for(lambda: self.state(run) == "retry_wait")
+        first = self.ledger(run)
+        (b,) = self.budgets()
+        self.assertEqual((b["reserved"]["tokens"], b["reserved"]["calls"]), (0, 0))
+        self.assertEqual(b["used"]["tokens"] - before, sum(u["tokens_in"] + u["tokens_out"] for u in first))
+        end = self.ended(run)
+        self.assertEqual((end["result"], end["attempts"] > 1), ("completed", True))
+        rows = self.ledger(run)
+        self.assertEqual(rows[:len(first)], first)
+        self.assertEqual([(u["step"], u["call_no"]) for u in rows], [(1, i) for i in range(5)])
+        self.assertEqual((end["tokens_in"], end["tokens_out"]), (sum(u["tokens_in"] for u in rows), sum(u["tokens_out"] for u in rows)))
+        (b,) = self.budgets()
+        self.assertEqual((b["used"]["tokens"] - before, b["reserved"]["tokens"]), (end["tokens_in"] + end["tokens_out"], 0))
+        self.assertEqual(self.get(f"/v1/runs/{run}")["usage"]["modelCalls"], 5)
+
+    def test_a_cooldown_that_puts_off_costs_nothing(self):
+        """Of a model that is not asked because it refused another run, a run has no row and holds nothing."""
+        self.put("/v1/budgets", scope="tenant", period="day", tokens=10 ** 9)
+        agent = self.agent(model="anthropic/claude-cooling")
+        refused = self.post("[status 429 1][retry-after 9] hello", uuid.uuid4().hex, agent=agent)
+        wait_for(lambda: self.state(refused) == "retry_wait")
+        behind = self.post("me, too", uuid.uuid4().hex, agent=agent)
+        wait_for(lambda: self.state(behind) == "retry_wait")
+        self.assertEqual((self.ledger(refused), self.ledger(behind), self.budgets()[0]["reserved"]["calls"]), ([], [], 0))
+        for run in (refused, behind):
+            self.assertEqual(self.ended(run)["result"], "completed")
+            self.assertEqual([(u["step"], u["call_no"]) for u in self.ledger(run)], [(1, 0)])
 
     def test_what_a_broken_stream_had_told(self):
         """A provider that tells of the question first: the try that broke off has a row, the one that was answered has its own, in one commit."""

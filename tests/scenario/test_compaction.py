@@ -4,6 +4,7 @@ token per four bytes of the request; its part in summaries is tests/fakes/fake_c
 import os
 import signal
 import unittest
+import uuid
 
 from node import Node, wait_for
 from test_queue_modes import WithQueue
@@ -309,6 +310,147 @@ class Compaction(WithContext):
         self.assertEqual([k for k in known if k.startswith("fact-")],
                          ["fact-of-the-summary"] + [f"fact-old-{n}" for n in range(count - 3, count + 1)])
         self.assertEqual(int(self.node.sql(f"SELECT tb.history_start(1, '{id}', {count + 2}, 4194304)")), count - 3)
+
+
+class Restoration(WithContext):
+    """What a compaction took from the model is given back by a job of the lane."""
+
+    def talk(self, name, turns=6):
+        self.session(name, contextWindow=100000)
+        self.name_of, self.texts = name, [f"Note this: fact-{name}-{i}." for i in range(turns)]
+        for text in self.texts:
+            self.say(text)
+        self.compact()
+
+    def job(self, what, body=None, want=202, **more):
+        status, _, answer = self.node.request("POST", f"/v1/sessions/{self.session_id()}/{what}", body, **more)
+        self.assertEqual(status, want, answer)
+        return answer
+
+    def done(self, what, body=None):
+        answer = self.job(what, body)
+        self.assertEqual(self.node.wait(answer["runId"])["status"], "ok", self.node.tail())
+        return answer
+
+    def compact(self):
+        return self.done("compact", {"keepRecentMessages": 2})
+
+    def restore(self, version):
+        answer = self.done(f"snapshots/{version}/restore")
+        self.assertEqual(answer["job"], "restore")
+        return answer["runId"]
+
+    def refused(self, version):
+        """The words of a restoration that cannot be done."""
+        end = self.node.wait(self.job(f"snapshots/{version}/restore")["runId"])
+        self.assertEqual((end["status"], end["error"]["code"]), ("error", "conflict"), end)
+        return end["error"]["message"]
+
+    def shown(self):
+        """Of what was said first, what the model is shown with one more question; and whether it is shown a summary."""
+        self.say("and now?")
+        said = [m["content"] for m in self.node.fake_get("/last")["messages"] if m["role"] == "user"]
+        return [t for t in self.texts if t in said], any(f"fact-{self.name_of}-0" in t and t not in self.texts for t in said)
+
+    def test_the_old_messages_are_shown_again(self):
+        self.talk("given-back")
+        before = self.messages()
+        self.assertEqual(self.shown(), (self.texts[-1:], True))
+        run = self.restore(1)
+        self.assertEqual(self.shown(), (self.texts, False))
+        self.assertEqual(self.messages()[:len(before)], before)  # nothing is gone
+        listed = self.node.get(f"/v1/sessions/{self.session_id()}/snapshots")[2]["snapshots"]
+        self.assertEqual([(s["version"], s["why"], s.get("restored")) for s in listed], [(2, "restored", 1), (1, "asked", None)])
+        self.assertEqual(listed[0]["runId"], run)
+        # A restoration is a version as well, and can be undone.
+        self.restore(2)
+        self.assertEqual(self.shown(), (self.texts[-1:], True))
+        self.restore(3)
+        self.assertEqual(self.shown(), (self.texts, False))
+        self.compact()
+        self.assertEqual(self.shown()[1], True)
+        self.assertEqual([s["why"] for s in self.snapshots()], ["asked", "restored", "restored", "restored", "asked"])
+
+    def test_what_cannot_be_restored(self):
+        self.session("never-compacted", contextWindow=100000)
+        self.say("hello")
+        self.assertIn("nothing of this session has been compacted", self.refused(1))
+        self.talk("once-compacted", 3)
+        before = self.snapshots()
+        self.assertIn("there is no snapshot 2: the last one of this session is 1", self.refused(2))
+        for version in ("0", "-1", "x", "99999999999"):
+            self.job(f"snapshots/{version}/restore", want=404)
+        self.job("snapshots/1/restore", {"version": 1}, want=400)
+        id, secret = uuid.uuid4(), uuid.uuid4().hex
+        self.node.sql("INSERT INTO tb.tenants (tenant_id, slug) VALUES (4242, 'foreign'); INSERT INTO tb.api_tokens (tenant_id, token_id,"
+                      f" secret_sha256, scopes) VALUES (4242, '{id}', sha256('{secret}'), '{{run,read,write}}')")
+        self.job("snapshots/1/restore", want=404, token=f"tb1.4242.{id}.{secret}")
+        self.assertEqual(self.snapshots(), before)
+
+    def test_it_is_done_once(self):
+        self.talk("keyed", 3)
+        runs = {self.job("snapshots/1/restore", headers={"Idempotency-Key": "once"})["runId"] for _ in range(3)}
+        self.assertEqual(len(runs), 1)
+        self.job("snapshots/2/restore", want=422, headers={"Idempotency-Key": "once"})
+        self.node.wait(runs.pop())
+        self.assertEqual(len(self.snapshots()), 2)
+
+    def test_it_waits_for_its_turn(self):
+        self.talk("waiting")
+        with self.node.model_stopped():
+            run = self.start("a question")
+            wait_for(lambda: self.state(run) == "running")
+            job = self.job("snapshots/1/restore")["runId"]
+            after = self.post("one more", self.key, agent=self.name)
+            self.assertEqual(self.state(job), "queued")
+            self.assertEqual(len(self.snapshots()), 1)
+        for id in (run, job, after):
+            self.assertEqual(self.node.wait(id)["status"], "ok")
+        asked = [m["content"] for m in self.node.fake_get("/last")["messages"] if m["role"] == "user"]
+        self.assertEqual(asked, self.texts + ["a question", "one more"])
+
+    def test_what_a_reset_hid_stays_hidden(self):
+        self.talk("reset-since")
+        self.done("reset")
+        self.restore(1)
+        self.assertEqual(self.shown(), ([], False))
+        answer = self.node.get(f"/v1/sessions/{self.session_id()}")[2]
+        self.assertEqual(answer["contextFrom"], next(seq for seq, role, _ in self.messages() if role == "reset"))
+
+    def test_a_fork_has_the_context_of_its_place(self):
+        self.talk("forked")
+        compacted = len(self.messages())
+        self.say("between")
+        self.restore(1)
+        self.say("behind")
+        name = self.name_of
+        for key, up_to, shown in (("forked-whole", None, (self.texts, False)), ("forked-compacted", compacted, (self.texts[-1:], True)),
+                                  ("forked-before", compacted - 1, (self.texts, False))):
+            with self.subTest(key):
+                self.key = name
+                self.done("fork", {"sessionKey": key, **({"upToSeq": up_to} if up_to else {})})
+                self.key = key
+                self.assertEqual(self.shown(), shown)
+
+    def test_on_the_command_line(self):
+        self.talk("by-command", 3)
+        id = self.session_id()
+        for where in ([id], [self.key, "--agent", self.name]):
+            listed = self.node.ctl("session", "snapshots", *where)
+            self.assertEqual(listed.returncode, 0, listed.stderr)
+            self.assertIn("asked", listed.stdout)
+        done = self.node.ctl("session", "restore", self.key, "1", "--agent", self.name)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertIn("restored by job", done.stdout)
+        self.assertEqual(self.shown(), (self.texts, False))
+        failed = self.node.ctl("session", "restore", id, "9")
+        self.assertEqual(failed.returncode, 1)
+        self.assertIn("there is no snapshot 9", failed.stderr)
+        for path in ("snapshots", "snapshots/1", "context"):
+            by_id, by_key = (self.node.get(f"{where}/{path}") for where in
+                             (f"/v1/sessions/{id}", f"/v1/agents/{self.name}/sessions/{self.key}"))
+            self.assertEqual((by_id[0], by_id[2]), (by_key[0], by_key[2]))
+        self.assertEqual(self.node.get(f"/v1/agents/{self.name}/sessions/nobody/snapshots")[0], 404)
 
 
 if __name__ == "__main__":

@@ -178,4 +178,6 @@ const struct llm_provider llm_anthropic = {
 	.write_request = anthropic_write_request,
 	.read_event = read_event,
 	.read_refusal = llm_refuse_json,
+	.look_path = "/v1/models?limit=1000",
+	.look_list = "data",
 };

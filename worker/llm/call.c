@@ -11,15 +11,15 @@
 #include "common/crypto.h"
 #include "common/http/client.h"
 #include "common/http/sse.h"
+#include "common/log.h"
 #include "common/loop.h"
+#include "worker/llm/request.h"
 
 #define STREAM_EVENT_MOST (4u << 20)
 #define PARTS_MOST (8u << 20)
-#define HEADERS_MOST 8
 #define REFUSAL_MOST (64u << 10)
 #define PIECE_BYTES 24
 #define PIECE_US 4000
-#define LOCAL_SILENCE_US 300000000ll
 #define DAY_S 86400ll /* nobody is waited for longer */
 
 struct llm_call {
@@ -63,6 +63,10 @@ static void conclude(struct llm_call *c, enum err e)
 {
 	struct op *op = c->op;
 	c->over = true;
+	if (c->answer->mending.replaced || c->answer->mending.half[0])
+		log_warn("model-text-mended", "provider=%s replaced=%zu half=%d",
+			 c->provider->name, c->answer->mending.replaced,
+			 c->answer->mending.half[0] != 0);
 	if (c->pieces)
 		loop_timer_stop(c->pieces);
 	loop_reap(c->loop, free_call, c);
@@ -88,7 +92,7 @@ static struct llm_call *call_new(struct loop *l, const struct llm_target *t,
 static void on_head(void *arg, int status)
 {
 	struct llm_call *c = arg;
-	c->status = status;
+	c->status = c->answer->status = status;
 }
 
 static void on_header(void *arg, struct slice name, struct slice value)
@@ -156,6 +160,8 @@ static enum err verdict(struct llm_call *c, enum err e)
 					 : err_text(c->decoded));
 		return c->decoded == ERR_TOO_LARGE ? ERR_MODEL_BROKEN : c->decoded;
 	}
+	/* Before what it says is shortened: half a key is too much. */
+	llm_hide(c->refusal.p, &c->refusal.n, c->api_key);
 	if (e == ERR_OK && (c->status < 200 || c->status > 299))
 		return c->provider->read_refusal(a, c->status, strbuf_slice(&c->refusal));
 	if (a->stop && (e == ERR_OK || e == ERR_NETWORK))
@@ -172,18 +178,12 @@ static enum err verdict(struct llm_call *c, enum err e)
 	return e == ERR_TIMEOUT ? ERR_MODEL_TIMEOUT : e;
 }
 
-/* A provider may quote the key it refuses. */
-static void redact(struct llm_call *c)
+static void hide_key(struct llm_call *c)
 {
-	static const char mask[] = "[redacted]";
 	char *text = c->answer->error;
-	ptrdiff_t at;
-	while (c->api_key.n >= sizeof mask &&
-	       (at = slice_find(slice_str(text), c->api_key)) >= 0) {
-		char *rest = text + at + c->api_key.n;
-		memcpy(text + at, mask, sizeof mask - 1);
-		memmove(text + at + sizeof mask - 1, rest, strlen(rest) + 1);
-	}
+	size_t n = strlen(text);
+	llm_hide(text, &n, c->api_key);
+	text[n] = 0;
 }
 
 static void on_wire_done(struct op *op, enum err e, void *arg)
@@ -191,7 +191,7 @@ static void on_wire_done(struct op *op, enum err e, void *arg)
 	struct llm_call *c = arg;
 	(void)op;
 	e = verdict(c, e);
-	redact(c);
+	hide_key(c);
 	conclude(c, e);
 }
 
@@ -202,60 +202,27 @@ static void cancel_remote(struct op *op, enum err why, void *provider)
 	op_cancel(&c->wire_op, why);
 }
 
-struct headers {
-	struct llm_headers as;
-	char *line[HEADERS_MOST + 1];
-	size_t count;
-};
-
-/* A value that would end its line is none: the provider then says what it misses. */
-static void put_header(struct llm_headers *as, const char *name, struct slice value)
-{
-	struct headers *h = (struct headers *)as;
-	size_t size = strlen(name) + value.n + 3;
-	if (slice_has_control(value) || h->count == HEADERS_MOST)
-		return;
-	h->line[h->count] = xmalloc(size);
-	snprintf(h->line[h->count++], size, "%s: %.*s", name, SLICE_ARG(value));
-}
-
-static void wipe_headers(struct headers *h)
-{
-	for (size_t i = 0; i < h->count; i++) {
-		crypto_wipe(h->line[i], strlen(h->line[i]));
-		free(h->line[i]);
-	}
-}
-
 static void start_remote(struct llm_call *c, struct http_client *http,
 			 const struct llm_target *t, const struct llm_question *q)
 {
 	static const struct http_events events = {
 		.on_head = on_head, .on_header = on_header, .on_body = on_body};
 	AUTO(strbuf_fini) struct strbuf url = STRBUF_INIT;
-	struct headers headers = {.as.put = put_header};
-	struct slice base =
-		t->base_url.n ? t->base_url : slice_str(c->provider->base_url);
-	while (base.n && base.p[base.n - 1] == '/')
-		base.n--;
-	strbuf_add_slice(&url, base);
-	c->provider->write_path(&url, q);
-	put_header(&headers.as, "Content-Type", SLICE("application/json"));
-	c->provider->write_headers(&headers.as, t);
+	struct llm_lines headers;
+	llm_put_url(&url, t, q);
+	llm_lines_fill(&headers, t, true);
 	struct http_request r = {.method = "POST",
 				 .url = url.p,
 				 .headers = (const char *const *)headers.line,
 				 .body = strbuf_slice(&c->body),
 				 .guarded = t->guarded};
 	c->api_key = t->api_key;
-	r.first_byte_us = r.idle_us = t->silence_us;
-	if (!t->silence_us && llm_is_local(base)) /* it may have to be loaded first */
-		r.first_byte_us = r.idle_us = LOCAL_SILENCE_US;
+	r.first_byte_us = r.idle_us = llm_silence_us(t);
 	sse_reader_init(&c->sse, STREAM_EVENT_MOST, on_event, c);
 	op_init(&c->wire_op, c->loop, on_wire_done, c);
 	c->http = http_start(http, &r, &events, c, &c->wire_op);
 	op_start(c->op, cancel_remote, c, 0);
-	wipe_headers(&headers);
+	llm_lines_wipe(&headers);
 }
 
 /* ---- local */
@@ -307,6 +274,11 @@ struct llm_call *llm_start(struct loop *l, struct http_client *http,
 	t->provider->write_request(&c->body, q);
 	start_remote(c, http, t, q);
 	return c;
+}
+
+void llm_body_sha256(const struct llm_call *c, uint8_t out[32])
+{
+	crypto_sha256(strbuf_slice(&c->body), out);
 }
 
 void llm_pause(struct llm_call *c, int paused)

@@ -18,6 +18,8 @@ struct llm_call *llm_start(struct loop *l, struct http_client *http,
 			   const struct llm_target *t, const struct llm_question *q,
 			   struct llm_answer *a, void (*on_text)(void *arg), void *arg,
 			   struct op *op);
+/* Of the body that was sent; while the call is under way. */
+void llm_body_sha256(const struct llm_call *c, uint8_t out[32]);
 /* Back-pressure: stops or resumes reading. */
 void llm_pause(struct llm_call *c, int paused);
 

@@ -17,15 +17,6 @@ struct endpoints {
 	size_t count;
 };
 
-static const struct llm_provider *provider_named(struct slice name)
-{
-	const struct llm_provider *p;
-	for (size_t i = 0; (p = llm_provider_at(i)); i++)
-		if (slice_is(name, p->name))
-			return p;
-	return NULL;
-}
-
 struct endpoints *endpoints_new(struct slice text)
 {
 	struct endpoints *e = xcalloc(1, sizeof *e);
@@ -34,8 +25,8 @@ struct endpoints *endpoints_new(struct slice text)
 	for (struct slice rest = slice_of(e->text, e->bytes);
 	     rest.n && e->count < ENDPOINTS_MOST;) {
 		struct slice line = slice_cut(&rest, '\n');
-		struct llm_target t = {.provider =
-					       provider_named(slice_cut(&line, '\t'))};
+		struct llm_target t = {
+			.provider = llm_provider_named(slice_cut(&line, '\t'))};
 		t.base_url = slice_cut(&line, '\t');
 		t.api_key = slice_cut(&line, '\t');
 		t.version = line;
@@ -52,6 +43,13 @@ void endpoints_free(struct endpoints *e)
 	crypto_wipe(e->text, e->bytes);
 	free(e->text);
 	free(e);
+}
+
+void endpoints_each_key(const struct endpoints *e,
+			void (*fn)(void *arg, struct slice key), void *arg)
+{
+	for (size_t i = 0; i < e->count; i++)
+		fn(arg, e->targets[i].api_key);
 }
 
 bool endpoints_find(const struct endpoints *e, const struct llm_provider *p,

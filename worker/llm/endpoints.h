@@ -17,5 +17,8 @@ void endpoints_free(struct endpoints *e);
  * a place for it, and the provider is not one that stands beside us without a key. */
 bool endpoints_find(const struct endpoints *e, const struct llm_provider *p,
 		    struct llm_target *t);
+/* Every key among them. */
+void endpoints_each_key(const struct endpoints *e,
+			void (*fn)(void *arg, struct slice key), void *arg);
 
 #endif

@@ -11,8 +11,8 @@
  */
 #define LLM_COUNT_MOST 1000000000000ll
 
-/* The event as JSON; the caller frees it. NULL: it is none, and a->error says so
- * (ERR_MODEL_BROKEN is due). */
+/* The event as JSON, its texts mended where they are none (common/json_mend.h); the
+ * caller frees it. NULL: it is none, and a->error says so (ERR_MODEL_BROKEN is due). */
 struct json_doc *llm_event(struct llm_answer *a, struct slice data);
 /* The member, when it is a count; otherwise *to stays as it is. */
 void llm_count(json_t usage, const char *key, int64_t *to);

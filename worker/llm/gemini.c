@@ -271,4 +271,6 @@ const struct llm_provider llm_gemini = {
 	.write_request = gemini_write_request,
 	.read_event = read_event,
 	.read_refusal = read_refusal,
+	.look_path = "/v1beta/models?pageSize=1000",
+	.look_list = "models",
 };

@@ -22,6 +22,14 @@ const struct llm_provider *llm_provider_at(size_t i)
 	return i < ARRAY_LEN(providers) ? providers[i] : NULL;
 }
 
+const struct llm_provider *llm_provider_named(struct slice name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(providers); i++)
+		if (slice_is(name, providers[i]->name))
+			return providers[i];
+	return NULL;
+}
+
 const struct llm_provider *llm_provider_of(struct slice full, struct slice *model)
 {
 	struct slice rest = full, name = slice_cut(&rest, '/');

@@ -11,6 +11,7 @@
 
 #include "common/err.h"
 #include "common/json.h"
+#include "common/json_mend.h"
 #include "common/slice.h"
 #include "common/strbuf.h"
 
@@ -98,7 +99,9 @@ struct llm_answer {
 	size_t call_count; /* of them that are calls */
 	struct llm_usage usage;
 	enum llm_stop stop;                    /* not NONE: the answer is complete */
+	int status;                            /* of HTTP; 0: none came */
 	int64_t retry_after_us;                /* what a refusing provider asked for */
+	struct json_mending mending;           /* of the stream's texts */
 	char request_id[LLM_REQUEST_ID_BYTES]; /* the provider's, for its support */
 	char error[LLM_ERROR_BYTES]; /* one sentence for people, when the call failed */
 };
@@ -166,6 +169,10 @@ struct llm_provider {
 	/* A refusal: HTTP status and body to an error, sentence in a->error, and what it
 	 * says of when to come again. */
 	enum err (*read_refusal)(struct llm_answer *a, int status, struct slice body);
+	/* What is there to be asked by GET, behind the base URL, by who has a key alone:
+	 * the list of models where the provider has one; the member of the answer that it
+	 * is, NULL: the answer is another. */
+	const char *look_path, *look_list;
 	/* Local providers: the answer at once. */
 	enum err (*answer)(struct llm_answer *a, const struct llm_question *q);
 };
@@ -173,6 +180,8 @@ struct llm_provider {
 /* "openai/gpt-4o" -> provider, and the rest in *model. NULL when no provider has that
  * name. */
 const struct llm_provider *llm_provider_of(struct slice full, struct slice *model);
+/* The one of that name; NULL: there is none. */
+const struct llm_provider *llm_provider_named(struct slice name);
 /* All of them by position; NULL past the last. */
 const struct llm_provider *llm_provider_at(size_t i);
 

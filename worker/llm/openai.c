@@ -135,7 +135,8 @@ static void write_headers(struct llm_headers *h, const struct llm_target *t)
 	llm_put_bearer(h, t->api_key);
 }
 
-#define CHAT(symbol, vendor, url, request)                                               \
+/* OpenRouter shows its models to everybody, so it is asked about the key. */
+#define CHAT(symbol, vendor, url, request, look, list)                                   \
 	const struct llm_provider llm_##symbol = {                                       \
 		.name = vendor,                                                          \
 		.base_url = url,                                                         \
@@ -145,10 +146,16 @@ static void write_headers(struct llm_headers *h, const struct llm_target *t)
 		.write_request = request,                                                \
 		.read_event = read_event,                                                \
 		.read_refusal = llm_refuse_json,                                         \
+		.look_path = look,                                                       \
+		.look_list = list,                                                       \
 	};
 
-CHAT(openai, "openai", "https://api.openai.com/v1", openai_write_request)
-CHAT(openrouter, "openrouter", "https://openrouter.ai/api/v1", openai_write_compatible)
-CHAT(ollama, "ollama", "http://127.0.0.1:11434/v1", openai_write_compatible)
-CHAT(vllm, "vllm", "http://127.0.0.1:8000/v1", openai_write_compatible)
-CHAT(llamacpp, "llamacpp", "http://127.0.0.1:8080/v1", openai_write_compatible)
+CHAT(openai, "openai", "https://api.openai.com/v1", openai_write_request, "/models",
+     "data")
+CHAT(openrouter, "openrouter", "https://openrouter.ai/api/v1", openai_write_compatible,
+     "/key", NULL)
+CHAT(ollama, "ollama", "http://127.0.0.1:11434/v1", openai_write_compatible, "/models",
+     "data")
+CHAT(vllm, "vllm", "http://127.0.0.1:8000/v1", openai_write_compatible, "/models", "data")
+CHAT(llamacpp, "llamacpp", "http://127.0.0.1:8080/v1", openai_write_compatible, "/models",
+     "data")

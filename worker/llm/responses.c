@@ -276,4 +276,6 @@ const struct llm_provider llm_responses = {
 	.write_request = responses_write_request,
 	.read_event = read_event,
 	.read_refusal = llm_refuse_json,
+	.look_path = "/models",
+	.look_list = "data",
 };

@@ -20,6 +20,7 @@ struct jails;
 struct loop;
 struct processes;
 struct pg_pool;
+struct skill_list;
 
 /* For whom a tool works, and with what. Borrowed for the call. */
 struct tool_env {
@@ -30,8 +31,9 @@ struct tool_env {
 	const char *cap; /* the worker's capability for the tenant, as text */
 	/* Of tools whose place is a jail: */
 	struct jails *jails;
-	uint64_t workspace;          /* granted to the launcher; 0: not yet */
-	struct processes *processes; /* of the run, that outlive their calls */
+	uint64_t workspace;              /* granted to the launcher; 0: not yet */
+	struct processes *processes;     /* of the run, that outlive their calls */
+	const struct skill_list *skills; /* that its session pinned; NULL: none */
 };
 
 /* What is kept of a call beside its output. Zeroed before it starts; the caller adds the

@@ -169,7 +169,11 @@ static void test_completions_name_everything(void **state)
 		for (int i = 0; i < COMMAND__COUNT; i++) {
 			char path[100];
 			snprintf(path, sizeof path, s < 2 ? "\"%s%s%s\"" : "%s%s%s",
-				 at(i)->noun, *at(i)->verb ? " " : "", at(i)->verb);
+				 at(i)->noun,
+				 !*at(i)->verb ? ""
+				 : s < 2       ? " "
+					       : "' -a ",
+				 at(i)->verb);
 			if (!strstr(out.p, path))
 				fail_msg("%s does not know %s", shells[s], path);
 		}

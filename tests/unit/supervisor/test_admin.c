@@ -26,7 +26,6 @@
 #include "supervisor/admin_rates.h"
 #include "supervisor/children.h"
 #include "supervisor/control.h"
-#include "supervisor/journal.h"
 #include "supervisor/live.h"
 #include "supervisor/sup.h"
 #include "supervisor/workers.h"
@@ -47,8 +46,6 @@ static struct lq_run runs[RUNS_MOST];
 static int run_count;
 static struct live lives[RUNS_MOST + 1]; /* of those that run */
 static bool endless;                     /* lq_each_lane comes to no end */
-static struct lq_pause pauses[4];
-static int pause_count;
 static struct sup sup;
 static bool journal_up;
 static int drains, scaled, drained, restarted, pinned_slot, pinned_worker;
@@ -102,7 +99,9 @@ static struct lq_lane_info lane_of(int n)
 	return l;
 }
 
+#include "tests/unit/supervisor/admin_inquiries.h"
 #include "tests/unit/supervisor/admin_parked.h"
+#include "tests/unit/supervisor/admin_pauses.h"
 #include "tests/unit/supervisor/admin_workspaces.h"
 
 static int lane_count(void)
@@ -150,31 +149,6 @@ void lq_each_tenant(const struct lq *q, bool (*fn)(void *, const struct lq_tenan
 		if (!fn(ctx, &i))
 			return;
 	}
-}
-
-void lq_each_pause(const struct lq *q, bool (*fn)(void *, const struct lq_pause *),
-		   void *ctx)
-{
-	(void)q;
-	for (int i = 0; i < pause_count; i++)
-		if (!fn(ctx, &pauses[i]))
-			return;
-}
-
-const struct lq_pause *lq_pause_find(const struct lq *q, enum lq_scope scope,
-				     int64_t tenant, struct uuid id)
-{
-	(void)q;
-	for (int i = 0; i < pause_count; i++)
-		if (pauses[i].scope == scope && pauses[i].tenant == tenant &&
-		    uuid_eq(pauses[i].id, id))
-			return &pauses[i];
-	return NULL;
-}
-
-bool lq_is_paused(const struct lq *q, enum lq_scope scope, int64_t tenant, struct uuid id)
-{
-	return lq_pause_find(q, scope, tenant, id) != NULL;
 }
 
 struct lq_run *lq_find(const struct lq *q, struct uuid run)
@@ -1165,6 +1139,31 @@ static void test_without_a_database(void **state)
 	}
 }
 
+/* The worker's answer is the socket's, whole. */
+static void test_inquiries(void **state)
+{
+	(void)state;
+	char line[200], id[UUID_TEXT_LEN + 1];
+	struct lq_run *r = add_run(0, LQ_S_RUNNING);
+	int fd = connect_client();
+	uuid_format(lq_run_id(r), id);
+	snprintf(line, sizeof line,
+		 "{\"cmd\":\"run.request\",\"args\":{\"run\":\"%s\",\"step\":3}}", id);
+	is(answer(fd, line), "ok", "true");
+	assert_int_equal(inquired.kind, INQUIRY_REQUEST);
+	assert_int_equal(inquired.tenant, 1);
+	assert_int_equal(inquired.step, 3);
+	assert_true(uuid_eq(inquired.object, lq_run_id(r)));
+	snprintf(line, sizeof line,
+		 "{\"cmd\":\"key.test\",\"args\":{\"key\":\"%s\",\"tenant\":0}}", id);
+	is(answer(fd, line), "error", "it is full");
+	assert_int_equal(inquired.kind, INQUIRY_KEY);
+	snprintf(line, sizeof line,
+		 "{\"cmd\":\"key.test\",\"args\":{\"key\":\"%s\",\"tenant\":\"two\"}}",
+		 id);
+	is(answer(fd, line), "error", "tenant: a number is needed");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1177,6 +1176,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_a_client_that_leaves, begin, finish),
 		cmocka_unit_test_setup_teardown(test_the_time_limit, begin, finish),
 		cmocka_unit_test_setup_teardown(test_lines, begin, finish),
+		cmocka_unit_test_setup_teardown(test_inquiries, begin, finish),
 		cmocka_unit_test_setup_teardown(test_large_answers, begin, finish),
 		cmocka_unit_test_setup_teardown(test_lists, begin, finish),
 		cmocka_unit_test_setup_teardown(test_an_endless_queue, begin, finish),

@@ -61,7 +61,8 @@ static void test_defaults(void **state)
 {
 	(void)state;
 	static const char *const configs[] = {
-		"{}", "{\"model\":null,\"systemPrompt\":null,\"tools\":null}"};
+		"{}", "{\"queueCap\":0}",
+		"{\"model\":null,\"systemPrompt\":null,\"tools\":null}"};
 	for (size_t i = 0; i < ARRAY_LEN(configs); i++) {
 		struct agent *a = read_config(configs[i]);
 		assert_null(a->problem);

@@ -61,6 +61,27 @@ static void test_a_summary_that_fails(void **state)
 	}
 }
 
+/* A question for a summary that a person cuts off is counted as far as the provider told
+ * what it cost, as any other. */
+static void test_what_a_cancelled_summary_cost(void **state)
+{
+	(void)state;
+	for (int told = 0; told < 2; told++, restart_world()) {
+		in_compaction(1);
+		int64_t before = l->run->tokens_in;
+		if (told)
+			l->asked->usage.in = 1234;
+		run_cancel(l->run, CANCEL_ASKED);
+		turn();
+		assert_true(l->flying->has_end);
+		assert_int_equal(l->flying->usage_count, told);
+		assert_int_equal(l->run->tokens_in - before, told * 1234);
+		land(l);
+		assert_int_equal(compactions_in_all, 0);
+		expect_end(RESULT_CANCELLED, "cancelled", "cancelled");
+	}
+}
+
 static void test_a_summary_that_cannot_be_stored(void **state)
 {
 	(void)state;
@@ -143,6 +164,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(test_a_compaction),
 		CASE(test_a_summary_that_fails),
+		CASE(test_what_a_cancelled_summary_cost),
 		CASE(test_a_summary_that_cannot_be_stored),
 		CASE(test_an_overflow),
 		CASE(test_an_overflow_of_one_message),

@@ -296,6 +296,38 @@ static void test_resume_before_the_end(void **state)
 	}
 }
 
+/* A model that goes in circles, first with what it may call and then with what it may not
+ * any more, makes as many calls as in one life, however often its worker dies. */
+static void test_a_circle_through_many_lives(void **state)
+{
+	(void)state;
+	size_t undisturbed = 0;
+	for (size_t kills = 1000; kills > 3; kills = kills == 1000 ? 13 : kills - 3) {
+		restart_world();
+		start_plain();
+		while (!was_let_go(l)) {
+			answer_calls(l, "p");
+			while (!was_let_go(l) && (l->call || l->flying))
+				if (l->call)
+					tool_ends(l);
+				else
+					land(l);
+			if (db.ended || db.row_count % kills)
+				continue;
+			next_life((struct wire_run_start){.crashes = 1});
+			load(l);
+			land(l);
+		}
+		if (!undisturbed)
+			undisturbed = db.row_count;
+		assert_in_range(db.row_count, LOOP_END + 1, 2 * LOOP_END);
+		assert_int_equal(db.row_count, undisturbed);
+		assert_int_equal(db.result, RESULT_FAILED);
+		assert_string_equal(db.code, err_code(ERR_TOOL_LOOP));
+		check_end();
+	}
+}
+
 /* Its calls get their results all the same. */
 static void test_resume_without_its_transcript(void **state)
 {
@@ -1040,6 +1072,7 @@ int main(void)
 		CASE(test_a_taken_list_that_is_no_list),
 		CASE(test_resume_between_taken_messages),
 		CASE(test_resume_before_the_end),
+		CASE(test_a_circle_through_many_lives),
 		CASE(test_resume_without_its_transcript),
 		CASE(test_a_cancelled_run_that_cannot_be_read),
 		CASE(test_cancel_anywhere),

@@ -26,6 +26,7 @@
 #include "worker/group.h"
 #include "worker/llm/endpoints.h"
 #include "worker/load.h"
+#include "worker/resume.h"
 #include "worker/run.h"
 #include "worker/tools/registry.h"
 #include "tests/unit/worker/permits.h"
@@ -54,7 +55,7 @@ struct waiting { /* a message that waits in the lane */
 };
 struct execution {
 	int step, call, attempt, starts;
-	char id[40], tool[40], state[16], input[200];
+	char id[40], tool[40], state[16], input[200], output[200], error[40];
 };
 static struct {
 	struct line lines[MESSAGES_MOST];
@@ -222,6 +223,9 @@ static void db_tool(const struct commit_tool *t)
 	}
 	x->attempt = t->attempt;
 	snprintf(x->state, sizeof x->state, "%s", t->state);
+	snprintf(x->output, sizeof x->output, "%.*s", SLICE_ARG(t->output));
+	snprintf(x->error, sizeof x->error, "%s",
+		 t->facts.error_class ? t->facts.error_class : "");
 }
 
 static void put_taken(struct json_out *o, struct waiting *w, int64_t seq,
@@ -407,6 +411,8 @@ static void load_past(struct run *r)
 							  .tool = slice_str(x->tool),
 							  .state = slice_str(x->state),
 							  .input = slice_str(x->input)};
+		resume_result(&p->rows[p->count - 1], slice_str(x->output),
+			      slice_str(x->error));
 	}
 	int last = -1;
 	for (size_t i = 0; i < db.usage_count; i++)

@@ -19,7 +19,7 @@ static bool read_config(struct agent_config *c, const char *text,
 	if (!d)
 		fail_msg("%s: %s", text, why);
 	agent_config_init(c);
-	bool fine = agent_config_read(c, json_root(d), fault);
+	bool fine = agent_config_read(c, json_root(d), true, fault);
 	json_free(d);
 	return fine;
 }
@@ -36,7 +36,8 @@ static void test_all_of_it(void **state)
 			 "\"workspace\":\"session\",\"workspaceBytes\":5,"
 			 "\"workspaceFiles\":6,\"budgets\":{\"run\":{\"calls\":7},"
 			 "\"session\":{\"tokens\":8}},\"queueMode\":\"collect\","
-			 "\"queueCap\":10,\"queueDrop\":\"old\",\"queueDebounceMs\":0,"
+			 "\"queueCap\":10,\"skills\":[\"pdf\"],\"queueDrop\":\"old\","
+			 "\"queueDebounceMs\":0,"
 			 "\"onFailure\":\"block\",\"somebodyElses\":[1]}",
 			 &fault))
 		fail_msg("%s", fault.message);
@@ -47,6 +48,7 @@ static void test_all_of_it(void **state)
 	assert_int_equal(c.context_window, 32000);
 	assert_int_equal(c.tool_set, 1ull << catalog_find(SLICE("read")));
 	assert_true(c.by_session);
+	assert_int_equal(json_len(json_root(c.skills)), 1);
 	assert_int_equal(c.workspace_bytes, 5);
 	assert_int_equal(c.workspace_files, 6);
 	assert_int_equal(c.run_budget.calls, 7);
@@ -66,6 +68,7 @@ static void test_nothing_said(void **state)
 		assert_true(read_config(&c, texts[i], &fault));
 		assert_string_equal(c.system, "");
 		assert_null(c.settings.model);
+		assert_null(c.skills);
 		assert_int_equal(c.tool_set, (1ull << catalog_count()) - 1);
 		agent_config_fini(&c);
 	}
@@ -85,6 +88,8 @@ static void test_refused(void **state)
 		{"{\"tools\":\"read\"}", "tools", "a list"},
 		{"{\"budgets\":{\"agent\":{}}}", "budgets", "'run' or 'session'"},
 		{"{\"budgets\":[]}", "budgets", "'run' or 'session'"},
+		{"{\"skills\":\"pdf\"}", "skills", "at most 150 skills' names"},
+		{"{\"skills\":[\"pdf\",\"\"]}", "skills", "at most 150"},
 		{"{\"workspace\":\"shared\"}", "workspace", "agent|session"},
 		{"{\"workspaceBytes\":-1}", "workspaceBytes", "integer"},
 		{"{\"queueMode\":\"collec\"}", "queueMode", "one of steer|followup"},

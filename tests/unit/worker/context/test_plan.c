@@ -349,37 +349,13 @@ static void test_random_plans(void **state)
 	}
 }
 
-/* Of a session with 200 messages: a small part of the millisecond that its whole question
- * may take, sanitizers included. */
-static void test_the_time_it_takes(void **state)
-{
-	(void)state;
-	int64_t least = INT64_MAX;
-	char text[201];
-	for (size_t i = 0; i < 200; i++)
-		text[i] = "u1R"[i % 3];
-	text[200] = 0;
-	script(text);
-	for (int round = 0; round < 50; round++) {
-		int64_t began = clock_mono_us();
-		plan((struct plan_limits){.window = 20000, .most = 10000});
-		int64_t took = clock_mono_us() - began;
-		least = took < least ? took : least;
-	}
-	assert_in_range(least, 0, 500);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_pairs),
-		cmocka_unit_test(test_the_summary),
-		cmocka_unit_test(test_old_results),
-		cmocka_unit_test(test_clearing),
-		cmocka_unit_test(test_limits),
-		cmocka_unit_test(test_cuts),
+		cmocka_unit_test(test_pairs),        cmocka_unit_test(test_the_summary),
+		cmocka_unit_test(test_old_results),  cmocka_unit_test(test_clearing),
+		cmocka_unit_test(test_limits),       cmocka_unit_test(test_cuts),
 		cmocka_unit_test(test_random_plans),
-		cmocka_unit_test(test_the_time_it_takes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -219,8 +219,7 @@ static void test_errors(void **state)
 		 ERR_MODEL_CONTEXT, "exceeds"},
 		{"{'candidates'", ERR_MODEL_BROKEN, "not JSON"},
 		{"[DONE]", ERR_MODEL_BROKEN, "not JSON"},
-		{PARTS("{'text':'a\\u0000'}"), ERR_MODEL_BROKEN, "not JSON"},
-		{PARTS("{'text':'\\ude00'}"), ERR_MODEL_BROKEN, "not JSON"},
+		{"{'x':'\\ud83d x'", ERR_MODEL_BROKEN, "not JSON"},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		llm_answer_reset(&talk.a);

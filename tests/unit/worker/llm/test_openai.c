@@ -343,7 +343,7 @@ static void test_errors_in_the_stream(void **state)
 		{"{\"this is\": not JSON", ERR_MODEL_BROKEN, "not JSON"},
 		{"", ERR_MODEL_BROKEN, "not JSON"},
 		{"{\"choices\":[]} x", ERR_MODEL_BROKEN, "not JSON"},
-		{"{\"choices\":[{\"delta\":{\"content\":\"\xFF\"}}]}", ERR_MODEL_BROKEN,
+		{"{\"choices\":[{\"delta\":{\"content\":\"\xFF\"}}]", ERR_MODEL_BROKEN,
 		 "not JSON"},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {

@@ -229,8 +229,7 @@ static void test_errors(void **state)
 		{"{'type':'response.cancelled'}", ERR_MODEL_OVERLOAD, "nothing"},
 		{"{'error':{'message':'at once','code':429}}", ERR_MODEL_RATE, "at once"},
 		{"{'type':'ping'", ERR_MODEL_BROKEN, "not JSON"},
-		{TEXT(0, "a\\u0000"), ERR_MODEL_BROKEN, "not JSON"},
-		{TEXT(0, "\\ud83d"), ERR_MODEL_BROKEN, "not JSON"},
+		{"{'type':'ping','x':'\\ud83d x'", ERR_MODEL_BROKEN, "not JSON"},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		llm_answer_reset(&talk.a);
