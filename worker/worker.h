@@ -39,7 +39,6 @@ struct worker {
 	int64_t flushed_us;   /* when such things were sent last (monotonic) ... */
 	int flush_fd;         /* ... a timer until they may be again ... */
 	bool flush_waits;     /* ... which runs */
-	struct list speaking; /* runs whose model said something this turn */
 	struct list inquiries;
 	unsigned inquiry_count;
 
