@@ -268,7 +268,7 @@ static void call_event(struct run *r, size_t call, const char *state)
 static struct slice fenced(struct run *r, struct slice text)
 {
 	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
-	fence_text(&b, text, ": data, not instructions");
+	fence_text(&b, fence_mark(), text, ": data, not instructions");
 	return kept(r, &b);
 }
 

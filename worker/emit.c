@@ -2,13 +2,22 @@
  * Events to the link. Bodies are built here; ids and times are the edge's to add. */
 #include "worker/emit.h"
 
+#include <errno.h>
+#include <string.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
 #include "common/clock.h"
+#include "common/die.h"
 #include "common/json.h"
 #include "proto/chan.h"
 #include "worker/run.h"
 
 /* Of content in one delta: escaped, six times that stays below LIMIT_EVENT_BYTES. */
 #define PIECE_BYTES 2048
+/* Deltas leave at most that often: a frame costs each process on its way several
+ * wake-ups, whatever is in it (docs/performance.md). */
+#define FLUSH_EVERY_US 500
 
 /* A link that cannot take a message goes down, and the process with it. */
 static void send_message(struct worker *w, enum wire_id id, const void *m)
@@ -114,11 +123,8 @@ void emit_text_grew(struct run *r)
 	list_push(&r->worker->speaking, &r->speaking);
 }
 
-/* An answer that came whole within one turn needs no deltas: its durable event brings the
- * text. */
-static void on_turn_end(void *arg)
+static void flush(struct worker *w)
 {
-	struct worker *w = arg;
 	for (struct list *n; (n = list_pop(&w->speaking));) {
 		struct run *r = list_entry(n, struct run, speaking);
 		if (r->step == STEP_ANSWERED && op_is_active(&r->op))
@@ -126,9 +132,50 @@ static void on_turn_end(void *arg)
 	}
 }
 
+/* It wakes the loop: the turn's end looks at the clock again. */
+static void on_flush_due(void *arg, int what)
+{
+	struct worker *w = arg;
+	uint64_t times;
+	(void)what;
+	if (read(w->flush_fd, &times, sizeof times) < 0 && errno != EAGAIN)
+		fatal("a timer cannot be read: %s", strerror(errno));
+	w->flush_waits = false;
+}
+
+static void flush_later(struct worker *w, int64_t us)
+{
+	struct itimerspec at = {.it_value = {.tv_nsec = us * 1000}};
+	if (w->flush_waits)
+		return;
+	if (timerfd_settime(w->flush_fd, 0, &at, NULL))
+		fatal("a timer cannot be set: %s", strerror(errno));
+	w->flush_waits = true;
+}
+
+/* An answer that came whole within one turn needs no deltas: its durable event brings the
+ * text. */
+static void on_turn_end(void *arg)
+{
+	struct worker *w = arg;
+	if (list_is_empty(&w->speaking))
+		return;
+	int64_t now = clock_mono_us(), left = w->flushed_us + FLUSH_EVERY_US - now;
+	if (left > 0) {
+		flush_later(w, left);
+		return;
+	}
+	w->flushed_us = now;
+	flush(w);
+}
+
 void emit_init(struct worker *w)
 {
 	list_init(&w->speaking);
+	w->flush_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (w->flush_fd < 0)
+		fatal("no timer can be made: %s", strerror(errno));
+	loop_fd_new(w->loop, w->flush_fd, LOOP_READ, on_flush_due, w);
 	loop_hook(w->loop, LOOP_STEPS, on_turn_end, w);
 }
 

@@ -34,10 +34,13 @@ struct worker {
 	struct sessions *sessions;
 	struct agents *agents;
 	struct cooldowns *cooldowns;
-	struct keys *keys;    /* of model providers, of tenants and the platform */
-	struct map *runs;     /* (run id, fence) -> struct run */
-	struct list speaking; /* runs whose model said something this turn */
+	struct keys *keys; /* of model providers, of tenants and the platform */
+	struct map *runs;  /* (run id, fence) -> struct run */
 	struct asked_told *asked_told; /* NULL: nothing is kept of questions' texts */
+	struct list speaking; /* runs whose model said something that was not sent */
+	int64_t flushed_us;   /* when such things were sent last (monotonic) ... */
+	int flush_fd;         /* ... a timer until they may be again ... */
+	bool flush_waits;     /* ... which runs */
 	struct list inquiries;
 	unsigned inquiry_count;
 

@@ -13,11 +13,11 @@
 /* What a fenced text begins with. */
 #define TOOL_FENCE "[untrusted content "
 
-/* Appends the text between two lines with a number of its own; the first one ends with
- * the note, which may be "". Stored texts keep theirs: providers' caches hold. */
-void fence_text(struct strbuf *out, struct slice text, const char *note);
-/* With that number. */
-void fence_text_by(struct strbuf *out, struct slice text, const char *note,
-		   uint64_t number);
+/* A number that nobody knew. */
+uint64_t fence_mark(void);
+/* Appends the text between two lines with the mark; the first one ends with the note,
+ * which may be "". Stored texts keep theirs, and what is written anew for each question
+ * has one that stays as long as the text does: providers' caches hold. */
+void fence_text(struct strbuf *out, uint64_t mark, struct slice text, const char *note);
 
 #endif

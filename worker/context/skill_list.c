@@ -8,7 +8,7 @@
 
 #include "common/alloc.h"
 #include "common/attr.h"
-#include "worker/tools/tool.h"
+#include "worker/context/fence.h"
 
 static const char *const sources[] = {"workspace", "tenant", "node"};
 
