@@ -487,9 +487,12 @@ class Node:
             except OSError:
                 continue
             if target.startswith(self.bin + "/terabits"):
-                with open(exe[:-3] + "environ", "rb") as f:
-                    if os.getuid() == 0 or self.state.encode() in f.read():
-                        out.append(int(exe.split("/")[2]))
+                try:
+                    with open(exe[:-3] + "environ", "rb") as f:
+                        if os.getuid() == 0 or self.state.encode() in f.read():
+                            out.append(int(exe.split("/")[2]))
+                except (FileNotFoundError, ProcessLookupError):  # it ends while we look
+                    continue
         return out
 
     def kill(self, kind, ordinal=0, sig=signal.SIGKILL):
