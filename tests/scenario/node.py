@@ -126,16 +126,21 @@ class Psql:
 
     def ask(self, text):
         """What it printed; None when it ended."""
-        end = "\x1fend"
+        answer = self.run(text)
+        return answer and answer[1]
+
+    def run(self, text):
+        """(whether it went well, what it printed); None when it ended."""
+        end = "\x1fend "
         try:
-            self.p.stdin.write(f"{text}\n;\n\\echo {end}\n")
+            self.p.stdin.write(f"{text}\n;\n\\echo {end}:ERROR\n")
             self.p.stdin.flush()
         except BrokenPipeError:
             return None
         lines = []
         for line in self.p.stdout:
-            if line == end + "\n":
-                return "".join(lines)
+            if line.startswith(end):
+                return line == end + "false\n", "".join(lines)
             lines.append(line)
         return None
 
@@ -159,7 +164,7 @@ class Cluster:
         self.bin = self.reachable(found[-1])
         self.socket = os.path.join(dir, "s")
         self.data = os.path.join(dir, "pg")
-        self.readers = []
+        self.readers, self.writers = [], []
         self.cause = digest(self.bin, os.stat(self.bin).st_mtime, SETTINGS, OBJECTS, INITDB)
         os.makedirs(self.socket)
         own(dir)
@@ -204,8 +209,9 @@ class Cluster:
         self.tool("pg_ctl", "-D", self.data, "-l", os.path.join(self.dir, "pg.log"), "-w", "start")
 
     def stop(self, mode="immediate"):
-        while self.readers:
-            self.readers.pop().close()
+        for sessions in (self.readers, self.writers):
+            while sessions:
+                sessions.pop().close()
         subprocess.run(as_user() + [os.path.join(self.bin, "pg_ctl"), "-D", self.data, "-m", mode, "-w", "stop"],
                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/")
 
@@ -222,11 +228,31 @@ class Cluster:
         return p
 
     def sql(self, text, database="terabits"):
-        if database == "terabits" and text.lstrip().startswith("SELECT") and ";" not in text:
+        word = text.split(None, 1)[0] if database == "terabits" and ";" not in text else ""
+        if word == "SELECT":
             answer = self.read(text)
             if answer is not None:
                 return answer.strip()
+        if word in ("SELECT", "INSERT", "UPDATE", "DELETE"):
+            answer = self.write(text)
+            if answer is not None:
+                return answer.strip()
         return self.psql("-c", text, conninfo=f"host={self.socket} dbname={database} user=postgres").stdout.strip()
+
+    def write(self, text):
+        """By a session that nobody uses at the moment; None when it had ended: a statement is one transaction, so nothing was done."""
+        try:
+            writer = self.writers.pop()
+        except IndexError:
+            writer = Psql(self, f"host={self.socket} dbname=terabits user=postgres")
+        answer = writer.run(text)
+        if answer is None:
+            writer.close()
+            return None
+        self.writers.append(writer)
+        if not answer[0]:
+            raise AssertionError(f"psql: {answer[1]}")
+        return answer[1]
 
     def read(self, text):
         """By a session that cannot write and that nobody uses at the moment; None for what it cannot answer."""

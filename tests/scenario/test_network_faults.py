@@ -8,7 +8,7 @@ from node import Node
 from test_main_job import WithNode, text_of
 
 SILENCE = 1  # seconds
-SLOWLY = "[chunks 8][pause 100][size 400]"  # so that a reader has seen some of it when it breaks
+SLOWLY = "[chunks 8][pause 200][size 400]"  # so that a reader has seen some of it when it breaks
 OFTEN = 1000
 
 # directive: (the code of a run that meets it each time, whether a reader had seen something). %d: of how many requests.
