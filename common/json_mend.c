@@ -8,12 +8,12 @@
 #define ESCAPE 6 /* bytes of \uXXXX */
 #define REPLACEMENT "\\ufffd"
 
-static bool is_first_half(int unit)
+bool json_is_first_half(int unit)
 {
 	return unit >= 0xd800 && unit <= 0xdbff;
 }
 
-static bool is_second_half(int unit)
+bool json_is_second_half(int unit)
 {
 	return unit >= 0xdc00 && unit <= 0xdfff;
 }
@@ -26,8 +26,7 @@ static int digit(char c)
 				      : -1;
 }
 
-/* Of an escape \uXXXX; -1: there is none. */
-static int unit_at(struct slice s, size_t at)
+int json_unit_at(struct slice s, size_t at)
 {
 	int unit = 0;
 	if (at + ESCAPE > s.n || s.p[at] != '\\' || s.p[at + 1] != 'u')
@@ -66,7 +65,7 @@ static void replace(struct walk *w)
 static void put_half(struct walk *w, struct slice s)
 {
 	w->changed = true;
-	if (is_second_half(unit_at(s, 0)))
+	if (json_is_second_half(json_unit_at(s, 0)))
 		strbuf_add_str(w->out, w->m->half);
 	else
 		replace(w);
@@ -84,15 +83,15 @@ static void keep_half(struct walk *w, struct slice s, size_t at, struct slice me
  */
 static size_t mend_escape(struct walk *w, struct slice s, size_t at, struct slice member)
 {
-	int unit = unit_at(s, at);
+	int unit = json_unit_at(s, at);
 	size_t n = unit >= 0 ? ESCAPE : at + 2 <= s.n ? 2 : 1;
-	if (is_first_half(unit) && is_second_half(unit_at(s, at + ESCAPE)))
+	if (json_is_first_half(unit) && json_is_second_half(json_unit_at(s, at + ESCAPE)))
 		n = 2 * ESCAPE;
-	else if (is_first_half(unit) && at + ESCAPE == s.n && member.p &&
+	else if (json_is_first_half(unit) && at + ESCAPE == s.n && member.p &&
 		 !w->m->half[0]) {
 		keep_half(w, s, at, member);
 		return n;
-	} else if (!unit || is_first_half(unit) || is_second_half(unit)) {
+	} else if (!unit || json_is_first_half(unit) || json_is_second_half(unit)) {
 		replace(w);
 		return n;
 	}
@@ -104,7 +103,7 @@ static void mend_string(struct walk *w, struct slice s, struct slice member)
 {
 	size_t at = 0;
 	if (member.p && s.n && w->m->half[0] && slice_is(member, w->m->member)) {
-		bool joins = is_second_half(unit_at(s, 0));
+		bool joins = json_is_second_half(json_unit_at(s, 0));
 		put_half(w, s);
 		if (joins) {
 			strbuf_add(w->out, s.p, ESCAPE);

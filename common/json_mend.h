@@ -25,4 +25,11 @@ struct json_mending {
  * it is. */
 bool json_mend(struct json_mending *m, struct slice text, struct strbuf *out);
 
+/* The value of an escape \uXXXX at that byte of what stands between two quotes; -1: there
+ * is none. */
+int json_unit_at(struct slice s, size_t at);
+/* Of such a value: the halves of a surrogate pair. */
+bool json_is_first_half(int unit);
+bool json_is_second_half(int unit);
+
 #endif

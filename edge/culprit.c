@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "common/json_mend.h"
+
 /* The raw inside of the string that begins at *at (its quote); *at moves behind it.
  * SLICE_NONE when it does not end. */
 static struct slice take_string(struct slice s, size_t *at)
@@ -20,47 +22,21 @@ static struct slice take_string(struct slice s, size_t *at)
 	return SLICE_NONE;
 }
 
-/* The value of a \\uXXXX at p, -1 when there is none. */
-static int escaped_unit(struct slice s, size_t at)
-{
-	int unit = 0;
-	if (s.n < at + 6 || s.p[at] != '\\' || s.p[at + 1] != 'u')
-		return -1;
-	for (size_t i = at + 2; i < at + 6; i++) {
-		char c = s.p[i];
-		if (c >= '0' && c <= '9')
-			unit = unit * 16 + c - '0';
-		else if ((c | 32) >= 'a' && (c | 32) <= 'f')
-			unit = unit * 16 + (c | 32) - 'a' + 10;
-		else
-			return -1;
-	}
-	return unit;
-}
-
-static bool is_high(int unit)
-{
-	return unit >= 0xd800 && unit < 0xdc00;
-}
-
-static bool is_low(int unit)
-{
-	return unit >= 0xdc00 && unit < 0xe000;
-}
-
 static const char *problem_of(struct slice raw)
 {
 	if (!slice_is_utf8(raw))
 		return "it is not UTF-8";
 	for (size_t i = 0; i < raw.n; i++) {
-		int unit = escaped_unit(raw, i);
+		int unit = json_unit_at(raw, i);
 		if ((unsigned char)raw.p[i] < 0x20)
 			return "control characters must be escaped";
 		if (unit == 0)
 			return "U+0000 cannot be stored";
-		if (is_low(unit) || (is_high(unit) && !is_low(escaped_unit(raw, i + 6))))
+		if (json_is_second_half(unit) ||
+		    (json_is_first_half(unit) &&
+		     !json_is_second_half(json_unit_at(raw, i + 6))))
 			return "half of a surrogate pair stands alone";
-		if (is_high(unit))
+		if (json_is_first_half(unit))
 			i += 11;
 		else if (raw.p[i] == '\\')
 			i++;

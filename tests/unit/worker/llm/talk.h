@@ -93,6 +93,22 @@ static UNUSED void say_text(enum llm_role role, const char *text)
 	say(role, blocks);
 }
 
+/* Two calls whose results have images behind them, by value and by address. */
+static UNUSED void say_images_of_tools(void)
+{
+	say_text(LLM_USER, "go");
+	say(LLM_ASSISTANT,
+	    "[{'type':'tool_call','callId':'c1','name':'f','arguments':{}},"
+	    "{'type':'tool_call','callId':'c2','name':'f','arguments':{}}]");
+	say(LLM_TOOL, "[{'type':'tool_result','callId':'c1','name':'f','text':'one'},"
+		      "{'type':'image','mediaType':'image/png','data':'iVBO'},"
+		      "{'type':'image','url':'https://x/y'}]");
+	say(LLM_TOOL, "[{'type':'tool_result','callId':'c2','name':'f','text':'two'},"
+		      "{'type':'image','mediaType':'image/gif','data':'R0lG'},"
+		      "{'type':'image','mediaType':'image/gif','data':'R0lH'}]");
+	say_text(LLM_USER, "wait");
+}
+
 static UNUSED const char *request(void)
 {
 	strbuf_reset(&talk.out);

@@ -141,17 +141,7 @@ static void test_a_thought_alone(void **state)
 static void test_images_of_tools(void **state)
 {
 	(void)state;
-	say_text(LLM_USER, "go");
-	say(LLM_ASSISTANT,
-	    "[{'type':'tool_call','callId':'c1','name':'f','arguments':{}},"
-	    "{'type':'tool_call','callId':'c2','name':'f','arguments':{}}]");
-	say(LLM_TOOL, "[{'type':'tool_result','callId':'c1','name':'f','text':'one'},"
-		      "{'type':'image','mediaType':'image/png','data':'iVBO'},"
-		      "{'type':'image','url':'https://x/y'}]");
-	say(LLM_TOOL, "[{'type':'tool_result','callId':'c2','name':'f','text':'two'},"
-		      "{'type':'image','mediaType':'image/gif','data':'R0lG'},"
-		      "{'type':'image','mediaType':'image/gif','data':'R0lH'}]");
-	say_text(LLM_USER, "wait");
+	say_images_of_tools();
 	expect_has("{'type':'tool_result','tool_use_id':'c1','content':[{'type':'text',"
 		   "'text':'one'},{'type':'image','source':{'type':'base64','media_type':"
 		   "'image/png','data':'iVBO'}}]},{'type':'tool_result','tool_use_id':"
