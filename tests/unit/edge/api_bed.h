@@ -240,10 +240,11 @@ void store_read_session(struct call *c, struct uuid session, struct uuid agent,
 }
 
 void store_patch_session(struct call *c, struct uuid session,
-			 const struct session_patch *p, struct session_info *out)
+			 const struct session_patch *p, int64_t expect,
+			 struct session_patched *out)
 {
-	(void)p;
-	store_read_session(c, session, session, SLICE_NONE, out);
+	(void)p, (void)expect;
+	store_read_session(c, session, session, SLICE_NONE, &out->info);
 }
 
 void store_list_sessions(struct call *c, const struct session_filter *f,
