@@ -15,4 +15,8 @@ struct query_param {
 /* Hands each name=value to its row. False: answered 400, naming the parameter. */
 bool query_read(struct call *c, const struct query_param *params, size_t count);
 
+/* An integer of these bounds. False: answered 400, naming the parameter. */
+bool query_number(struct call *c, const char *name, struct slice value, long long least,
+		  long long most, int64_t *out);
+
 #endif
