@@ -145,6 +145,17 @@ static bool take_mode(struct reading *r, json_t v)
 	return true;
 }
 
+/* What every run is. */
+static bool take_run_mode(struct reading *r, json_t v)
+{
+	return slice_is(json_str(v), "runtime") ||
+	       wrong(r, "mode",
+		     slice_is(json_str(v), "builder")
+			     ? "mode must be runtime: there are no builder tools in this "
+			       "build, so no run can be one of mode builder"
+			     : "mode must be runtime");
+}
+
 static bool take_message(struct reading *r, json_t v)
 {
 	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
@@ -195,6 +206,7 @@ static const struct {
 	       {"delayMs", take_delay},
 	       {"deadlineMs", take_deadline},
 	       {"queueMode", take_mode},
+	       {"mode", take_run_mode},
 	       {"user", take_user},
 	       {"cancelOnDisconnect", take_cancel}};
 

@@ -42,7 +42,7 @@ struct agent_row {
 	bool by_session;                           /* it has a workspace a session */
 	uint64_t workspace_bytes, workspace_files; /* at most; 0: as the node says */
 };
-#define AGENT_LANE_CAP_MAX 1000
+#define AGENT_LANE_CAP_MAX 10000
 #define AGENT_DEBOUNCE_MS 500
 #define AGENT_DEBOUNCE_MAX_MS 60000
 struct session_row {

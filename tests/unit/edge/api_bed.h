@@ -9,6 +9,7 @@
 #include "common/json.h"
 #include "common/map.h"
 #include "common/pg/pool.h"
+#include "edge/ask.h"
 #include "edge/auth.h"
 #include "edge/call.h"
 #include "edge/cancel.h"
@@ -372,6 +373,54 @@ void store_read_context(struct call *c, enum sql what, struct uuid session, int 
 	answer(c);
 }
 
+/* What was asked, and what a statement answers. */
+static struct {
+	int reads, changes;
+	enum sql what;
+	size_t count;
+	struct ask_value v[8];
+	char text[3][2000]; /* of the first texts and JSON among them; "NULL" */
+	int64_t expect;
+	struct answer answer;
+} asks;
+
+static void note_ask(struct call *c, enum sql what, const struct ask_value *v, size_t n,
+		     struct answer *out)
+{
+	int texts = 0;
+	asks.what = what;
+	asks.count = n;
+	memcpy(asks.v, v, n * sizeof *v);
+	for (size_t i = 0; i < n && texts < 3; i++)
+		if (v[i].kind == ASK_TEXT || v[i].kind == ASK_JSON)
+			snprintf(asks.text[texts++], sizeof asks.text[0], "%.*s",
+				 SLICE_ARG(v[i].none ? SLICE("NULL") : v[i].text));
+	asks.expect = out->change.expect;
+	if (answer(c))
+		*out = asks.answer;
+}
+
+void ask_read(struct call *c, enum sql what, const struct ask_value *v, size_t n,
+	      struct answer *out)
+{
+	asks.reads++;
+	note_ask(c, what, v, n, out);
+}
+
+void ask_make(struct call *c, enum sql what, const struct ask_value *v, size_t n,
+	      struct answer *out)
+{
+	asks.changes++;
+	note_ask(c, what, v, n, out);
+}
+
+void ask_change(struct call *c, enum sql what, const struct ask_value *v, size_t n,
+		struct answer *out)
+{
+	asks.changes++;
+	note_ask(c, what, v, n, out);
+}
+
 bool pg_pool_is_up(const struct pg_pool *p)
 {
 	(void)p;
@@ -569,6 +618,7 @@ UNUSED static int setup(void **state)
 	(void)state;
 	memset(&db, 0, sizeof db);
 	memset(&sup, 0, sizeof sup);
+	memset(&asks, 0, sizeof asks);
 	memset(&edge, 0, sizeof edge);
 	db.scopes = SCOPE_RUN | SCOPE_READ;
 	db.agent = (struct agent_row){.max_running = 10,
