@@ -238,6 +238,9 @@ static void take_ended(struct arena *a, const struct pg_result *r, struct run_ro
 	out->unpriced_calls = pg_get_i64(r, 0, 20);
 	out->model_ms = pg_get_i64(r, 0, 21);
 	out->has_cost = true;
+	out->pending_calls = store_keep(a, r, 0, 22);
+	out->stop =
+		out->pending_calls.p ? SLICE("client_tools") : store_keep(a, r, 0, 23);
 }
 
 static void take_either(struct arena *a, const struct pg_answer *answer,
