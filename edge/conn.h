@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "common/list.h"
+#include "common/listen.h"
 #include "common/loop.h"
 #include "common/strbuf.h"
 #include "edge/http_parse.h"
@@ -57,10 +58,14 @@ struct conn {
 	uint64_t taken;   /* bytes of it that came */
 	size_t received;  /* bytes of the body, or dropped while lingering */
 	struct slice heartbeat;
+	struct tls *tls; /* NULL: plain */
+	enum listen_kind kind;
 	uint8_t address[16];
 };
 
-struct conn *conn_new(struct server *s, int fd, const uint8_t address[16]);
+/* tls: the connection's, NULL for a plain one. */
+struct conn *conn_new(struct server *s, int fd, const uint8_t address[16],
+		      enum listen_kind kind, struct tls *tls);
 /* Ends it now: on_end for an open request, socket closed, memory freed at the turn's
  * end. From the top of the loop only. */
 void conn_kill(struct conn *c);

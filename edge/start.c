@@ -16,6 +16,7 @@
 #include "common/map.h"
 #include "common/pg/pool.h"
 #include "edge/auth.h"
+#include "edge/doors.h"
 #include "edge/handles.h"
 #include "edge/link.h"
 #include "edge/lookup.h"
@@ -95,14 +96,16 @@ static void open_door(struct edge *e)
 {
 	char detail[256];
 	sandbox_enter(SANDBOX_EDGE, detail, sizeof detail);
-	e->server = server_new(&(struct server_config){.loop = e->loop,
-						       .listen_fd = BOOT_LISTEN_FD,
-						       .max_connections = MAX_CONNECTIONS,
-						       .max_per_address = MAX_PER_ADDRESS,
-						       .in_pieces = call_in_pieces,
-						       .on_request = call_begin,
-						       .on_drained = on_drained,
-						       .arg = e});
+	struct server_config c = {.loop = e->loop,
+				  .max_connections = MAX_CONNECTIONS,
+				  .max_per_address = MAX_PER_ADDRESS,
+				  .in_pieces = call_in_pieces,
+				  .on_request = call_begin,
+				  .on_drained = on_drained,
+				  .arg = e};
+	doors_fill(&c);
+	e->server = server_new(&c);
+	server_set_keys(e->server, doors_keys());
 	link_ready(e, detail);
 	log_info("edge-ready", "database=%s %s", e->role_ok ? "up" : "away", detail);
 }
