@@ -117,7 +117,8 @@ static void dispatch(struct conn *c)
 	struct request *r = c->request;
 	c->requests++;
 	c->state = CONN_BUSY;
-	c->close_after = !r->head.keep_alive || c->requests >= SERVER_REQUESTS_MAX ||
+	c->close_after = !r->head.keep_alive ||
+			 c->requests >= server_settings(c->server)->requests_most ||
 			 server_is_draining(c->server);
 	c->framing = FRAMING_LENGTH;
 	set_deadline(c, 0);
@@ -138,6 +139,7 @@ static bool parse_head(struct conn *c)
 		return false;
 	}
 	adopt_id(r);
+	r->head_only = r->head.method == METHOD_HEAD;
 	r->in_pieces = server_in_pieces(c->server, r);
 	if (r->head.content_length > r->body_most && !r->in_pieces) {
 		conn_refuse(c, &(struct http_fault){
@@ -161,7 +163,7 @@ static bool take_head(struct conn *c)
 	size_t had = c->scan.at;
 	enum http_scan_result s = http_scan(&c->scan, strbuf_slice(&c->in), &fault);
 	if (had == 0 && c->in.n > 0 && c->requests > 0)
-		set_deadline(c, SERVER_HEAD_US);
+		set_deadline(c, server_settings(c->server)->head_us);
 	if (s == HTTP_BAD)
 		conn_refuse(c, &fault);
 	if (s != HTTP_WHOLE)
@@ -231,7 +233,8 @@ static void start_window(struct conn *c)
 static bool upload_is_late(struct conn *c)
 {
 	if (c->wanted && c->request->body.n < REQUEST_WINDOW &&
-	    c->received < SERVER_BODY_RATE * (SERVER_BODY_US / 1000000))
+	    c->received <
+		    server_settings(c->server)->body_rate * (SERVER_BODY_US / 1000000))
 		return true;
 	start_window(c);
 	return false;
@@ -337,8 +340,7 @@ static void at_deadline(struct conn *c)
 {
 	c->late = false;
 	if (c->state == CONN_HEAD && c->in.n > 0)
-		conn_refuse(c,
-			    &(struct http_fault){408, "the head took longer than 10 s"});
+		conn_refuse(c, &(struct http_fault){408, "the head took too long"});
 	else if (c->state == CONN_BODY || c->uploading)
 		conn_refuse(c, &(struct http_fault){408, "the body came too slowly"});
 	else
@@ -355,6 +357,8 @@ static void run(void *arg)
 	}
 	if (c->late)
 		at_deadline(c);
+	if (c->streaming && c->request->head_only)
+		conn_answered(c);
 	while (budget > 0 && take_more(c))
 		budget--;
 	if (c->state == CONN_DEAD)
@@ -443,8 +447,9 @@ void conn_flush(struct conn *c)
 
 static bool body_is_late(const struct conn *c, int64_t now)
 {
-	int64_t grace = server_scaled(c->server,
-				      (int64_t)c->received * 1000000 / SERVER_BODY_RATE);
+	int64_t grace =
+		server_scaled(c->server, (int64_t)c->received * 1000000 /
+						 server_settings(c->server)->body_rate);
 	return now > c->deadline_us + grace;
 }
 
@@ -492,7 +497,7 @@ struct conn *conn_new(struct server *s, int fd, const uint8_t address[16],
 	c->parser = http_parser_new();
 	c->watching = LOOP_READ;
 	c->watch = loop_fd_new(server_loop(s), fd, LOOP_READ, on_ready, c);
-	set_deadline(c, SERVER_HEAD_US);
+	set_deadline(c, server_settings(c->server)->head_us);
 	c->moved_us = c->begun_us;
 	return c;
 }

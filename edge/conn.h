@@ -92,6 +92,10 @@ void server_count_exchange(struct server *s, int delta);
 struct list *server_dirty(struct server *s);
 /* "Mon, 23 Nov 2026 08:00:00 GMT", of the current second. */
 const char *server_date(struct server *s);
+/* Its limits, none of them 0. */
+const struct server_config *server_settings(const struct server *s);
+/* NULL: no other origin may. */
+const struct cors *server_cors(const struct server *s);
 /* A unique id for a request that brought none. */
 void server_request_id(struct server *s, char out[REQUEST_ID_MAX + 1]);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What an edge inherits of the node's door: listening sockets, certificate and key. */
+ * What an edge inherits of the node's door: listening sockets, certificate and key, and
+ * its limits. */
 #ifndef TB_EDGE_DOORS_H
 #define TB_EDGE_DOORS_H
 

@@ -25,6 +25,7 @@ struct request {
 	struct arena *arena;
 	struct http_head head;
 	struct strbuf body;
+	bool head_only;   /* HEAD: handlers see GET, and no body goes out */
 	size_t body_most; /* of one that comes whole */
 	bool trusted; /* from a client that may say on whose behalf it asks: on a socket
 			 of this machine, or one with a certificate */

@@ -57,6 +57,16 @@ int64_t server_scaled(const struct server *s, int64_t us)
 	return s->config.time_scale > 1 ? us / s->config.time_scale : us;
 }
 
+const struct server_config *server_settings(const struct server *s)
+{
+	return &s->config;
+}
+
+const struct cors *server_cors(const struct server *s)
+{
+	return s->config.cors;
+}
+
 struct list *server_dirty(struct server *s)
 {
 	return &s->dirty;
@@ -271,6 +281,12 @@ struct server *server_new(const struct server_config *c)
 	struct server *s = xcalloc(1, sizeof *s);
 	uint8_t random[4];
 	s->config = *c;
+	if (!c->head_us)
+		s->config.head_us = SERVER_HEAD_US;
+	if (!c->body_rate)
+		s->config.body_rate = SERVER_BODY_RATE;
+	if (!c->requests_most)
+		s->config.requests_most = SERVER_REQUESTS_MAX;
 	list_init(&s->conns);
 	list_init(&s->dirty);
 	s->addresses = map_new();

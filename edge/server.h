@@ -17,6 +17,7 @@
 struct loop;
 struct server;
 struct conn;
+struct cors;
 struct tls_keys;
 
 /* Deadlines; microseconds. */
@@ -52,7 +53,11 @@ struct server_config {
 	unsigned edge; /* which one this is */
 	unsigned max_connections;
 	unsigned max_per_address; /* of TCP */
-	int64_t time_scale;       /* deadlines are divided by it; 0: 1. For tests. */
+	/* 0: as the macros above say. */
+	int64_t head_us;
+	unsigned body_rate, requests_most;
+	const struct cors *cors; /* NULL: no other origin may */
+	int64_t time_scale;      /* deadlines are divided by it; 0: 1. For tests. */
 	/* Whether a request's body goes to its handler in pieces; NULL: none does. Asked
 	 * when its head is there. */
 	bool (*in_pieces)(void *arg, struct request *r);

@@ -27,8 +27,6 @@
 #include "sandbox/client/jails.h"
 #include "sandbox/sandbox.h"
 
-#define MAX_CONNECTIONS 10000
-#define MAX_PER_ADDRESS 8000
 #define DATABASE_CONNECTIONS 2
 #define PATIENCE_US 3000000
 
@@ -97,8 +95,6 @@ static void open_door(struct edge *e)
 	char detail[256];
 	sandbox_enter(SANDBOX_EDGE, detail, sizeof detail);
 	struct server_config c = {.loop = e->loop,
-				  .max_connections = MAX_CONNECTIONS,
-				  .max_per_address = MAX_PER_ADDRESS,
 				  .in_pieces = call_in_pieces,
 				  .on_request = call_begin,
 				  .on_drained = on_drained,
@@ -130,6 +126,7 @@ void edge_start(struct edge *e, struct loop *l, const struct wire_boot *b)
 	e->calls = handles_new();
 	e->subs = handles_new();
 	e->waiting = map_new();
+	e->waiting_most = b->max_streams_tenant;
 	e->tokens = auth_cache_new(e);
 	e->agents = lookup_agents_new(e);
 	e->sessions = lookup_sessions_new(e);

@@ -56,7 +56,15 @@ static void add_master(const struct child *c, struct child_secrets *x,
 static void fill_door(const struct sup *s, struct wire_boot *b)
 {
 	b->doors = door_rows(&s->door);
+	const struct config *g = &s->config;
 	b->tls = s->door.tls >= 0;
+	b->cors = slice_str(g->cors_origins);
+	b->max_connections = (uint32_t)g->max_connections;
+	b->max_connections_address = (uint32_t)g->max_connections_address;
+	b->max_streams_tenant = (uint32_t)g->max_streams_tenant;
+	b->max_requests_connection = (uint32_t)g->max_requests_connection;
+	b->head_s = (uint32_t)g->head_seconds;
+	b->body_rate = (uint32_t)g->body_rate;
 }
 
 void child_boot_fill(struct child *c, const uint8_t *secret, const char *conninfo,

@@ -3,6 +3,7 @@
 import concurrent.futures
 import http.client
 import os
+import re
 import signal
 import socket
 import ssl
@@ -13,6 +14,7 @@ import time
 import unittest
 import warnings
 
+import http_corpus
 from invariants import violations
 from node import Node, free_port, own, wait_for
 from test_main_job import text_of
@@ -67,7 +69,7 @@ def make_node():
     own(node.dir)
     node.env.update({
         "TERABITS_LISTEN": f"127.0.0.1:{node.port}, unix:{node.socket}, tls://127.0.0.1:{node.tls_port}, mtls://127.0.0.1:{node.mtls_port}",
-        "TERABITS_EDGES": "2", "TERABITS_TLS_CERT": node.authority.path("server.pem"), "TERABITS_TLS_KEY": node.authority.path("server.key"),
+        "TERABITS_EDGES": "2", "TERABITS_CORS_ORIGINS": "https://app.example", "TERABITS_TLS_CERT": node.authority.path("server.pem"), "TERABITS_TLS_KEY": node.authority.path("server.key"),
         "TERABITS_TLS_CLIENT_CA": node.authority.path("ca.pem")})
     return node.start()
 
@@ -95,6 +97,19 @@ class WithDoor(unittest.TestCase):
 
     def all_ready(self):
         wait_for(lambda: all(c["state"] == "ready" for c in self.node.admin("status")["children"]))
+
+    def context(self, **kw):
+        c = ssl.create_default_context(cafile=self.node.authority.path("ca.pem"))
+        for name, value in kw.items():
+            setattr(c, name, value)
+        return c
+
+    def ask(self, port, context, path="/healthz"):
+        """(status, version, the server's certificate)"""
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as raw, context.wrap_socket(raw, server_hostname="localhost") as s:
+            s.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {self.node.token()}\r\n\r\n".encode())
+            answer = s.makefile("rb").read()
+            return int(answer.split()[1]), s.version(), s.getpeercert()
 
 
 class Edges(WithDoor):
@@ -194,19 +209,6 @@ class Sockets(WithDoor):
         self.assertEqual(c.getresponse().status, 200)
         c.close()
 
-    def context(self, **kw):
-        c = ssl.create_default_context(cafile=self.node.authority.path("ca.pem"))
-        for name, value in kw.items():
-            setattr(c, name, value)
-        return c
-
-    def ask(self, port, context, path="/healthz"):
-        """(status, version, the server's certificate)"""
-        with socket.create_connection(("127.0.0.1", port), timeout=20) as raw, context.wrap_socket(raw, server_hostname="localhost") as s:
-            s.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {self.node.token()}\r\n\r\n".encode())
-            answer = s.makefile("rb").read()
-            return int(answer.split()[1]), s.version(), s.getpeercert()
-
     def test_tls(self):
         for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
             status, spoken, _ = self.ask(self.node.tls_port, self.context(minimum_version=version, maximum_version=version), "/v1/runs")
@@ -278,6 +280,176 @@ class Sockets(WithDoor):
                 with open(f"/proc/{pid}/{what}", "rb") as f:
                     self.assertNotIn(b"PRIVATE KEY", f.read())
         self.assertNotIn("PRIVATE KEY", self.node.log())
+
+
+class Pages(WithDoor):
+    """What a browser asks before it lets a page use the API, and what it reads of the answer."""
+
+    def options(self, path, **headers):
+        status, head, _ = self.node.request("OPTIONS", path, token="", headers={k.replace("_", "-"): v for k, v in headers.items()})
+        return status, head
+
+    def test_a_page_asks_what_it_may(self):
+        asked = {"Access_Control_Request_Method": "POST", "Access_Control_Request_Headers": "authorization,content-type,x-stainless-os"}
+        status, head = self.options("/v1/agents/main/runs", Origin="https://app.example", **asked)
+        self.assertEqual((status, head["access-control-allow-origin"]), (204, "https://app.example"))
+        self.assertEqual(head["access-control-allow-methods"], "POST, OPTIONS")
+        self.assertEqual(head["access-control-allow-headers"], asked["Access_Control_Request_Headers"])
+        status, head = self.options("/v1/agents/main/runs", Origin="https://evil.example", **asked)
+        self.assertEqual((status, head["vary"]), (204, "origin"))
+        self.assertFalse([name for name in head if name.startswith("access-control")])
+
+    def test_answers_and_errors(self):
+        for path, status in (("/v1/runs", 200), ("/nowhere", 404)):
+            answer = self.node.get(path, headers={"Origin": "https://app.example"})
+            self.assertEqual((answer[0], answer[1]["access-control-allow-origin"]), (status, "https://app.example"))
+            self.assertIn("x-request-id", answer[1]["access-control-expose-headers"])
+
+    def test_every_get_has_its_head(self):
+        head = self.node.request("HEAD", "/v1/runs")
+        self.assertEqual((head[0], head[2]), (200, ""))
+        self.assertGreater(int(head[1]["content-length"]), 2)
+
+
+class Ends(unittest.TestCase):
+    def test_a_stream_is_told_to_come_back(self):
+        """A node that stops lets what is under way end; a stream whose run does not is told to ask again, and goes on at the next node."""
+        n = Node(model="fake", migrated=True, env={"TERABITS_DRAIN_SECONDS": "2", "TERABITS_EDGES": "2"})
+        self.addCleanup(n.close)
+        n.start()
+        run = n.enqueue("[hang 1] words", session="drain")
+        with socket.create_connection(("127.0.0.1", n.port), timeout=30) as s:
+            s.sendall(f"GET /v1/runs/{run}/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {n.token()}\r\n\r\n".encode())
+            got = s.recv(65536)
+            wait_for(lambda: n.model_stats()["requests"])
+            n.daemon.send_signal(signal.SIGTERM)
+            wait_for(lambda: n.admin("status")["state"] == "draining")
+            status, head, _ = n.get("/healthz")
+            self.assertEqual((status, head["connection"]), (200, "close"))
+            self.assertEqual(n.get("/readyz")[0], 503)
+            got += s.makefile("rb").read()
+        self.assertTrue(got.endswith(b"retry: 1000\n\n\r\n0\r\n\r\n"), got[-200:])
+        self.assertEqual(n.daemon.wait(30), 0)
+        n.start_daemon()
+        n.wait_ready()
+        self.assertEqual(n.wait(run)["status"], "ok")
+
+
+class Corpus(WithDoor):
+    """The rows of http_corpus, over sockets, plain and with TLS. How requests are cut into pieces is the unit tests' affair
+    (tests/unit/edge/test_http_corpus.c)."""
+    def connect(self, sealed):
+        s = socket.create_connection(("127.0.0.1", self.node.tls_port if sealed else self.node.port), timeout=10)
+        return self.context().wrap_socket(s, server_hostname="localhost") if sealed else s
+
+    def exchange(self, sealed, data, want):
+        """(statuses, "close" at their end when the connection ended, all bytes). Sends beside reading: an answer may come amid."""
+        with self.connect(sealed) as s:
+            def send():
+                try:
+                    s.sendall(data)
+                    if want == "shut":
+                        s.shutdown(socket.SHUT_WR)
+                except OSError:
+                    pass
+            sender = threading.Thread(target=send) if len(data) > 30000 and not sealed else None
+            if sender:
+                sender.start()
+            else:
+                send()
+            got, ended = b"", False
+            awaited = 1 if isinstance(want, str) else sum(w != ("close",) for w in want)
+            s.settimeout(10)
+            while not ended:
+                if want[-1] != ("close",) and want != "shut" and len(self.answers(got)) >= awaited:
+                    s.settimeout(0.02)  # and nothing more may come
+                try:
+                    piece = s.recv(65536)
+                    got += piece
+                    ended = not piece
+                except socket.timeout:
+                    break
+                except OSError:
+                    ended = True
+            if sender:
+                sender.join()
+        return self.answers(got) + (["close"] if ended else []), got
+
+    @staticmethod
+    def answers(got):
+        out = []
+        while (m := re.match(rb"HTTP/1\.1 (\d+) [^\r]*\r\n(.*?)\r\n\r\n", got, re.S)) or (m := re.match(rb"HTTP/1\.1 (100) [^\r]*\r\n(\r\n)", got)):
+            length = re.search(rb"content-length: (\d+)", m.group(2))
+            out.append(m.group(1).decode())
+            got = got[m.end() + (int(length.group(1)) if length else 0):]
+        return out + (["junk"] if got and not got.startswith(b"HTTP/1.1 ") else [])
+
+    def judge(self, sealed):
+        wrong = []
+        for name, data, want in http_corpus.rows(self.node.token()):
+            answers, got = self.exchange(sealed, data, want)
+            if want == "shut":
+                fine = answers == ["close"]
+            elif want == "head":
+                fine = got.startswith(b"HTTP/1.1 200 ") and got.endswith(b"\r\n\r\n")
+            else:
+                # An end that is not asked for is no fault after a refusal.
+                least = want if want[-1] == ("close",) or answers[-1:] != ["close"] else want + [("close",)]
+                fine = len(answers) == len(least) and all(a in w for a, w in zip(answers, least))
+                fine = fine and (answers[-1] != "close" or answers[-2][0] in "45")
+            if not fine:
+                wrong.append((name, want, answers, got[:80]))
+        self.assertEqual(wrong, [])
+
+    def test_plain(self):
+        self.judge(False)
+
+    def test_with_tls(self):
+        self.judge(True)
+
+
+class Floods(WithDoor):
+    def rss_kib(self):
+        total = 0
+        for e in self.edges():
+            with open(f"/proc/{e['pid']}/status") as f:
+                total += next(int(line.split()[1]) for line in f if line.startswith("VmRSS"))
+        return total
+
+    def test_many_that_say_little(self):
+        """Connections that come and say nothing, a part of a head, or part of a body: nobody else waits, and they are forgotten."""
+        first = [b"", b"GET /healthz HT", b"POST /v1/agents/main/runs HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\nab"]
+        before = self.rss_kib()
+        held = []
+        try:
+            for i in range(600):
+                s = socket.create_connection(("127.0.0.1", self.node.port), timeout=10)
+                s.sendall(first[i % 3])
+                held.append(s)
+            began = time.monotonic()
+            self.assertEqual(self.node.get("/healthz")[0], 200)
+            self.assertLess(time.monotonic() - began, 2)
+            self.assertLess(self.rss_kib() - before, 30000)
+        finally:
+            for s in held:
+                s.close()
+        wait_for(lambda: sum(e["connections"] for e in self.edges()) < 50)
+
+    def test_a_pipeline_without_end(self):
+        """Requests that are never read the answers of: they stop being taken."""
+        one = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 100
+        before = self.rss_kib()
+        with socket.create_connection(("127.0.0.1", self.node.port), timeout=10) as s:
+            s.settimeout(0.5)
+            sent = 0
+            try:
+                while sent < 64 << 20:
+                    sent += s.send(one)
+            except socket.timeout:
+                pass
+            self.assertLess(sent, 32 << 20)
+            self.assertLess(self.rss_kib() - before, 30000)
+        self.assertEqual(self.node.get("/healthz")[0], 200)
 
 
 class Starts(unittest.TestCase):

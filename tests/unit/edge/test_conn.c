@@ -5,6 +5,7 @@
 
 #include <netinet/in.h>
 
+#include "edge/cors.h"
 #include "edge/reply.h"
 
 #define GET(path) "GET " path " HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -419,6 +420,105 @@ static void test_local_clients(void **state)
 	bed_close();
 }
 
+/* Of whoever sets them. */
+static void test_limits_of_the_configuration(void **state)
+{
+	(void)state;
+	bed_open((struct server_config){.on_request = on_request,
+					.requests_most = 2,
+					.head_us = 1000000,
+					.body_rate = 1000000,
+					.time_scale = 50});
+	struct client c = client_open();
+	client_say(&c, GET("/a"));
+	assert_false(c.closed || has_text(&c, "connection: close"));
+	client_say(&c, GET("/b") GET("/c"));
+	assert_true(c.closed && has_text(&c, "connection: close"));
+	assert_true(has_text(&c, "/b") && !has_text(&c, "/c"));
+	int64_t began = clock_mono_us();
+	struct client slow = client_open();
+	client_say(&slow, "GET /");
+	bed_until(&slow, is_closed);
+	assert_true(has_text(&slow, " 408 "));
+	/* 20 ms, and the sweep's half second as scaled */
+	assert_true(clock_mono_us() - began < 5000000);
+	struct client body = client_open();
+	client_say(&body, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n");
+	bed_until(&body, is_closed);
+	assert_true(has_text(&body, " 408 "));
+	client_close(&c);
+	client_close(&slow);
+	client_close(&body);
+	bed_close();
+}
+
+/* The head of what GET would answer, be it long or without end. */
+static void test_head_of_streams(void **state)
+{
+	(void)state;
+	struct client c = client_open();
+	client_say(&c, "HEAD /stream HTTP/1.1\r\nHost: x\r\n\r\n");
+	assert_true(has_text(&c, "transfer-encoding: chunked"));
+	assert_int_equal(ended, 1);
+	assert_null(held);
+	client_say(&c, GET("/next"));
+	char *next = strstr(c.got.p, "\r\n\r\n");
+	assert_memory_equal(next, "\r\n\r\nHTTP/1.1 200 OK", 19);
+	client_close(&c);
+}
+
+static void cors_bed(const char *origins, struct cors **out)
+{
+	char why[200];
+	*out = cors_new(origins, why, sizeof why);
+	assert_string_equal(why, "");
+	bed_open((struct server_config){.on_request = on_request, .cors = *out});
+}
+
+#define FROM(origin) "GET /a HTTP/1.1\r\nHost: x\r\nOrigin: " origin "\r\n\r\n"
+
+static void test_cors_of_named_origins(void **state)
+{
+	(void)state;
+	struct cors *cors;
+	cors_bed("https://a.example, http://localhost:3000", &cors);
+	struct client c = client_open();
+	client_say(&c, FROM("https://a.example"));
+	assert_true(has_text(&c, "access-control-allow-origin: https://a.example\r\n"));
+	assert_true(has_text(&c, "access-control-allow-credentials: true\r\n"));
+	assert_true(has_text(&c, "access-control-expose-headers: x-request-id, "));
+	assert_true(has_text(&c, "vary: origin\r\n"));
+	strbuf_reset(&c.got);
+	client_say(&c,
+		   FROM("https://b.example") GET("/plain") FROM("https://a.example.b"));
+	assert_true(has_text(&c, "vary: origin\r\n"));
+	assert_false(has_text(&c, "access-control"));
+	client_close(&c);
+	bed_close();
+	cors_free(cors);
+}
+
+static void test_cors_of_everybody(void **state)
+{
+	(void)state;
+	struct cors *cors;
+	char why[200];
+	cors_bed("*", &cors);
+	struct client c = client_open();
+	client_say(&c, FROM("https://b.example"));
+	assert_true(has_text(&c, "access-control-allow-origin: *\r\n"));
+	assert_false(has_text(&c, "credentials"));
+	client_close(&c);
+	bed_close();
+	cors_free(cors);
+	assert_null(cors_new("", why, sizeof why));
+	assert_string_equal(why, "");
+	assert_null(cors_new("https://a.example/path", why, sizeof why));
+	assert_non_null(strstr(why, "no origin"));
+	assert_null(cors_new("a.example", why, sizeof why));
+	assert_non_null(strstr(why, "no origin"));
+}
+
 static void test_drain(void **state)
 {
 	(void)state;
@@ -485,6 +585,10 @@ int main(void)
 		T(test_answers_that_nobody_takes_are_bounded),
 		cmocka_unit_test(test_an_edge_stands_in_for_another),
 		cmocka_unit_test(test_local_clients),
+		cmocka_unit_test(test_limits_of_the_configuration),
+		T(test_head_of_streams),
+		cmocka_unit_test(test_cors_of_named_origins),
+		cmocka_unit_test(test_cors_of_everybody),
 		HASTY(test_drain),
 		T(test_request_ids),
 	};
