@@ -15,6 +15,7 @@
 #include "edge/cancel.h"
 #include "edge/files.h"
 #include "edge/decide.h"
+#include "edge/doors.h"
 #include "edge/handles.h"
 #include "edge/lookup.h"
 #include "edge/server.h"
@@ -223,6 +224,20 @@ void edge_on_node_state(struct edge *e, const struct wire_node_state *m)
 	e->refusing = !m->accepting;
 	snprintf(e->why, sizeof e->why, "%.*s", SLICE_ARG(m->why));
 	snprintf(e->sandbox, sizeof e->sandbox, "%.*s", SLICE_ARG(m->sandbox));
+	server_stand_in(e->server, m->doors);
+}
+
+void edge_on_tls_changed(struct edge *e, const struct wire_tls_changed *m)
+{
+	char why[512];
+	struct tls_keys *keys = doors_read_keys(why, sizeof why);
+	if (keys) {
+		server_set_keys(e->server, keys);
+		log_info("tls-changed", "beat=%u", m->beat);
+	} else {
+		log_error("tls-refused", "message=\"%s: the old certificate stays\"",
+			  why);
+	}
 }
 
 void edge_on_enqueued(struct edge *e, const struct wire_enqueued *m)

@@ -25,7 +25,10 @@ struct request {
 	struct arena *arena;
 	struct http_head head;
 	struct strbuf body;
+	bool head_only;   /* HEAD: handlers see GET, and no body goes out */
 	size_t body_most; /* of one that comes whole */
+	bool trusted; /* from a client that may say on whose behalf it asks: on a socket
+			 of this machine, or one with a certificate */
 	char id[REQUEST_ID_MAX + 1];
 	/* The handler's own. on_end: the exchange is over, answered or given up by the
 	 * client; nothing more may be answered. on_room, set for one call: a stream's

@@ -33,6 +33,7 @@ HOMES = {  # foreign headers, and the files that may name them
     r"sodium": r"common/crypto\.c$",
     r"event2?[/.]": r"common/loop\.c$",
     r"llhttp\.h": r"edge/",
+    r"openssl/": r"edge/tls\.c$",
     r"(n?curses|term)\.h|ncursesw?/": r"cli/top[^/]*\.c$",
     r"confuse\.h": r"common/config\.c$",
 }

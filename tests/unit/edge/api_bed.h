@@ -632,6 +632,7 @@ UNUSED static int setup(void **state)
 	edge.calls = handles_new();
 	edge.subs = handles_new();
 	edge.waiting = map_new();
+	edge.waiting_most = 4096;
 	edge.tokens = auth_cache_new(&edge);
 	edge.agents = lookup_agents_new(&edge);
 	edge.sessions = lookup_sessions_new(&edge);
