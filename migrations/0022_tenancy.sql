@@ -1,2 +1,2 @@
 -- SPDX-License-Identifier: Apache-2.0
--- Nothing yet.
+SET LOCAL search_path = tb;
