@@ -18,7 +18,10 @@
 #include "edge/request.h"
 #include "edge/route.h"
 
-struct stream;
+struct follow;
+struct placing;
+struct wire_enqueued;
+struct wire_finding;
 
 /* What a token may do, and its tenant's limits. */
 enum scope { SCOPE_RUN = 1, SCOPE_READ = 2, SCOPE_WRITE = 4, SCOPE_ADMIN = 8 };
@@ -39,18 +42,22 @@ struct call {
 	uint64_t handle; /* in edge->calls */
 	struct caller caller;
 	bool authorised;
-	bool counted;          /* in edge->waiting */
-	bool asking;           /* Postgres has not answered yet */
-	bool at_supervisor;    /* the supervisor has not answered yet */
-	enum err asked;        /* what it answered */
-	bool unsure;           /* it answered nothing: the change may be done */
-	int stage;             /* the handler's */
-	void *state;           /* the handler's */
-	struct stream *stream; /* of a call that follows a run */
+	bool counted;            /* in edge->waiting */
+	bool asking;             /* Postgres has not answered yet */
+	bool at_supervisor;      /* the supervisor has not answered yet */
+	enum err asked;          /* what it answered */
+	bool unsure;             /* it answered nothing: the change may be done */
+	int stage;               /* the handler's */
+	void *state;             /* the handler's */
+	struct follow *follow;   /* of a call that follows a run */
+	struct placing *placing; /* of a call that places an order */
 	/* The handler's, may be NULL. on_end: let go of things. cut: answer what is known
 	 * and end, because the node goes away or the token was revoked. */
 	void (*on_end)(struct call *c);
 	void (*cut)(struct call *c);
+	/* The supervisor's answer to what this call sent it; NULL: none is expected. */
+	void (*on_enqueued)(struct call *c, const struct wire_enqueued *m);
+	void (*on_finding)(struct call *c, const struct wire_finding *m);
 };
 
 /* server_config.on_request: finds the route, then runs the call. arg: struct edge. */

@@ -38,6 +38,7 @@ bool inquiry_ask(struct call *c, struct wire_inquire *m)
 		return false;
 	}
 	c->at_supervisor = true;
+	c->on_finding = inquiry_found;
 	c->on_end = on_end;
 	q->patience = loop_timer_new(c->edge->loop, on_patience, c);
 	loop_timer_start(q->patience, ANSWER_US);

@@ -16,10 +16,7 @@
 #include "edge/files.h"
 #include "edge/decide.h"
 #include "edge/handles.h"
-#include "edge/inquiry.h"
 #include "edge/lookup.h"
-#include "edge/post.h"
-#include "edge/session_job.h"
 #include "edge/server.h"
 #include "proto/chan.h"
 #include "sandbox/client/jails.h"
@@ -217,9 +214,8 @@ void edge_on_decided(struct edge *e, const struct wire_decided *m)
 void edge_on_finding(struct edge *e, const struct wire_finding *m)
 {
 	struct call *c = handle_get(e->calls, m->req);
-	if (c &&
-	    (c->match.route == ROUTE_KEY_TEST || c->match.route == ROUTE_STEP_REQUEST))
-		inquiry_found(c, m);
+	if (c && c->on_finding)
+		c->on_finding(c, m);
 }
 
 void edge_on_node_state(struct edge *e, const struct wire_node_state *m)
@@ -232,10 +228,8 @@ void edge_on_node_state(struct edge *e, const struct wire_node_state *m)
 void edge_on_enqueued(struct edge *e, const struct wire_enqueued *m)
 {
 	struct call *c = handle_get(e->calls, m->req);
-	if (c && c->match.route == ROUTE_RUN_POST)
-		post_enqueued(c, m);
-	else if (c)
-		session_job_enqueued(c, m);
+	if (c && c->on_enqueued)
+		c->on_enqueued(c, m);
 }
 
 void edge_on_sub_state(struct edge *e, const struct wire_sub_state *m)

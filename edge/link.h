@@ -42,7 +42,7 @@ bool link_files(struct edge *e, const struct wire_files_ask *m);
 void link_files_done(struct edge *e, uint64_t handle);
 /* Likewise. */
 bool link_decide(struct edge *e, const struct wire_decide *m);
-/* Likewise; inquiry_found gets the answer. */
+/* Likewise; c->on_finding gets the answer. */
 bool link_inquire(struct edge *e, const struct wire_inquire *m);
 /* What others of this node keep of that is old. Not waited for. */
 void link_changed(struct edge *e, int64_t tenant, struct slice kind, struct uuid id);

@@ -247,11 +247,11 @@ void run_events(struct call *c)
 {
 	struct uuid run;
 	struct sse_place place;
-	if (c->stream) {
-		stream_step(c->stream);
+	if (c->follow) {
+		follow_step(c->follow);
 		return;
 	}
 	if (!call_run_id(c, 0, &run) || !read_place(c, &place) || !call_may_wait(c))
 		return;
-	stream_ask(stream_new(c, run, &place, NULL));
+	follow_ask(follow_new(c, run, &place, &stream_sink));
 }

@@ -233,6 +233,20 @@ static void put_fork(const struct call *c, struct json_out *o, const struct job 
 	json_kv_i64(o, "slot", slot_of(c->caller.tenant, j->look.info.agent, j->key));
 }
 
+static void enqueued(struct call *c, const struct wire_enqueued *m)
+{
+	struct job *j = c->state;
+	if (c->stage != JOB_SENT || !c->at_supervisor)
+		return;
+	c->at_supervisor = false;
+	j->known = true;
+	j->repeated = m->repeated;
+	j->answer = *m;
+	j->answer.error = arena_slice(c->request->arena, m->error);
+	j->answer.message = arena_slice(c->request->arena, m->message);
+	call_wake(c);
+}
+
 static void send_job(struct call *c, struct job *j)
 {
 	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
@@ -266,24 +280,11 @@ static void send_job(struct call *c, struct job *j)
 		.body_hash = j->idem_key.n ? slice_of(sum, sizeof sum) : SLICE_NONE,
 		.body = strbuf_slice(&b)};
 	c->stage = JOB_SENT;
+	c->on_enqueued = enqueued;
 	if (!link_enqueue(c->edge, &m))
 		reply_err(c->request, ERR_UNAVAILABLE, NULL, NULL, 1);
 	else
 		c->at_supervisor = true;
-}
-
-void session_job_enqueued(struct call *c, const struct wire_enqueued *m)
-{
-	struct job *j = c->state;
-	if (c->stage != JOB_SENT || !c->at_supervisor)
-		return;
-	c->at_supervisor = false;
-	j->known = true;
-	j->repeated = m->repeated;
-	j->answer = *m;
-	j->answer.error = arena_slice(c->request->arena, m->error);
-	j->answer.message = arena_slice(c->request->arena, m->message);
-	call_wake(c);
 }
 
 /* ---- the answer */

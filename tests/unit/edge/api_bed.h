@@ -19,7 +19,6 @@
 #include "edge/money.h"
 #include "edge/opener.h"
 #include "edge/policy_store.h"
-#include "edge/post.h"
 #include "edge/reply.h"
 #include "edge/session_store.h"
 #include "edge/store.h"
@@ -502,7 +501,7 @@ UNUSED static void say_enqueued(const char *error, unsigned state)
 				  .accepted_us = 1700000000000000,
 				  .state = state};
 	assert_non_null(sup.waiting);
-	post_enqueued(sup.waiting, &m);
+	sup.waiting->on_enqueued(sup.waiting, &m);
 }
 
 UNUSED static struct sub *subscribed(void)

@@ -238,7 +238,7 @@ static void test_idempotency_reaches_the_supervisor(void **state)
 	assert_string_equal(sup.key, "k1");
 	assert_int_equal(sup.last.body_hash.n, 32);
 	struct wire_enqueued m = {.run = id(RUN), .repeated = true, .state = RUN_QUEUED};
-	post_enqueued(sup.waiting, &m);
+	sup.waiting->on_enqueued(sup.waiting, &m);
 	bed_settle(&c);
 	expect("idempotent-replayed: true");
 	expect("\"runId\":\"" RUN "\"");
@@ -406,7 +406,7 @@ static void test_a_repeated_order_follows_the_first_run(void **state)
 	post("/v1/agents/default/runs", BEARER "Idempotency-Key: k\r\n",
 	     "{\"message\":\"hi\",\"stream\":true}");
 	struct wire_enqueued m = {.run = id(RUN), .repeated = true, .state = RUN_RUNNING};
-	post_enqueued(sup.waiting, &m);
+	sup.waiting->on_enqueued(sup.waiting, &m);
 	bed_settle(&c);
 	assert_true(uuid_eq(sup.asked.run, id(RUN)));
 	say_state(SUB_GONE);

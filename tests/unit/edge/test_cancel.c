@@ -228,7 +228,7 @@ static void test_a_repeated_order_cancels_the_first_run(void **state)
 	post("/v1/agents/default/runs", BEARER "Idempotency-Key: k\r\n",
 	     "{\"message\":\"hi\",\"stream\":true,\"cancelOnDisconnect\":true}");
 	struct wire_enqueued m = {.run = id(RUN), .repeated = true, .state = RUN_QUEUED};
-	post_enqueued(sup.waiting, &m);
+	sup.waiting->on_enqueued(sup.waiting, &m);
 	bed_settle(&c);
 	say_state(SUB_LIVE);
 	bed_settle(&c);

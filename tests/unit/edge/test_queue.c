@@ -128,7 +128,7 @@ static void test_refusals_say_what_and_when(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		post("/v1/agents/default/runs", BEARER, "{\"message\":\"x\"}");
 		struct wire_enqueued m = {.error = slice_str(cases[i].code)};
-		post_enqueued(sup.waiting, &m);
+		sup.waiting->on_enqueued(sup.waiting, &m);
 		bed_settle(&c);
 		expect(cases[i].status);
 		expect("\r\nretry-after: 1\r\n");
@@ -173,7 +173,7 @@ static void test_a_repeated_order(void **state)
 		db.run.position = 3;
 		post("/v1/agents/default/runs", BEARER "Idempotency-Key: k\r\n",
 		     "{\"message\":\"hi\"}");
-		post_enqueued(sup.waiting, &m);
+		sup.waiting->on_enqueued(sup.waiting, &m);
 		bed_settle(&c);
 		expect("HTTP/1.1 202 ");
 		expect("\r\nidempotent-replayed: true\r\n");
@@ -184,7 +184,7 @@ static void test_a_repeated_order(void **state)
 	post("/v1/agents/default/runs", BEARER "Idempotency-Key: k\r\n",
 	     "{\"message\":\"hi\"}");
 	db.away = true;
-	post_enqueued(sup.waiting, &m);
+	sup.waiting->on_enqueued(sup.waiting, &m);
 	bed_settle(&c);
 	expect("HTTP/1.1 503 ");
 	db.away = false;
@@ -280,7 +280,7 @@ static void test_an_end_before_the_acknowledgement(void **state)
 	assert_int_equal(c.got.n, 0);
 	struct wire_enqueued m = {.run = sup.last.run, .state = RUN_QUEUED};
 	db.run_id = sup.last.run;
-	post_enqueued(sup.waiting, &m);
+	sup.waiting->on_enqueued(sup.waiting, &m);
 	bed_settle(&c);
 	expect_order("id: 1\n", "id: 2\n");
 	expect("\r\n0\r\n\r\n");
