@@ -1,20 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // openai's chat completions.
 import OpenAI from 'openai';
-import { assert, check, fails, lastAsked, native, token, waitFor } from './harness.mjs';
+import { assert, check, fails, lastAsked, native } from './harness.mjs';
 
 const client = new OpenAI({ maxRetries: 0 });
 const user = (content) => ({ role: 'user', content });
 const ask = (content, more = {}) => client.chat.completions.create({ model: 'main', messages: [user(content)], ...more });
-
-const add = {
-  type: 'function',
-  function: {
-    name: 'add',
-    description: 'adds numbers',
-    parameters: { type: 'object', properties: { a: { type: 'number' }, b: { type: 'number' } }, required: ['a', 'b'] },
-  },
-};
 
 async function collect(stream) {
   const got = { text: '', reasons: [], usage: null, chunks: 0 };

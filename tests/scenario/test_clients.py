@@ -14,3 +14,12 @@ class Clients(WithNode):
 
     def test_chat_completions(self):
         clients.run(self.node, "chat.mjs")
+
+    def test_responses(self):
+        clients.run(self.node, "responses.mjs")
+
+    def test_openai_agents(self):
+        clients.run(self.node, "agents.mjs")
+
+    def test_ai_sdk(self):
+        clients.run(self.node, "ai.mjs")
