@@ -20,6 +20,7 @@
 
 struct follow;
 struct placing;
+struct wire_cancelled;
 struct wire_enqueued;
 struct wire_finding;
 
@@ -58,6 +59,7 @@ struct call {
 	/* The supervisor's answer to what this call sent it; NULL: none is expected. */
 	void (*on_enqueued)(struct call *c, const struct wire_enqueued *m);
 	void (*on_finding)(struct call *c, const struct wire_finding *m);
+	void (*on_cancelled)(struct call *c, const struct wire_cancelled *m);
 };
 
 /* server_config.on_request: finds the route, then runs the call. arg: struct edge. */

@@ -18,6 +18,7 @@ STOREYS = {
     "sandbox/client": ["common", "proto", "sandbox/client"],
     "supervisor": ["common", "proto", "proto/keys", "sandbox", "supervisor"],
     "edge": ["common", "proto", "proto/tools", "proto/keys", "proto/model", "sandbox", "sandbox/client", "edge"],
+    "edge/openai": ["common", "proto", "proto/tools", "proto/keys", "proto/model", "edge", "edge/openai"],
     "worker": ["common", "proto", "proto/tools", "proto/keys", "proto/model", "sandbox", "sandbox/client", "worker"],
     "cli": ["common", "proto/tools", "proto/keys", "proto/model", "cli"],
 }
