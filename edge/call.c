@@ -14,6 +14,7 @@
 
 /* Streams and waits of one tenant at this edge. */
 #define WAITING_MAX 4096u
+#define CONVERSATION_BODY_MAX (20u << 20)
 
 /* ---- how many long answers a tenant has */
 
@@ -99,6 +100,10 @@ bool call_in_pieces(void *arg, struct request *r)
 	route_find(r->head.method, r->head.path, r->arena, &m);
 	if (m.route == ROUTE_SESSION_IMPORT || m.route == ROUTE_SESSION_KEY_IMPORT)
 		r->body_most = IMPORT_BODY_MAX;
+	/* The whole conversation comes with each message. */
+	if (m.route == ROUTE_AGUI || m.route == ROUTE_AGENT_AGUI || m.route == ROUTE_UI ||
+	    m.route == ROUTE_AGENT_UI)
+		r->body_most = CONVERSATION_BODY_MAX;
 	return m.route == ROUTE_FILE_PUT || m.route == ROUTE_SKILL_FILE_PUT;
 }
 

@@ -105,6 +105,15 @@ void reply_body(struct request *r, const char *type, struct slice body)
 	conn_answered(c);
 }
 
+void reply_empty(struct request *r)
+{
+	struct conn *c = r->conn;
+	c->framing = FRAMING_LENGTH;
+	connection_field(c, r);
+	strbuf_add(&c->out, "\r\n", 2);
+	conn_answered(c);
+}
+
 void reply_stream(struct request *r, const char *type, struct slice heartbeat)
 {
 	struct conn *c = r->conn;

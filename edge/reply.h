@@ -18,6 +18,8 @@ void reply_head(struct request *r, int status);
 void reply_field(struct request *r, const char *name, struct slice value);
 /* Ends the head, adds the body (not for HEAD), ends the exchange. */
 void reply_body(struct request *r, const char *type, struct slice body);
+/* Ends the head of a 204 and the exchange. */
+void reply_empty(struct request *r);
 /* Ends the head of a stream; `heartbeat` (static text) is sent when nothing else was for
  * 15 s. */
 void reply_stream(struct request *r, const char *type, struct slice heartbeat);
