@@ -42,7 +42,7 @@ class Contract:
         responses = operation["responses"] if operation else {}
         answer = responses.get(str(status))
         if answer is None and status < 400:
-            raise Breach(f"the document knows no status {status}")
+            raise Breach(f"the document knows no status {status} of it")
         if answer is None:
             return {"$ref": "#/components/schemas/Error"}
         return answer.get("content", {}).get("application/json", {}).get("schema", {})
@@ -50,11 +50,11 @@ class Contract:
     def check(self, method, target, status, answer):
         operation = self.operation(method, target)
         if operation is None and status < 400:
-            raise Breach(f"{method} {target}: the document has no such operation")
+            raise Breach(f"{method} {target}: the document has no such operation; describe the route in edge/openapi/operations.tbl")
         try:
             self.holds(self.schema_of(operation, status), answer, "answer")
         except Breach as e:
-            raise Breach(f"{method} {target} -> {status}: {e}; edge/openapi says otherwise. The answer: {json.dumps(answer)[:600]}") from None
+            raise Breach(f"{method} {target} -> {status}: {e}; edge/openapi/*.tbl say otherwise. The answer: {json.dumps(answer)[:600]}") from None
 
     def holds(self, schema, value, where):
         if "$ref" in schema:
