@@ -11,11 +11,11 @@
 #include "edge/handles.h"
 #include "edge/query.h"
 #include "edge/reply.h"
+#include "edge/server.h"
 #include "edge/session_job.h"
 
 /* Streams and waits of one tenant at this edge. */
 #define WAITING_MAX 4096u
-#define CONVERSATION_BODY_MAX (20u << 20)
 
 /* ---- how many long answers a tenant has */
 
@@ -104,7 +104,7 @@ bool call_in_pieces(void *arg, struct request *r)
 	/* The whole conversation comes with each message. */
 	if (m.route == ROUTE_AGUI || m.route == ROUTE_AGENT_AGUI || m.route == ROUTE_UI ||
 	    m.route == ROUTE_AGENT_UI)
-		r->body_most = CONVERSATION_BODY_MAX;
+		r->body_most = SERVER_TALK_MAX;
 	return m.route == ROUTE_FILE_PUT || m.route == ROUTE_SKILL_FILE_PUT;
 }
 

@@ -12,7 +12,6 @@
 #include "common/loop.h"
 #include "edge/auth.h"
 #include "edge/call.h"
-#include "edge/cancel.h"
 #include "edge/files.h"
 #include "edge/decide.h"
 #include "edge/handles.h"
@@ -186,8 +185,8 @@ void edge_on_invalidate(struct edge *e, const struct wire_invalidate *m)
 void edge_on_cancelled(struct edge *e, const struct wire_cancelled *m)
 {
 	struct call *c = handle_get(e->calls, m->req);
-	if (c && c->match.route == ROUTE_RUN_CANCEL)
-		cancel_answered(c, m);
+	if (c && c->on_cancelled)
+		c->on_cancelled(c, m);
 }
 
 /* A grant that nobody waits for any more goes back. */

@@ -552,8 +552,8 @@ UNUSED static void say_cancelled(const char *error, unsigned result)
 {
 	struct call *call = handle_get(edge.calls, sup.cancel.req);
 	assert_non_null(call);
-	cancel_answered(call, &(struct wire_cancelled){.error = slice_str(error),
-						       .result = result});
+	call->on_cancelled(call, &(struct wire_cancelled){.error = slice_str(error),
+							  .result = result});
 }
 
 /* ---- the bed */
