@@ -110,6 +110,10 @@ bool call_in_pieces(void *arg, struct request *r)
 		r->body_most = SERVER_TALK_MAX;
 	if (m.route == ROUTE_SESSION_IMPORT || m.route == ROUTE_SESSION_KEY_IMPORT)
 		r->body_most = IMPORT_BODY_MAX;
+	/* The whole conversation comes with each message. */
+	if (m.route == ROUTE_AGUI || m.route == ROUTE_AGENT_AGUI || m.route == ROUTE_UI ||
+	    m.route == ROUTE_AGENT_UI)
+		r->body_most = SERVER_TALK_MAX;
 	return m.route == ROUTE_FILE_PUT || m.route == ROUTE_SKILL_FILE_PUT;
 }
 

@@ -57,7 +57,7 @@ struct session_open {
 };
 void store_load_token(struct edge *e, struct cache_entry *entry, int64_t tenant,
 		      struct uuid id);
-/* word: the agent's name or id. */
+/* word: the agent's name or id; empty: see edge/default_agent.h. */
 void store_load_agent(struct edge *e, struct cache_entry *entry, int64_t tenant,
 		      struct slice word);
 /* The outcome of a write: rolled back, or not known because the database is away. */

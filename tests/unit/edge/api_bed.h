@@ -104,8 +104,10 @@ void store_load_agent(struct edge *e, struct cache_entry *entry, int64_t tenant,
 	strcpy(row.name, "default");
 	(void)e, (void)tenant;
 	db.agents++;
-	cache_loaded(entry,
-		     slice_is(word, "default") || slice_is(word, AGENT) ? &row : NULL);
+	cache_loaded(entry, slice_is(word, "") || slice_is(word, "default") ||
+					    slice_is(word, AGENT)
+				    ? &row
+				    : NULL);
 }
 
 void store_open_sessions(struct edge *e, const struct session_open *const *rows,
