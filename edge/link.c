@@ -77,6 +77,11 @@ bool link_inquire(struct edge *e, const struct wire_inquire *m)
 	return send_message(e, WIRE_INQUIRE, m);
 }
 
+bool link_manage(struct edge *e, const struct wire_manage *m)
+{
+	return send_message(e, WIRE_MANAGE, m);
+}
+
 void link_changed(struct edge *e, int64_t tenant, struct slice kind, struct uuid id)
 {
 	struct wire_changed m = {.tenant = tenant, .kind = kind, .id = id};
@@ -207,7 +212,8 @@ void edge_on_files_lost(struct edge *e, const struct wire_files_lost *m)
 void edge_on_decided(struct edge *e, const struct wire_decided *m)
 {
 	struct call *c = handle_get(e->calls, m->req);
-	if (c && c->match.route == ROUTE_APPROVAL_DECIDE)
+	if (c && (c->match.route == ROUTE_APPROVAL_DECIDE ||
+		  c->match.route == ROUTE_RUN_APPROVE))
 		decide_answered(c, m);
 }
 
