@@ -61,6 +61,7 @@ void reply_head(struct request *r, int status)
 	strbuf_add(out, "\r\n", 2);
 	field(out, "date", slice_str(server_date(c->server)));
 	field(out, "x-request-id", slice_str(r->id));
+	strbuf_add_slice(out, r->fields);
 }
 
 void reply_field(struct request *r, const char *name, struct slice value)

@@ -27,6 +27,8 @@ struct request {
 	struct strbuf body;
 	size_t body_most; /* of one that comes whole */
 	char id[REQUEST_ID_MAX + 1];
+	bool trusted;        /* the listener is one whose identity headers count */
+	struct slice fields; /* more of the answer's head: whole lines */
 	/* The handler's own. on_end: the exchange is over, answered or given up by the
 	 * client; nothing more may be answered. on_room, set for one call: a stream's
 	 * output has drained. Both may be NULL. */
@@ -41,6 +43,8 @@ struct request {
 	void (*on_room)(struct request *r);
 };
 
+/* Where it comes from, 16 bytes: all clients of one address have the same. */
+const uint8_t *request_address(const struct request *r);
 /* A client that waits for "100 Continue" is told to send. on_body is set before. */
 void body_start(struct request *r);
 void body_eat(struct request *r, size_t n);
