@@ -16,6 +16,7 @@
 #include "edge/decide.h"
 #include "edge/doors.h"
 #include "edge/handles.h"
+#include "edge/limits.h"
 #include "edge/lookup.h"
 #include "edge/server.h"
 #include "proto/chan.h"
@@ -48,6 +49,7 @@ bool link_enqueue(struct edge *e, const struct wire_enqueue *m)
 {
 	if (e->linked && chan_outbox(e->chan) > LIMIT_OUTBOX_HARD)
 		return false;
+	limits_note_run(handle_get(e->calls, m->req), m->run);
 	return send_message(e, WIRE_ENQUEUE, m);
 }
 
@@ -181,6 +183,7 @@ void edge_on_invalidate(struct edge *e, const struct wire_invalidate *m)
 		call_cut(e, &m->id);
 	} else if (slice_is(m->kind, "tenant")) {
 		auth_invalidate_tenant(e, m->tenant);
+		call_cut_tenant(e, m->tenant);
 	} else if (slice_is(m->kind, "agent")) {
 		lookup_invalidate_agent(e, m->id);
 	} else if (slice_is(m->kind, "session")) {
