@@ -11,6 +11,7 @@
 #include "edge/handles.h"
 #include "edge/query.h"
 #include "edge/reply.h"
+#include "edge/server.h"
 #include "edge/session_job.h"
 
 /* ---- how many long answers a tenant has */
@@ -105,8 +106,14 @@ bool call_in_pieces(void *arg, struct request *r)
 	struct route_match m;
 	(void)arg;
 	route_find(r->head.method, r->head.path, r->arena, &m);
+	if (m.route == ROUTE_OPENAI_CHAT || m.route == ROUTE_OPENAI_RESPONSES)
+		r->body_most = SERVER_TALK_MAX;
 	if (m.route == ROUTE_SESSION_IMPORT || m.route == ROUTE_SESSION_KEY_IMPORT)
 		r->body_most = IMPORT_BODY_MAX;
+	/* The whole conversation comes with each message. */
+	if (m.route == ROUTE_AGUI || m.route == ROUTE_AGENT_AGUI || m.route == ROUTE_UI ||
+	    m.route == ROUTE_AGENT_UI)
+		r->body_most = SERVER_TALK_MAX;
 	return m.route == ROUTE_FILE_PUT || m.route == ROUTE_SKILL_FILE_PUT;
 }
 

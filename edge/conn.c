@@ -125,6 +125,14 @@ static void dispatch(struct conn *c)
 	server_dispatch(c->server, r);
 }
 
+static const char *too_large(const struct request *r)
+{
+	if (r->body_most == SERVER_TALK_MAX)
+		return "the body is larger than 20 MB";
+	return r->body_most > SERVER_BODY_MAX ? "the body is larger than 2 MB"
+					      : "the body is larger than 1 MB";
+}
+
 /* The head is whole: its bytes move to the request's arena. false: refused. */
 static bool parse_head(struct conn *c)
 {
@@ -142,10 +150,7 @@ static bool parse_head(struct conn *c)
 	r->head_only = r->head.method == METHOD_HEAD;
 	r->in_pieces = server_in_pieces(c->server, r);
 	if (r->head.content_length > r->body_most && !r->in_pieces) {
-		conn_refuse(c, &(struct http_fault){
-				       413, r->body_most > SERVER_BODY_MAX
-						    ? "the body is larger than 2 MB"
-						    : "the body is larger than 1 MB"});
+		conn_refuse(c, &(struct http_fault){413, too_large(r)});
 		return false;
 	}
 	if (r->head.content_length > SERVER_PIECES_MAX) {

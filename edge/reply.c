@@ -239,6 +239,10 @@ void reply_error(struct request *r, const struct reply_error *e, const char *fmt
 	va_start(ap, fmt);
 	vsnprintf(message, sizeof message, fmt, ap);
 	va_end(ap);
+	if (r->on_error) {
+		r->on_error(r, e, message);
+		return;
+	}
 	put_error(&body, r, e, message);
 	reply_head(r, e->status);
 	if (e->retry_after_s) {

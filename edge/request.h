@@ -12,6 +12,7 @@
 #include "edge/http_parse.h"
 
 struct conn;
+struct reply_error;
 
 #define REQUEST_ID_MAX 64
 
@@ -42,6 +43,10 @@ struct request {
 	bool waits; /* the answer may take long: a client that shuts its side is gone */
 	void (*on_end)(struct request *r);
 	void (*on_room)(struct request *r);
+	/* Of a protocol whose errors have a form of their own: answers in place of
+	 * reply_error. NULL: they are ours. */
+	void (*on_error)(struct request *r, const struct reply_error *e,
+			 const char *message);
 };
 
 /* A client that waits for "100 Continue" is told to send. on_body is set before. */

@@ -31,6 +31,8 @@ struct tls_keys;
 #define SERVER_SWEEP_US 500000
 /* Bytes. */
 #define SERVER_BODY_MAX (1u << 20)
+#define SERVER_TALK_MAX                                                                  \
+	(20u << 20) /* of protocols whose clients send all that was said */
 #define SERVER_PIECES_MAX (256ull << 20) /* of a body that is read in pieces */
 #define SERVER_LINGER_MAX (4u << 20)     /* read and dropped while lingering */
 #define SERVER_STREAM_MAX                                                                \

@@ -18,6 +18,11 @@ STOREYS = {
     "sandbox/client": ["common", "proto", "sandbox/client"],
     "supervisor": ["common", "proto", "proto/keys", "sandbox", "supervisor"],
     "edge": ["common", "proto", "proto/tools", "proto/keys", "proto/model", "sandbox", "sandbox/client", "edge"],
+    "edge/openai": ["common", "proto", "proto/tools", "proto/keys", "proto/model", "edge", "edge/openai"],
+    # Foreign protocols: on top of the edge, beside each other.
+    "edge/agui": ["common", "proto", "edge", "edge/agui"],
+    "edge/uistream": ["common", "proto", "edge", "edge/uistream"],
+    "edge/mcp": ["common", "proto", "edge", "edge/mcp"],
     "worker": ["common", "proto", "proto/tools", "proto/keys", "proto/model", "sandbox", "sandbox/client", "worker"],
     "cli": ["common", "proto/tools", "proto/keys", "proto/model", "cli"],
 }
