@@ -38,6 +38,7 @@ struct edge {
 	struct map *transfers; /* tenant, 8 bytes -> count of its jails */
 	unsigned waiting_most; /* of one tenant */
 	struct map *waiting;   /* tenant, 8 bytes -> count of its long answers */
+	uint64_t composed; /* events written out, each once for all who follow its run */
 	struct strbuf scratch; /* the event composed last, see stream.c */
 	struct loop_timer *ping, *grace, *patience, *watch;
 	struct loop_task starting; /* looks whether the process can say READY */

@@ -316,8 +316,9 @@ static void on_leaving(void *arg)
 static void on_down(void *arg, const char *why)
 {
 	struct edge *e = arg;
-	log_info("edge-stopped", "connections=%u why=\"%s\"",
-		 e->server ? server_connections(e->server) : 0, why);
+	log_info("edge-stopped", "connections=%u composed=%llu why=\"%s\"",
+		 e->server ? server_connections(e->server) : 0,
+		 (unsigned long long)e->composed, why);
 	e->linked = false;
 	loop_task_init(&e->leaving, on_leaving, e);
 	loop_wake(e->loop, &e->leaving);
