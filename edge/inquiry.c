@@ -7,6 +7,7 @@
 
 /* The supervisor gives up after 12 s; one that is silent for so long is stuck. */
 #define ANSWER_US 15000000
+#define EMBED_US 65000000 /* after 60 s */
 
 static void on_end(struct call *c)
 {
@@ -33,6 +34,8 @@ bool inquiry_ask(struct call *c, struct wire_inquire *m)
 	m->by = slice_str(by);
 	if (!m->model.p)
 		m->model = SLICE("");
+	if (!m->body.p)
+		m->body = SLICE("");
 	if (!link_inquire(c->edge, m)) {
 		reply_err(c->request, ERR_UNAVAILABLE, NULL, NULL, 1);
 		return false;
@@ -41,7 +44,7 @@ bool inquiry_ask(struct call *c, struct wire_inquire *m)
 	c->on_finding = inquiry_found;
 	c->on_end = on_end;
 	q->patience = loop_timer_new(c->edge->loop, on_patience, c);
-	loop_timer_start(q->patience, ANSWER_US);
+	loop_timer_start(q->patience, m->kind == INQUIRY_EMBED ? EMBED_US : ANSWER_US);
 	return true;
 }
 
