@@ -147,6 +147,17 @@ static bool take_mode(struct reading *r, json_t v)
 	return true;
 }
 
+/* What every run is. */
+static bool take_run_mode(struct reading *r, json_t v)
+{
+	return slice_is(json_str(v), "runtime") ||
+	       wrong(r, "mode",
+		     slice_is(json_str(v), "builder")
+			     ? "mode must be runtime: there are no builder tools in this "
+			       "build, so no run can be one of mode builder"
+			     : "mode must be runtime");
+}
+
 static bool take_tools(struct reading *r, json_t v)
 {
 	r->tools = v;
@@ -254,6 +265,7 @@ static const struct {
 	       {"delayMs", take_delay},
 	       {"deadlineMs", take_deadline},
 	       {"queueMode", take_mode},
+	       {"mode", take_run_mode},
 	       {"clientTools", take_tools},
 	       {"toolChoice", take_choice},
 	       {"toolResults", take_results},

@@ -95,6 +95,7 @@ struct llm_params asking_params(const struct run *r)
 	return (struct llm_params){
 		.has_temperature = o->has_temperature || g->has_temperature,
 		.temperature = o->has_temperature ? o->temperature : g->temperature,
+		.top_p = o->top_p > 0 ? o->top_p : g->top_p,
 		.max_tokens = o->max_tokens ? o->max_tokens : g->max_tokens,
 		.effort = either(o->effort, g->effort),
 		.stop = either(o->stop, g->stop),

@@ -361,6 +361,18 @@ static void put_output(struct json_out *o, const struct llm_params *p, bool effo
 	json_obj_end(o);
 }
 
+/* One of the two: models of 4.1 and later refuse both. */
+static void put_sampling(struct json_out *o, const struct llm_params *p)
+{
+	if (p->has_temperature) {
+		json_key(o, "temperature");
+		json_put_double(o, p->temperature);
+	} else if (p->top_p > 0) {
+		json_key(o, "top_p");
+		json_put_double(o, p->top_p);
+	}
+}
+
 static void put_params(struct json_out *o, const struct llm_question *q)
 {
 	const struct llm_params *p = &q->params;
@@ -368,10 +380,8 @@ static void put_params(struct json_out *o, const struct llm_question *q)
 	int64_t max_tokens = p->max_tokens ? p->max_tokens : t.max_tokens;
 	json_kv_i64(o, "max_tokens", max_tokens);
 	bool thinks = put_thinking(o, q, &t, max_tokens);
-	if (p->has_temperature && t.temperature && !thinks) {
-		json_key(o, "temperature");
-		json_put_double(o, p->temperature);
-	}
+	if (t.temperature && !thinks)
+		put_sampling(o, p);
 	if (p->stop.n)
 		json_kv_raw(o, "stop_sequences", p->stop);
 	put_output(o, p, p->effort.n && !t.budget);

@@ -372,6 +372,10 @@ static void put_config(struct json_out *o, const struct llm_question *q)
 		json_key(o, "temperature");
 		json_put_double(o, p->temperature);
 	}
+	if (p->top_p > 0) {
+		json_key(o, "topP");
+		json_put_double(o, p->top_p);
+	}
 	if (p->max_tokens)
 		json_kv_i64(o, "maxOutputTokens", p->max_tokens);
 	if (p->stop.n)

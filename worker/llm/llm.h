@@ -51,6 +51,7 @@ struct llm_choice {
 struct llm_params {
 	bool has_temperature;
 	double temperature;
+	double top_p;        /* of probability, what is chosen from; 0: not said */
 	int64_t max_tokens;  /* of the answer; 0: not said */
 	struct slice effort; /* of reasoning: minimal, low, medium, high; n 0: not said */
 	struct slice stop;   /* JSON array of texts that end the answer; n 0: none */

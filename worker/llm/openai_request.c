@@ -176,6 +176,10 @@ static void put_params(struct json_out *o, const struct llm_params *p,
 		json_key(o, "temperature");
 		json_put_double(o, p->temperature);
 	}
+	if (p->top_p > 0) {
+		json_key(o, "top_p");
+		json_put_double(o, p->top_p);
+	}
 	if (p->max_tokens)
 		json_kv_i64(o, max_tokens, p->max_tokens);
 	if (p->effort.n)

@@ -234,6 +234,18 @@ static void put_format(struct json_out *o, struct slice schema)
 }
 
 /* There is no parameter for texts that end the answer. */
+static void put_sampling(struct json_out *o, const struct llm_params *p)
+{
+	if (p->has_temperature) {
+		json_key(o, "temperature");
+		json_put_double(o, p->temperature);
+	}
+	if (p->top_p > 0) {
+		json_key(o, "top_p");
+		json_put_double(o, p->top_p);
+	}
+}
+
 static void put_params(struct json_out *o, const struct llm_question *q)
 {
 	const struct llm_params *p = &q->params;
@@ -245,9 +257,8 @@ static void put_params(struct json_out *o, const struct llm_question *q)
 			json_kv_str(o, "effort", p->effort);
 			json_obj_end(o);
 		}
-	} else if (p->has_temperature) {
-		json_key(o, "temperature");
-		json_put_double(o, p->temperature);
+	} else {
+		put_sampling(o, p);
 	}
 	if (p->max_tokens)
 		json_kv_i64(o, "max_output_tokens", p->max_tokens);

@@ -246,6 +246,18 @@ static void test_parameters(void **state)
 		       "'json_schema','schema':{'type':'object'}}},'messages':[]}");
 }
 
+/* Of the two ways to choose among tokens it is told one. */
+static void test_top_p(void **state)
+{
+	(void)state;
+	talk.q.params = (struct llm_params){.top_p = 0.25, .max_tokens = 9};
+	expect_request("{'model':'m1','stream':true,'max_tokens':9,'top_p':0.25,"
+		       "'messages':[]}");
+	talk.q.params.has_temperature = true;
+	expect_request("{'model':'m1','stream':true,'max_tokens':9,'temperature':0,"
+		       "'messages':[]}");
+}
+
 /* Which model is asked to think in which way. */
 static void test_effort(void **state)
 {
@@ -359,6 +371,7 @@ int main(void)
 		CASE(test_what_would_be_refused),
 		CASE(test_strange_content),
 		CASE(test_parameters),
+		CASE(test_top_p),
 		CASE(test_effort),
 		CASE(test_calls_of_another),
 		CASE(test_headers),

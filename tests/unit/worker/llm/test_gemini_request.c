@@ -243,12 +243,14 @@ static void test_parameters(void **state)
 	(void)state;
 	talk.q.params = (struct llm_params){.has_temperature = true,
 					    .temperature = 0.5,
+					    .top_p = 0.25,
 					    .max_tokens = 99,
 					    .stop = SLICE("[\"END\"]"),
 					    .schema = SLICE("{\"type\":\"object\"}")};
-	expect_request("{'generationConfig':{'temperature':0.5,'maxOutputTokens':99,"
-		       "'stopSequences':['END'],'responseMimeType':'application/json',"
-		       "'responseJsonSchema':{'type':'object'}},'contents':[]}");
+	expect_request(
+		"{'generationConfig':{'temperature':0.5,'topP':0.25,'maxOutputTokens':99,"
+		"'stopSequences':['END'],'responseMimeType':'application/json',"
+		"'responseJsonSchema':{'type':'object'}},'contents':[]}");
 }
 
 static void test_effort(void **state)

@@ -254,11 +254,12 @@ static void test_parameters(void **state)
 	struct llm_question q = {.model = SLICE("m1"),
 				 .params = {.has_temperature = true,
 					    .temperature = 0.5,
+					    .top_p = 0.25,
 					    .max_tokens = 99,
 					    .effort = SLICE("low"),
 					    .stop = SLICE("[\"END\"]"),
 					    .schema = SLICE("{\"type\":\"object\"}")}};
-	expect(&q, HEAD "\"temperature\":0.5,\"max_completion_tokens\":99,"
+	expect(&q, HEAD "\"temperature\":0.5,\"top_p\":0.25,\"max_completion_tokens\":99,"
 			"\"reasoning_effort\":\"low\",\"stop\":[\"END\"],"
 			"\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{"
 			"\"name\":\"answer\",\"strict\":true,\"schema\":{\"type\":"

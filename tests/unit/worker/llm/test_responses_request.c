@@ -265,14 +265,17 @@ static void test_models(void **state)
 					    "chatgpt-4o-latest", "gpt-5-chat-latest"};
 	static const char *const reasoning[] = {"gpt-5", "gpt-5.3-codex", "o3", "o4-mini",
 						"gpt-6"};
-	talk.q.params = (struct llm_params){
-		.has_temperature = true, .temperature = 1, .effort = SLICE("high")};
+	talk.q.params = (struct llm_params){.has_temperature = true,
+					    .temperature = 1,
+					    .top_p = 0.5,
+					    .effort = SLICE("high")};
 	for (size_t i = 0; i < ARRAY_LEN(plain); i++) {
 		talk.q.model = slice_str(plain[i]);
-		expect_has("'temperature':1");
+		expect_has("'temperature':1,'top_p':0.5");
 		expect_lacks("reasoning");
 		talk.q.model = slice_str(reasoning[i]);
 		expect_lacks("temperature");
+		expect_lacks("top_p");
 		expect_has("'include':['reasoning.encrypted_content']");
 		expect_has("'reasoning':{'effort':'high'}");
 	}
