@@ -22,6 +22,7 @@ struct follow;
 struct owner;
 struct placing;
 struct wire_cancelled;
+struct wire_decided;
 struct wire_enqueued;
 struct wire_finding;
 
@@ -75,6 +76,7 @@ struct call {
 	void (*on_enqueued)(struct call *c, const struct wire_enqueued *m);
 	void (*on_finding)(struct call *c, const struct wire_finding *m);
 	void (*on_cancelled)(struct call *c, const struct wire_cancelled *m);
+	void (*on_decided)(struct call *c, const struct wire_decided *m);
 };
 
 /* server_config.on_request: finds the route, then runs the call. arg: struct edge. */

@@ -13,7 +13,6 @@
 #include "edge/auth.h"
 #include "edge/call.h"
 #include "edge/files.h"
-#include "edge/decide.h"
 #include "edge/doors.h"
 #include "edge/handles.h"
 #include "edge/limits.h"
@@ -215,9 +214,8 @@ void edge_on_files_lost(struct edge *e, const struct wire_files_lost *m)
 void edge_on_decided(struct edge *e, const struct wire_decided *m)
 {
 	struct call *c = handle_get(e->calls, m->req);
-	if (c && (c->match.route == ROUTE_APPROVAL_DECIDE ||
-		  c->match.route == ROUTE_RUN_APPROVE))
-		decide_answered(c, m);
+	if (c && c->on_decided)
+		c->on_decided(c, m);
 }
 
 void edge_on_finding(struct edge *e, const struct wire_finding *m)
