@@ -39,13 +39,14 @@ struct edge {
 	bool impatient;            /* start without the database's word */
 	struct loop_task leaving;  /* the link is lost: last answers, then the end */
 	uint32_t beats;
-	bool linked;      /* the supervisor said WELCOME */
-	bool ready;       /* READY was sent */
-	bool draining;    /* the supervisor said DRAIN */
-	bool refusing;    /* NODE_STATE: an ENQUEUE would be refused now ... */
-	char why[129];    /* ... because of this */
-	char sandbox[17]; /* the level of its jails; "": not known yet */
-	bool can_seal;    /* provider keys, to the public half of the node's master key */
+	bool linked;          /* the supervisor said WELCOME */
+	bool ready;           /* READY was sent */
+	bool draining;        /* the supervisor said DRAIN */
+	bool refusing;        /* NODE_STATE: an ENQUEUE would be refused now ... */
+	char why[129];        /* ... because of this */
+	char sandbox[17];     /* the level of its jails; "": not known yet */
+	bool webhook_private; /* webhooks may go to addresses of this network */
+	bool can_seal; /* provider keys, to the public half of the node's master key */
 	uint8_t seal_key[32];
 };
 

@@ -17,8 +17,10 @@
 
 struct order {
 	struct slice session_key; /* SLICE_NONE: the agent's main session */
-	struct slice content;     /* {"blocks":[...]} and perhaps "overrides", JSON */
-	struct slice user;        /* SLICE_NONE: none */
+	struct slice
+		content;   /* {"blocks":[...]} and perhaps "overrides", "webhook", JSON */
+	struct slice user; /* SLICE_NONE: none */
+	struct slice webhook; /* the URL that is told of its end; SLICE_NONE: none */
 	int64_t priority, delay_ms, deadline_ms;
 	unsigned mode; /* enum run_mode; 0: the session's or the agent's */
 	bool stream;

@@ -27,7 +27,7 @@
 
 struct use { /* by a tenant */
 	int64_t tenant;
-	unsigned open, testing;
+	unsigned open, testing, delivering;
 	int64_t tests_us[INQUIRY_TESTS_A_MINUTE]; /* a ring of when they began */
 	unsigned next;
 };
@@ -93,7 +93,7 @@ static void forget_uses(struct inquiries *q, bool all)
 		struct use *u = value;
 		unsigned newest =
 			(u->next + INQUIRY_TESTS_A_MINUTE - 1) % INQUIRY_TESTS_A_MINUTE;
-		if (!all && (u->open || u->tests_us[newest] > since_us))
+		if (!all && (u->open || u->delivering || u->tests_us[newest] > since_us))
 			continue;
 		map_take(q->uses, slice_of(&u->tenant, sizeof u->tenant));
 		free(u);
@@ -114,6 +114,11 @@ static struct pg_pool *pool_of(struct inquiries *q)
 					 .statement_timeout_ms = STATEMENT_MS});
 	drop_conninfo(q);
 	return q->pool;
+}
+
+struct pg_pool *inquiries_pool(struct inquiries *q)
+{
+	return pool_of(q);
 }
 
 /* ---- the end of one */
@@ -142,8 +147,12 @@ static void end(struct inquiry *i, const struct inquiry_heard *h)
 	inquiry_hear *hear = i->hear;
 	void *arg = i->arg;
 	list_remove(&i->node);
-	q->count--;
-	i->use->open--;
+	if (i->kind == INQUIRY_WEBHOOK) {
+		i->use->delivering--;
+	} else {
+		q->count--;
+		i->use->open--;
+	}
 	i->use->testing -= i->kind == INQUIRY_KEY;
 	take_back(q, i);
 	loop_timer_free(i->limit);
@@ -235,6 +244,8 @@ static bool may(struct inquiries *q, const struct use *u, const struct inquiry_a
 	if (q->sup->state != SUP_SERVING) {
 		no->err = ERR_DRAINING;
 		no->message = "this node starts or shuts down";
+	} else if (ask->kind == INQUIRY_WEBHOOK) { /* webhooks.c counts them */
+		no->err = ERR_OK;
 	} else if (tests && u->testing) {
 		no->message = "a key of this tenant is being tested: one at a time";
 	} else if (tests && test_wait_us(u, now_us)) {
@@ -331,11 +342,15 @@ static void on_granted(void *arg, const struct pg_answer *a)
 	refuse(i, ERR_DATABASE, "the database is away, or refused this; try again");
 }
 
+static const char *const kinds[] = {[INQUIRY_KEY] = "key",
+				    [INQUIRY_REQUEST] = "request",
+				    [INQUIRY_WEBHOOK] = "webhook"};
+
 static void put_words(struct pg_params *p, const struct inquiry *i, struct slice by)
 {
 	pg_uuid(p, i->life);
 	pg_i64(p, i->use->tenant);
-	pg_text(p, i->kind == INQUIRY_KEY ? SLICE("key") : SLICE("request"));
+	pg_text(p, slice_str(kinds[i->kind]));
 	pg_uuid(p, i->object);
 	pg_i32(p, (int32_t)i->step);
 	pg_bytea(p, slice_of(i->cap_sha256, sizeof i->cap_sha256));
@@ -366,6 +381,10 @@ static void count(struct inquiries *q, struct inquiry *i)
 {
 	struct use *u = i->use;
 	list_push(&q->open, &i->node);
+	if (i->kind == INQUIRY_WEBHOOK) {
+		u->delivering++;
+		return;
+	}
 	q->count++;
 	u->open++;
 	if (i->kind != INQUIRY_KEY)

@@ -33,6 +33,11 @@ static void send_error(const struct inquiry *i, enum err e, const char *message)
 
 /* ---- life */
 
+static unsigned *count_of(struct worker *w, enum inquiry_kind kind)
+{
+	return kind == INQUIRY_WEBHOOK ? &w->webhook_count : &w->inquiry_count;
+}
+
 void inquiry_hold(struct inquiry *i)
 {
 	i->holds++;
@@ -43,7 +48,7 @@ void inquiry_release(struct inquiry *i)
 	if (--i->holds)
 		return;
 	list_remove(&i->node);
-	i->worker->inquiry_count--;
+	--*count_of(i->worker, i->kind);
 	if (i->free_work)
 		i->free_work(i->work);
 	loop_timer_free(i->deadline);
@@ -140,13 +145,25 @@ static void copy(char *to, size_t size, struct slice s)
 	snprintf(to, size, "%.*s", SLICE_ARG(s));
 }
 
+static void (*const begins[])(struct inquiry *i) = {
+	[INQUIRY_KEY] = key_test_begin,
+	[INQUIRY_REQUEST] = step_request_begin,
+	[INQUIRY_WEBHOOK] = webhook_begin,
+};
+
+static bool is_full(const struct worker *w, const struct wire_inquiry *m)
+{
+	return m->kind == INQUIRY_WEBHOOK ? w->webhook_count >= WEBHOOKS_OF_WORKER
+					  : w->inquiry_count >= INQUIRIES_OF_WORKER;
+}
+
 static const char *refusal(const struct worker *w, const struct wire_inquiry *m)
 {
 	if (w->draining)
 		return "the worker that was to answer this ends; try again";
-	if (w->congested || w->inquiry_count >= INQUIRIES_OF_WORKER)
+	if (w->congested || is_full(w, m))
 		return "the worker that was to answer this is busy; try again";
-	if (m->kind != INQUIRY_KEY && m->kind != INQUIRY_REQUEST)
+	if (m->kind >= ARRAY_LEN(begins) || !begins[m->kind])
 		return "nothing is asked";
 	return NULL;
 }
@@ -173,11 +190,8 @@ void inquiry_begin(struct worker *w, const struct wire_inquiry *m)
 	i->pause = loop_timer_new(w->loop, tell, i);
 	loop_timer_start(i->deadline, m->within_ms * 1000ll);
 	list_push(&w->inquiries, &i->node);
-	w->inquiry_count++;
+	++*count_of(w, i->kind);
 	inquiry_hold(i);
-	if (i->kind == INQUIRY_KEY)
-		key_test_begin(i);
-	else
-		step_request_begin(i);
+	begins[i->kind](i);
 	inquiry_release(i);
 }

@@ -16,6 +16,7 @@
 #include "worker/worker.h"
 
 #define INQUIRIES_OF_WORKER 8u
+#define WEBHOOKS_OF_WORKER 64u
 
 struct inquiry {
 	struct list node; /* in worker.inquiries */
@@ -57,5 +58,6 @@ void inquiries_drain(struct worker *w);
 /* ---- what there is to be asked; each begins and returns */
 void key_test_begin(struct inquiry *i);
 void step_request_begin(struct inquiry *i);
+void webhook_begin(struct inquiry *i);
 
 #endif
