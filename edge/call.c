@@ -9,6 +9,7 @@
 #include "common/map.h"
 #include "edge/auth.h"
 #include "edge/handles.h"
+#include "edge/query.h"
 #include "edge/reply.h"
 #include "edge/server.h"
 #include "edge/session_job.h"
@@ -57,9 +58,9 @@ static void run(void *arg)
 {
 	struct call *c = arg;
 	const struct route_row *row = route_row(c->match.route);
-	if (row->scopes && !c->authorised) {
-		c->authorised = auth_check(c, row->scopes) == AUTH_YES;
-		if (!c->authorised)
+	if (!c->authorised) {
+		c->authorised = !row->scopes || auth_check(c, row->scopes) == AUTH_YES;
+		if (!c->authorised || !query_fits(c))
 			return;
 	}
 	row->handler(c);

@@ -253,7 +253,7 @@ int answer_status(const struct answer *a)
 	return 500;
 }
 
-void answer_put_error(struct answer *a, struct json_out *o)
+void answer_put_error(struct answer *a, struct json_out *o, const char *request_id)
 {
 	int status = answer_status(a);
 	json_obj(o);
@@ -268,5 +268,7 @@ void answer_put_error(struct answer *a, struct json_out *o)
 				    : "server_error");
 	json_kv_str(o, "code", a->code.n ? a->code : SLICE("internal"));
 	json_kv_cstr(o, "param", NULL);
+	if (request_id)
+		json_kv_cstr(o, "requestId", request_id);
 	json_obj_end(o);
 }

@@ -94,8 +94,8 @@ void answer_break(struct answer *a, const char *code, const char *message);
 /* ---- for the forms */
 /* The status of HTTP for a run that ended so. */
 int answer_status(const struct answer *a);
-/* {"message","type","code","param"} */
-void answer_put_error(struct answer *a, struct json_out *o);
+/* {"message","type","code","param"} and, unless it is NULL, "requestId" */
+void answer_put_error(struct answer *a, struct json_out *o, const char *request_id);
 /* What the client sees as the model's name. */
 struct slice answer_model(const struct answer *a);
 

@@ -145,7 +145,7 @@ static void put_error(struct answer *a)
 	struct json_out o = json_out(&a->out);
 	json_obj(&o);
 	json_key(&o, "error");
-	answer_put_error(a, &o);
+	answer_put_error(a, &o, NULL);
 	end_chunk(a, &o);
 }
 

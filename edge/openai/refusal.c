@@ -19,7 +19,7 @@ void refuse_outcome(struct call *c, struct answer *a)
 	uuid_format(a->run, run);
 	json_obj(&o);
 	json_key(&o, "error");
-	answer_put_error(a, &o);
+	answer_put_error(a, &o, c->request->id);
 	json_obj_end(&o);
 	strbuf_add_char(&b, '\n');
 	reply_head(c->request, answer_status(a));

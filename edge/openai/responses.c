@@ -100,8 +100,6 @@ static bool take_stream(struct call *c, struct slice v)
 void openai_response_get(struct call *c)
 {
 	static const struct query_param params[] = {{"include", take_include},
-						    {"include[]", take_include},
-						    {"include_obfuscation", take_include},
 						    {"stream", take_stream}};
 	struct look *l;
 	if (c->follow) {

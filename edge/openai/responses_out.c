@@ -113,7 +113,7 @@ static void put_reasons(struct answer *a, struct json_out *o)
 	bool incomplete = a->end == ANSWER_LENGTH || a->end == ANSWER_FILTER;
 	json_key(o, "error");
 	if (a->end == ANSWER_FAILED || a->end == ANSWER_CANCELLED)
-		answer_put_error(a, o);
+		answer_put_error(a, o, NULL);
 	else
 		json_put_null(o);
 	json_key(o, "incomplete_details");
