@@ -47,7 +47,7 @@ struct answer_call {
 	bool cut;                         /* they were too long for an event */
 };
 struct answer_usage {
-	int64_t in, out, cached;
+	int64_t in, out, cached, reasoning; /* the last two are parts of the first two */
 };
 
 struct answer {

@@ -136,6 +136,10 @@ static void put_usage(const struct answer *a, struct json_out *o)
 	json_obj(o);
 	json_kv_i64(o, "cached_tokens", u->cached);
 	json_obj_end(o);
+	json_key(o, "completion_tokens_details");
+	json_obj(o);
+	json_kv_i64(o, "reasoning_tokens", u->reasoning);
+	json_obj_end(o);
 	json_obj_end(o);
 }
 

@@ -103,7 +103,7 @@ static void put_usage(const struct answer *a, struct json_out *o)
 	json_obj_end(o);
 	json_key(o, "output_tokens_details");
 	json_obj(o);
-	json_kv_i64(o, "reasoning_tokens", 0);
+	json_kv_i64(o, "reasoning_tokens", u->reasoning);
 	json_obj_end(o);
 	json_obj_end(o);
 }
