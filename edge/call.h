@@ -42,7 +42,7 @@ struct call {
 	struct cache_wait wait;
 	uint64_t handle; /* in edge->calls */
 	struct caller caller;
-	bool authorised;         /* or nobody need be */
+	bool authorised;
 	bool counted;            /* in edge->waiting */
 	bool asking;             /* Postgres has not answered yet */
 	bool at_supervisor;      /* the supervisor has not answered yet */

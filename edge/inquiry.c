@@ -2,6 +2,7 @@
  * The question, and the parts of its answer. */
 #include "edge/inquiry.h"
 
+#include "common/json.h"
 #include "edge/link.h"
 #include "edge/reply.h"
 
@@ -23,17 +24,11 @@ static void on_patience(void *arg)
 	call_wake(c);
 }
 
-bool inquiry_ask(struct call *c, struct wire_inquire *m)
+/* It was sent, or not: then it is answered. */
+static bool wait_for_it(struct call *c, bool sent)
 {
 	struct inquiring *q = c->state;
-	char by[CALL_ACTOR];
-	call_actor(c, by);
-	m->req = c->handle;
-	m->tenant = c->caller.tenant;
-	m->by = slice_str(by);
-	if (!m->model.p)
-		m->model = SLICE("");
-	if (!link_inquire(c->edge, m)) {
+	if (!sent) {
 		reply_err(c->request, ERR_UNAVAILABLE, NULL, NULL, 1);
 		return false;
 	}
@@ -43,6 +38,29 @@ bool inquiry_ask(struct call *c, struct wire_inquire *m)
 	q->patience = loop_timer_new(c->edge->loop, on_patience, c);
 	loop_timer_start(q->patience, ANSWER_US);
 	return true;
+}
+
+bool inquiry_manage(struct call *c, struct slice command)
+{
+	char by[CALL_ACTOR];
+	call_actor(c, by);
+	struct wire_manage m = {.req = c->handle,
+				.tenant = c->caller.tenant,
+				.by = slice_str(by),
+				.line = command};
+	return wait_for_it(c, link_manage(c->edge, &m));
+}
+
+bool inquiry_ask(struct call *c, struct wire_inquire *m)
+{
+	char by[CALL_ACTOR];
+	call_actor(c, by);
+	m->req = c->handle;
+	m->tenant = c->caller.tenant;
+	m->by = slice_str(by);
+	if (!m->model.p)
+		m->model = SLICE("");
+	return wait_for_it(c, link_inquire(c->edge, m));
 }
 
 void inquiry_found(struct call *c, const struct wire_finding *m)
@@ -63,6 +81,25 @@ void inquiry_found(struct call *c, const struct wire_finding *m)
 	q->known = true;
 	c->at_supervisor = false;
 	call_wake(c);
+}
+
+struct json_doc *inquiry_take(struct call *c)
+{
+	const struct inquiring *q = c->state;
+	struct slice body = strbuf_slice(&q->body);
+	struct json_doc *d =
+		q->known && !q->error ? json_parse(body, body.n, NULL, 0) : NULL;
+	struct slice error = json_str(json_get(json_root(d), "error"));
+	if (d && !error.p)
+		return d;
+	if (d)
+		reply_err(c->request,
+			  err_from_code(json_cstr(json_get(json_root(d), "code"), "")),
+			  NULL, arena_slice(c->request->arena, error).p, 0);
+	else
+		inquiry_reply(c);
+	json_free(d);
+	return NULL;
 }
 
 void inquiry_reply(struct call *c)

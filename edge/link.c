@@ -14,6 +14,7 @@
 #include "edge/call.h"
 #include "edge/files.h"
 #include "edge/decide.h"
+#include "edge/doors.h"
 #include "edge/handles.h"
 #include "edge/lookup.h"
 #include "edge/server.h"
@@ -74,6 +75,11 @@ bool link_decide(struct edge *e, const struct wire_decide *m)
 bool link_inquire(struct edge *e, const struct wire_inquire *m)
 {
 	return send_message(e, WIRE_INQUIRE, m);
+}
+
+bool link_manage(struct edge *e, const struct wire_manage *m)
+{
+	return send_message(e, WIRE_MANAGE, m);
 }
 
 void link_changed(struct edge *e, int64_t tenant, struct slice kind, struct uuid id)
@@ -206,7 +212,8 @@ void edge_on_files_lost(struct edge *e, const struct wire_files_lost *m)
 void edge_on_decided(struct edge *e, const struct wire_decided *m)
 {
 	struct call *c = handle_get(e->calls, m->req);
-	if (c && c->match.route == ROUTE_APPROVAL_DECIDE)
+	if (c && (c->match.route == ROUTE_APPROVAL_DECIDE ||
+		  c->match.route == ROUTE_RUN_APPROVE))
 		decide_answered(c, m);
 }
 
@@ -222,6 +229,20 @@ void edge_on_node_state(struct edge *e, const struct wire_node_state *m)
 	e->refusing = !m->accepting;
 	snprintf(e->why, sizeof e->why, "%.*s", SLICE_ARG(m->why));
 	snprintf(e->sandbox, sizeof e->sandbox, "%.*s", SLICE_ARG(m->sandbox));
+	server_stand_in(e->server, m->doors);
+}
+
+void edge_on_tls_changed(struct edge *e, const struct wire_tls_changed *m)
+{
+	char why[512];
+	struct tls_keys *keys = doors_read_keys(why, sizeof why);
+	if (keys) {
+		server_set_keys(e->server, keys);
+		log_info("tls-changed", "beat=%u", m->beat);
+	} else {
+		log_error("tls-refused", "message=\"%s: the old certificate stays\"",
+			  why);
+	}
 }
 
 void edge_on_enqueued(struct edge *e, const struct wire_enqueued *m)

@@ -11,7 +11,7 @@ void refuse(struct call *c, int status, const char *code, const char *param,
 	reply_error(c->request, &e, "%s", message);
 }
 
-void refuse_outcome(struct call *c, struct answer *a)
+void refuse_outcome(struct call *c, struct openai_answer *a)
 {
 	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
 	struct json_out o = json_out(&b);

@@ -38,7 +38,7 @@ static bool absent(struct call *c)
 static void show(struct call *c, const struct look *l)
 {
 	const struct run_row *row = &l->row;
-	struct answer a;
+	struct openai_answer a;
 	if (row->ended) {
 		exchange_show(c, &api, l->run, row->accepted_us);
 		return;

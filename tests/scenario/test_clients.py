@@ -23,6 +23,9 @@ class Clients(WithNode):
     def test_openai_agents(self):
         clients.run(self.node, "agents.mjs")
 
+    def test_tools_of_the_client(self):
+        clients.run(self.node, "tools.mjs")
+
     def test_ai_sdk(self):
         clients.run(self.node, "ai.mjs")
 

@@ -17,7 +17,7 @@
 #define RUN "01234567-89ab-7def-8123-456789abcdef"
 
 static struct arena *arena;
-static struct answer a;
+static struct openai_answer a;
 static uint32_t seq;
 
 static void begin(const struct answer_form *form, bool streams)

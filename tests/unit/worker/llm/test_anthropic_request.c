@@ -33,6 +33,43 @@ static void test_tools(void **state)
 			    "'input_schema':{'type':'object'}," MARK "}],'messages':[]}");
 }
 
+/* Those of a client may have no description; which one is to be called. */
+static void test_choices(void **state)
+{
+	(void)state;
+	static const struct llm_tool t1 = {"f", NULL, "{\"type\":\"object\"}"};
+	static const struct {
+		struct llm_choice choice;
+		const char *want;
+	} cases[] = {
+		{{.kind = LLM_CHOICE_FREE},
+		 HEAD "'tools':[{'name':'f','input_schema':{'type':'object'}," MARK "}],"
+		      ""
+		      "'messages':[]}"},
+		{{.kind = LLM_CHOICE_NONE},
+		 HEAD "'tools':[{'name':'f','input_schema':{'type':'object'}," MARK "}],"
+		      "'tool_choice':{'type':'none'},"
+		      "'messages':[]}"},
+		{{.kind = LLM_CHOICE_REQUIRED},
+		 HEAD "'tools':[{'name':'f','input_schema':{'type':'object'}," MARK "}],"
+		      "'tool_choice':{'type':'any'},"
+		      "'messages':[]}"},
+		{{LLM_CHOICE_NAMED, {"f", 1}},
+		 HEAD "'tools':[{'name':'f','input_schema':{'type':'object'}," MARK "}],"
+		      "'tool_choice':{'type':'tool','name':'f'},"
+		      "'messages':[]}"},
+	};
+	const struct llm_tool *tools[] = {&t1};
+	talk.q.tools = tools;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		talk.q.tool_count = 1;
+		talk.q.choice = cases[i].choice;
+		expect_request(cases[i].want);
+	}
+	talk.q.tool_count = 0; /* none to choose of */
+	expect_request(HEAD "'messages':[]}");
+}
+
 /* Parallel calls, their results in two stored messages, and what the user said meanwhile:
  * one message, results first. */
 static void test_results(void **state)
@@ -323,6 +360,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CASE(test_text),
+		CASE(test_choices),
 		CASE(test_tools),
 		CASE(test_results),
 		CASE(test_what_was_sent_is_sent_again),
