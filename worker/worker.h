@@ -42,7 +42,7 @@ struct worker {
 	int flush_fd;         /* ... a timer until they may be again ... */
 	bool flush_waits;     /* ... which runs */
 	struct list inquiries;
-	unsigned inquiry_count;
+	unsigned inquiry_count, embedding_count; /* of them: others, embeddings */
 
 	struct tokens_models models; /* what was learnt of them */
 
