@@ -421,6 +421,15 @@ BEGIN
   outcome := 'done';
 END $$;
 
+CREATE FUNCTION tb.memory_text(p_tenant bigint, p_agent uuid, p_path text, p_version integer, OUT version integer, OUT body text)
+LANGUAGE sql STABLE SET search_path = pg_catalog, tb, pg_temp AS $$
+  SELECT e.version, e.body FROM tb.agent_memory_entries e
+   WHERE e.tenant_id = p_tenant AND e.agent_id = p_agent AND e.path = p_path AND e.deleted_at IS NULL AND p_version IS NULL
+  UNION ALL
+  SELECT v.version, v.body FROM tb.agent_memory_entries e
+    JOIN tb.memory_versions v ON v.tenant_id = e.tenant_id AND v.agent_id = e.agent_id AND v.memory_id = e.memory_id
+   WHERE e.tenant_id = p_tenant AND e.agent_id = p_agent AND e.path = p_path AND v.version = p_version $$;
+
 CREATE FUNCTION tb.memory_page(p_tenant bigint, p_agent uuid, p_prefix text, p_after text, p_limit integer, p_window integer) RETURNS jsonb
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, tb, pg_temp AS $$
 DECLARE e tb.agent_memory_entries; v_rows jsonb[] := '{}'; v_seen integer := 0; v_last text; v_next text;
@@ -460,6 +469,16 @@ SECURITY DEFINER SET search_path = pg_catalog, tb, pg_temp AS $$
    WHERE c.tenant_id = p_tenant AND c.agent_id = p_agent AND c.terms && tb.search_terms(p_agent, p_query) AND c.tsv @@ q
    ORDER BY 3 DESC, 1, 2 LIMIT least(p_limit, 100) $$;
 GRANT EXECUTE ON FUNCTION search_terms TO tb_search, tb_edge;
+
+-- What of an agent's memory holds the words, the best first, and by which ways it was looked for.
+CREATE FUNCTION tb.memory_found(p_tenant bigint, p_agent uuid, p_query text, p_limit integer) RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, tb, pg_temp AS $$
+  SELECT jsonb_build_object('legs', '["text"]'::jsonb, 'results', coalesce(jsonb_agg(jsonb_build_object('path', e.path, 'version', e.version,
+         'tags', to_jsonb(e.tags), 'fromLine', c.from_line, 'toLine', c.to_line, 'score', round(f.score::numeric, 4), 'text', c.body)
+         ORDER BY f.score DESC, e.path, c.chunk_no), '[]'))
+    FROM tb.memory_search_edge(p_agent, p_query, p_limit) f
+    JOIN tb.memory_chunks c ON c.tenant_id = p_tenant AND c.agent_id = p_agent AND c.memory_id = f.memory_id AND c.chunk_no = f.chunk_no
+    JOIN tb.agent_memory_entries e ON e.tenant_id = p_tenant AND e.agent_id = p_agent AND e.memory_id = f.memory_id $$;
 
 -- ------------------------------------------------------------------ workflows
 CREATE UNIQUE INDEX workflows_of_agent ON workflows (tenant_id, agent_id, name);
@@ -554,7 +573,7 @@ END $$;
 
 REVOKE ALL ON FUNCTION noted, config_said, agent_json, agents_page, agent_create, agent_change, agent_restore, agent_clone, agent_remove, revisions_page,
   revision_json, execution_json, executions_page, memory_split, memory_index, memory_lock, memory_write, memory_json, memory_put, memory_remove,
-  memory_page, memory_history, memory_store, memory_search_in, workflow_json, workflow_put, workflow_versions_page, spawn_json, spawns_page FROM PUBLIC;
+  memory_text, memory_page, memory_history, memory_found, memory_store, memory_search_in, workflow_json, workflow_put, workflow_versions_page, spawn_json, spawns_page FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION noted, config_said, agent_json, agents_page, agent_create, agent_change, agent_restore, agent_clone, agent_remove,
   revisions_page, revision_json, execution_json, executions_page, memory_split, memory_index, memory_lock, memory_write, memory_json, memory_put,
-  memory_remove, memory_page, memory_history, workflow_json, workflow_put, workflow_versions_page, spawn_json, spawns_page TO tb_edge;
+  memory_remove, memory_text, memory_page, memory_history, memory_found, workflow_json, workflow_put, workflow_versions_page, spawn_json, spawns_page TO tb_edge;
