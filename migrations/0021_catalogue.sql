@@ -209,10 +209,10 @@ BEGIN
       AND (x.run_id, x.step, x.call_no) < (p_before, p_step, p_call) ORDER BY x.run_id DESC, x.step DESC, x.call_no DESC LIMIT p_window;
   ELSIF p_session IS NOT NULL THEN
     SELECT array_agg(r.run_id ORDER BY r.run_id DESC) INTO v_runs FROM (
-      (SELECT e.run_id FROM tb.agent_runs e WHERE e.tenant_id = p_tenant AND e.session_id = p_session AND e.run_id <= p_before
-        ORDER BY e.lane_seq DESC LIMIT p_window) UNION ALL
-      (SELECT q.run_id FROM tb.agent_run_queue q WHERE q.tenant_id = p_tenant AND q.session_id = p_session AND q.run_id <= p_before
-        ORDER BY q.lane_pos DESC LIMIT p_window)) r;
+      (SELECT e.run_id FROM tb.agent_runs e WHERE e.tenant_id = p_tenant AND e.session_id BETWEEN p_session AND p_session AND e.run_id <= p_before
+        ORDER BY e.session_id, e.lane_seq DESC LIMIT p_window) UNION ALL
+      (SELECT q.run_id FROM tb.agent_run_queue q WHERE q.tenant_id = p_tenant AND q.session_id BETWEEN p_session AND p_session
+        AND q.run_id <= p_before ORDER BY q.session_id DESC, q.lane_pos DESC LIMIT p_window)) r;
     OPEN v_scan FOR SELECT x.* FROM unnest(v_runs) WITH ORDINALITY u(run, n), LATERAL (SELECT * FROM tb.tool_executions y
        WHERE y.tenant_id = p_tenant AND y.run_id = u.run AND (y.run_id, y.step, y.call_no) < (p_before, p_step, p_call)
        ORDER BY y.step DESC, y.call_no DESC) x ORDER BY u.n, x.step DESC, x.call_no DESC LIMIT p_window;
@@ -461,13 +461,23 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, tb, pg_temp AS $$
     ORDER BY s.version DESC) FROM shown s), '[]'),
     'next', CASE WHEN (SELECT count(*) FROM found) > p_limit THEN (SELECT min(s.version) FROM shown s) END)) FROM document d $$;
 
--- As in 0008, by the agent's own terms. Words that the query must not hold find nothing by themselves.
+-- As in 0008, by the agent's own terms: pieces that have all of them, or, where the query has alternatives or exceptions, any. What must not be there
+-- finds nothing by itself.
 CREATE OR REPLACE FUNCTION tb.memory_search_in(p_tenant bigint, p_agent uuid, p_query text, p_limit integer)
-RETURNS TABLE (memory_id uuid, chunk_no integer, score real) LANGUAGE sql STABLE
+RETURNS TABLE (memory_id uuid, chunk_no integer, score real) LANGUAGE plpgsql STABLE
 SECURITY DEFINER SET search_path = pg_catalog, tb, pg_temp AS $$
-  SELECT c.memory_id, c.chunk_no, ts_rank(c.tsv, q) FROM tb.memory_chunks c, websearch_to_tsquery('simple', p_query) q
-   WHERE c.tenant_id = p_tenant AND c.agent_id = p_agent AND c.terms && tb.search_terms(p_agent, p_query) AND c.tsv @@ q
-   ORDER BY 3 DESC, 1, 2 LIMIT least(p_limit, 100) $$;
+#variable_conflict use_column
+DECLARE q tsquery := websearch_to_tsquery('simple', p_query); v_terms bigint[] := tb.search_terms(p_agent, p_query);
+BEGIN
+  IF q::text ~ '[|!]' THEN
+    RETURN QUERY SELECT c.memory_id, c.chunk_no, ts_rank(c.tsv, q) FROM tb.memory_chunks c
+      WHERE c.tenant_id = p_tenant AND c.agent_id = p_agent AND c.terms && v_terms AND c.tsv @@ q ORDER BY 3 DESC, 1, 2 LIMIT least(p_limit, 100);
+  ELSE
+    RETURN QUERY SELECT c.memory_id, c.chunk_no, ts_rank(c.tsv, q) FROM tb.memory_chunks c
+      WHERE c.tenant_id = p_tenant AND c.agent_id = p_agent AND c.terms @> v_terms AND c.tsv @@ q ORDER BY 3 DESC, 1, 2 LIMIT least(p_limit, 100);
+  END IF;
+END $$;
+ALTER FUNCTION memory_search_edge ROWS 10;
 GRANT EXECUTE ON FUNCTION search_terms TO tb_search, tb_edge;
 
 -- What of an agent's memory holds the words, the best first, and by which ways it was looked for.

@@ -523,6 +523,21 @@ class Memory(WithCatalogue):
         self.assertEqual(self.read("a.md")[0], '"9"')
         self.assertEqual(len(self.chunks("a.md")), 1)
 
+    def test_the_command_line(self):
+        ctl = lambda *args, **kw: self.node.ctl(*args, "--agent", self.made["name"], **kw)
+        put = ctl("memory", "put", "notes/a.md", "-", "--tags", "x,y", input="the heron\n")
+        self.assertEqual((put.returncode, put.stderr), (0, ""))
+        self.assertEqual(ctl("memory", "get", "notes/a.md").stdout, "the heron\n")
+        listed = json.loads(ctl("memory", "list", "--prefix", "notes/", "--json").stdout)["documents"]
+        self.assertEqual([(d["path"], d["tags"]) for d in listed], [("notes/a.md", ["x", "y"])])
+        self.assertIn("notes/a.md", self.node.ctl("memory", "search", "--agent", self.made["name"], "heron").stdout)
+        absent = ctl("memory", "get", "none.md")
+        self.assertEqual(absent.returncode, 3)
+        self.assertIn("no such document", absent.stderr)
+        self.change(self.made["id"], temperature=1)
+        revisions = self.node.ctl("agent", "revisions", self.made["name"], "--json")
+        self.assertEqual([r["revision"] for r in json.loads(revisions.stdout)["revisions"]], [2, 1])
+
 
 class Workflows(WithCatalogue):
     seconds = 3
