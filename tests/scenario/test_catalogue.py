@@ -213,6 +213,14 @@ class Agents(WithCatalogue):
         for run in (running, waiting):
             self.assertEqual(self.ended(run)["result"], "cancelled")
 
+    def test_a_long_queue(self):
+        """The door goes by every queueCap that it takes."""
+        made, key = self.create(queueCap=5000, queueMode="followup"), self.session()
+        with self.node.model_stopped():
+            for _ in range(24):  # 20 is the cap of who says nothing
+                self.post("x", key, agent=made["name"])
+            self.assertEqual(self.call("DELETE", f"/v1/agents/{made['id']}")["cancelling"], 24)
+
     def asked_with(self, agent, message, key):
         run = self.post(message, key, agent=agent["name"])
         wait_for(lambda: self.state(run) == "running")
@@ -416,6 +424,7 @@ class Memory(WithCatalogue):
         self.assertEqual(self.search("heron"), [])
         run = self.post("who", self.session(), agent=name)
         self.assertEqual(self.node.wait(run)["status"], "ok")
+        self.assertIn("kingfisher", json.dumps(self.call("GET", f"/v1/runs/{run}/steps/1/request")["body"]))
         # deleted by a person, written again by the agent
         self.call("DELETE", self.at("MEMORY.md"))
         run = self.post('[tool memory_store {"text":"anew"}] go', self.session(), agent=name)
@@ -629,7 +638,8 @@ class Spawns(WithCatalogue):
         self.assertEqual(answer["spawns"][1]["childSessionKey"], f"spawned:{a}")
         agent = self.call("GET", f"/v1/sessions/{self.root}")["agent"]
         self.assertEqual(self.call("GET", self.by_key(f"spawned:{self.root}", "/spawns", agent)), answer)
-        self.call("GET", path, want=404, token=self.foreign)
+        for foreign in (path, self.by_key(f"spawned:{self.root}", "/spawns", agent)):
+            self.call("GET", foreign, want=404, token=self.foreign)
         self.call("GET", f"/v1/sessions/{uuid.uuid4()}/spawns", want=404)
         self.refused("GET", f"{path}?limit=201", None, "limit")
         self.refused("GET", f"{path}?before={uuid.uuid4()}", None, "before")

@@ -433,6 +433,7 @@ static struct {
 	struct wire_inquire inquire;
 	char inquired_model[64];
 	int changes; /* CHANGED of this tenant's provider keys */
+	int agent_changes;
 	struct wire_decide decide;
 	bool away; /* the link takes nothing */
 	struct wire_cancel cancel;
@@ -506,6 +507,7 @@ void link_changed(struct edge *e, int64_t tenant, struct slice kind, struct uuid
 {
 	(void)e, (void)key;
 	sup.changes += tenant == 1 && slice_is(kind, "provider_key");
+	sup.agent_changes += tenant == 1 && slice_is(kind, "agent");
 }
 
 void sub_number(struct sub *s, struct call *c)

@@ -59,6 +59,7 @@ static void test_who_may(void **state)
 		}
 	assert_int_equal(asks.reads, 4 * 3);
 	assert_int_equal(asks.changes, 6 * 2);
+	assert_int_equal(sup.agent_changes, 6 * 2);
 }
 
 static void test_a_new_one(void **state)
@@ -137,12 +138,14 @@ static void test_a_change(void **state)
 	assert_string_equal(asks.text[0], "{\"stop\":null}");
 	assert_string_equal(asks.text[1], "NULL");
 	assert_int_equal(asks.expect, -1);
+	assert_int_equal(sup.agent_changes, 2);
 	answers("stale", CHANGE_STALE, 9, "");
 	ask_for("PATCH", ONE, "If-Match: \"7\"\r\n", "{}");
 	expect("HTTP/1.1 412 ");
 	db.away = true;
 	ask_for("PATCH", ONE, "", "{}");
 	expect("HTTP/1.1 503 ");
+	assert_int_equal(sup.agent_changes, 2); /* nothing was done */
 }
 
 static void test_an_end(void **state)
