@@ -15,10 +15,13 @@
 struct loop;
 struct http_client;
 
+#define NODE_SOCKET 108
+
 struct node {
 	const char *state; /* the state directory, borrowed from the configuration */
 	char url[300];     /* "http://127.0.0.1:7717" */
-	char *token;       /* NULL: not needed */
+	char socket[NODE_SOCKET]; /* the path of the socket it listens on, or "" */
+	char *token;              /* NULL: not needed */
 	struct loop *loop;
 	struct http_client *http;
 };
@@ -47,9 +50,10 @@ struct node_answer {
 
 enum node_rights { NODE_OPEN, NODE_TOKEN };
 
-/* "host:port" as the URL of a client: an address that means "every one of this machine"
- * becomes the local one. */
-void node_url(const char *listen, char *out, size_t out_size);
+/* Of the listening addresses (common/listen.h) the one that a client of this machine
+ * uses: an address that means "every one of this machine" becomes the local one; a
+ * socket's path, or "". false: there is none. */
+bool node_url(const char *listen, char *url, size_t url_size, char socket[NODE_SOCKET]);
 /* -1: reported (there is no token). node_close in any case. */
 int node_open(struct node *n, const struct config *c, enum node_rights rights);
 void node_close(struct node *n);

@@ -20,6 +20,7 @@
 
 struct follow;
 struct placing;
+struct wire_cancelled;
 struct wire_enqueued;
 struct wire_finding;
 
@@ -41,7 +42,7 @@ struct call {
 	struct cache_wait wait;
 	uint64_t handle; /* in edge->calls */
 	struct caller caller;
-	bool authorised;         /* or nobody need be */
+	bool authorised;
 	bool counted;            /* in edge->waiting */
 	bool asking;             /* Postgres has not answered yet */
 	bool at_supervisor;      /* the supervisor has not answered yet */
@@ -58,6 +59,7 @@ struct call {
 	/* The supervisor's answer to what this call sent it; NULL: none is expected. */
 	void (*on_enqueued)(struct call *c, const struct wire_enqueued *m);
 	void (*on_finding)(struct call *c, const struct wire_finding *m);
+	void (*on_cancelled)(struct call *c, const struct wire_cancelled *m);
 };
 
 /* server_config.on_request: finds the route, then runs the call. arg: struct edge. */

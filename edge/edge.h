@@ -30,6 +30,7 @@ struct edge {
 	struct handles *subs;  /* struct sub */
 	struct jails *jails;   /* where files go in and out */
 	struct map *transfers; /* tenant, 8 bytes -> count of its jails */
+	unsigned waiting_most; /* of one tenant */
 	struct map *waiting;   /* tenant, 8 bytes -> count of its long answers */
 	struct strbuf scratch; /* the event composed last, see stream.c */
 	struct loop_timer *ping, *grace, *patience;

@@ -16,7 +16,7 @@ struct listing {
 	struct place before;
 	struct uuid run;
 	struct slice tool, state;
-	struct answer answer;
+	struct ask_answer answer;
 };
 
 /* ---- the query */
@@ -97,7 +97,7 @@ void execution_list(struct call *c)
 
 void execution_get(struct call *c)
 {
-	struct answer *answer = c->state;
+	struct ask_answer *answer = c->state;
 	struct place p;
 	if (c->asking)
 		return;

@@ -12,9 +12,9 @@
 #include "common/loop.h"
 #include "edge/auth.h"
 #include "edge/call.h"
-#include "edge/cancel.h"
 #include "edge/files.h"
 #include "edge/decide.h"
+#include "edge/doors.h"
 #include "edge/handles.h"
 #include "edge/lookup.h"
 #include "edge/server.h"
@@ -186,8 +186,8 @@ void edge_on_invalidate(struct edge *e, const struct wire_invalidate *m)
 void edge_on_cancelled(struct edge *e, const struct wire_cancelled *m)
 {
 	struct call *c = handle_get(e->calls, m->req);
-	if (c && c->match.route == ROUTE_RUN_CANCEL)
-		cancel_answered(c, m);
+	if (c && c->on_cancelled)
+		c->on_cancelled(c, m);
 }
 
 /* A grant that nobody waits for any more goes back. */
@@ -223,6 +223,20 @@ void edge_on_node_state(struct edge *e, const struct wire_node_state *m)
 	e->refusing = !m->accepting;
 	snprintf(e->why, sizeof e->why, "%.*s", SLICE_ARG(m->why));
 	snprintf(e->sandbox, sizeof e->sandbox, "%.*s", SLICE_ARG(m->sandbox));
+	server_stand_in(e->server, m->doors);
+}
+
+void edge_on_tls_changed(struct edge *e, const struct wire_tls_changed *m)
+{
+	char why[512];
+	struct tls_keys *keys = doors_read_keys(why, sizeof why);
+	if (keys) {
+		server_set_keys(e->server, keys);
+		log_info("tls-changed", "beat=%u", m->beat);
+	} else {
+		log_error("tls-refused", "message=\"%s: the old certificate stays\"",
+			  why);
+	}
 }
 
 void edge_on_enqueued(struct edge *e, const struct wire_enqueued *m)

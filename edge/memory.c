@@ -25,7 +25,7 @@ struct memory {
 	struct agent_row agent;
 	struct slice path, prefix, after, words, tags;
 	int64_t limit, before, version; /* version -1: the present one */
-	struct answer answer;
+	struct ask_answer answer;
 };
 
 /* ---- the query */
@@ -193,7 +193,7 @@ static void send(struct call *c, struct memory *m)
 
 /* ---- the answer */
 
-static void reply_text(struct call *c, const struct answer *a)
+static void reply_text(struct call *c, const struct ask_answer *a)
 {
 	char tag[32];
 	snprintf(tag, sizeof tag, "\"%lld\"", (long long)a->version);

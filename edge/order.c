@@ -10,6 +10,7 @@
 #include "common/json.h"
 #include "common/strbuf.h"
 #include "edge/blocks.h"
+#include "edge/client_tools.h"
 #include "edge/culprit.h"
 #include "proto/model/settings.h"
 
@@ -19,7 +20,8 @@ struct reading {
 	struct arena *arena;
 	struct order *out;
 	struct order_fault *fault;
-	struct slice blocks; /* JSON list */
+	struct slice blocks;           /* JSON list */
+	json_t tools, choice, results; /* of the client's tools; NULL: not said */
 	struct model_settings settings;
 	struct strbuf overrides; /* members of an object */
 };
@@ -156,6 +158,24 @@ static bool take_run_mode(struct reading *r, json_t v)
 			     : "mode must be runtime");
 }
 
+static bool take_tools(struct reading *r, json_t v)
+{
+	r->tools = v;
+	return true;
+}
+
+static bool take_choice(struct reading *r, json_t v)
+{
+	r->choice = v;
+	return true;
+}
+
+static bool take_results(struct reading *r, json_t v)
+{
+	r->results = v;
+	return true;
+}
+
 static bool take_message(struct reading *r, json_t v)
 {
 	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
@@ -179,16 +199,55 @@ static bool take_setting(struct reading *r, struct slice key, json_t v)
 	return true;
 }
 
+/* The members that belong to the client's tools: they are read when all are known. */
+static bool add_client(struct reading *r, struct strbuf *b)
+{
+	struct client_tools_fault bad;
+	bool fine = true;
+	if (r->tools) {
+		strbuf_add_str(b, ",\"clientTools\":");
+		fine = client_tools_read(r->tools, b, &bad);
+	}
+	if (fine && r->choice) {
+		strbuf_add_str(b, ",\"toolChoice\":");
+		fine = client_choice_read(r->choice, r->tools, b, &bad);
+	}
+	if (fine && r->results) {
+		strbuf_add_str(b, ",\"toolResults\":");
+		fine = client_results_read(r->results, b, &bad);
+	}
+	return fine || wrong(r, bad.member, "%s", bad.message);
+}
+
+/* What such a message says is for a run of its own. */
+static bool settle_mode(struct reading *r)
+{
+	unsigned *mode = &r->out->mode;
+	if (!r->tools && !r->choice && !r->results)
+		return true;
+	if (*mode == MODE_STEER || *mode == MODE_COLLECT)
+		return wrong(
+			r, "queueMode",
+			"queueMode must be followup or interrupt for a message with "
+			"clientTools, toolChoice or toolResults: it has a run of its "
+			"own");
+	if (!*mode)
+		*mode = MODE_FOLLOWUP;
+	return true;
+}
+
 static bool compose(struct reading *r)
 {
 	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
 	strbuf_add_str(&b, "{\"blocks\":");
-	strbuf_add_slice(&b, r->blocks);
+	strbuf_add_slice(&b, r->blocks.p ? r->blocks : SLICE("[]"));
 	if (r->overrides.n) {
 		strbuf_add_str(&b, ",\"overrides\":{");
 		strbuf_add_slice(&b, strbuf_slice(&r->overrides));
 		strbuf_add_char(&b, '}');
 	}
+	if (!add_client(r, &b))
+		return false;
 	strbuf_add_char(&b, '}');
 	if (b.n > LIMIT_BODY_BYTES)
 		return wrong(r, "message", "message is larger than its limit");
@@ -207,6 +266,9 @@ static const struct {
 	       {"deadlineMs", take_deadline},
 	       {"queueMode", take_mode},
 	       {"mode", take_run_mode},
+	       {"clientTools", take_tools},
+	       {"toolChoice", take_choice},
+	       {"toolResults", take_results},
 	       {"user", take_user},
 	       {"cancelOnDisconnect", take_cancel}};
 
@@ -250,14 +312,14 @@ static bool parse(struct reading *r, struct slice body)
 	while ((v = json_next(&it, &key)))
 		if (!take_member(r, key, v))
 			return false;
-	if (!r->blocks.p)
+	if (!r->blocks.p && !r->results)
 		return wrong(r, "message", "message is missing");
 	if (r->out->cancel_on_disconnect && !r->out->stream)
 		return wrong(
 			r, "cancelOnDisconnect",
 			"cancelOnDisconnect needs \"stream\": true: without a stream "
 			"there is no connection that stands for the run");
-	return compose(r);
+	return settle_mode(r) && compose(r);
 }
 
 bool order_parse(struct slice body, struct arena *a, struct order *out,

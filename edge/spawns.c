@@ -16,7 +16,7 @@ struct asked {
 	bool asks;
 	struct place before;
 	int64_t limit;
-	struct answer answer;
+	struct ask_answer answer;
 };
 
 static bool take_limit(struct call *c, struct slice v)

@@ -17,7 +17,7 @@ struct flowing {
 	struct agent_row agent;
 	struct slice doc;
 	int64_t version, before, limit; /* version -1: the present one */
-	struct answer answer;
+	struct ask_answer answer;
 };
 
 static struct flowing *begin(struct call *c)

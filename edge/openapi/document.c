@@ -29,7 +29,8 @@ static const struct {
 		   {"snapshots", "version", "a snapshot's version"},
 		   {"providers", "provider", "a provider's name"},
 		   {"keys", "key", "a key's id"},
-		   {"approvals", "approval", "an approval's id"}};
+		   {"approvals", "approval", "an approval's id"},
+		   {"ui", "chat", "a chat's id, percent-encoded"}};
 
 static const char session_key[] = "a session's key, percent-encoded";
 

@@ -154,6 +154,7 @@ static void test_requests(void **state)
 {
 	(void)state;
 	char url[100];
+	char sock[NODE_SOCKET];
 	struct strbuf b = STRBUF_INIT;
 	struct message m = {.agent = "main", .text = SLICE("say \"hi\"\n")};
 	follow_compose(&b, &m);
@@ -166,12 +167,18 @@ static void test_requests(void **state)
 	follow_encode(&b, "my agent/\xc3\xa4.x");
 	assert_string_equal(b.p, "my%20agent%2F%C3%A4.x");
 	strbuf_fini(&b);
-	node_url("127.0.0.1:7717", url, sizeof url);
+	assert_true(node_url("127.0.0.1:7717", url, sizeof url, sock));
 	assert_string_equal(url, "http://127.0.0.1:7717");
-	node_url("0.0.0.0:80", url, sizeof url);
+	assert_string_equal(sock, "");
+	assert_true(node_url("mtls://:1,tls://a:2 0.0.0.0:80", url, sizeof url, sock));
 	assert_string_equal(url, "http://127.0.0.1:80");
-	node_url("[::]:80", url, sizeof url);
+	assert_true(node_url("[::]:80", url, sizeof url, sock));
 	assert_string_equal(url, "http://[::1]:80");
+	assert_true(node_url("tls://a:2", url, sizeof url, sock));
+	assert_string_equal(url, "https://a:2");
+	assert_true(node_url("tls://a:2,unix:/run/x", url, sizeof url, sock));
+	assert_string_equal(sock, "/run/x");
+	assert_false(node_url("mtls://a:2", url, sizeof url, sock));
 }
 
 static void test_tokens(void **state)

@@ -25,11 +25,12 @@ static void ask_for(const char *method, const char *path, const char *fields,
 static void answers(const char *word, enum change_outcome outcome, int64_t version,
 		    const char *text)
 {
-	asks.answer = (struct answer){.found = true,
-				      .word = slice_str(word),
-				      .change = {.outcome = outcome, .version = version},
-				      .version = version,
-				      .text = slice_str(text)};
+	asks.answer =
+		(struct ask_answer){.found = true,
+				    .word = slice_str(word),
+				    .change = {.outcome = outcome, .version = version},
+				    .version = version,
+				    .text = slice_str(text)};
 }
 
 static void test_who_may(void **state)
