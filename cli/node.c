@@ -150,6 +150,7 @@ void node_call(struct node *n, const struct node_request *r, struct node_answer 
 	add_header(headers, &count, "Idempotency-Key", r->idempotency_key);
 	loop_turn(n->loop, 0); /* the clock stood still since the last call */
 	op_init(&x.op, n->loop, on_done, &x);
+	n->open = &x;
 	x.call = http_start(
 		n->http,
 		&(struct http_request){.method = r->method,
@@ -162,11 +163,67 @@ void node_call(struct node *n, const struct node_request *r, struct node_answer 
 				       .total_us = r->total_us},
 		&events, &x, &x.op);
 	loop_run(n->loop);
+	n->open = NULL;
 	for (size_t i = 0; i < count; i++)
 		state_forget(&headers[i]);
 	state_forget(&bearer.p);
 	strbuf_fini(&url);
 }
+
+void node_abort(struct node *n)
+{
+	if (n->open)
+		op_cancel(&n->open->op, ERR_CANCELLED);
+}
+
+/* ---- a call beside it */
+
+struct aside {
+	struct op op;
+	struct strbuf url, bearer;
+};
+
+static void on_aside_head(void *arg, int status)
+{
+	(void)arg;
+	(void)status;
+}
+
+static bool on_aside_body(void *arg, struct slice piece)
+{
+	(void)arg;
+	(void)piece;
+	return true;
+}
+
+static void on_aside_done(struct op *op, enum err result, void *arg)
+{
+	struct aside *x = arg;
+	(void)op;
+	(void)result;
+	state_forget(&x->bearer.p);
+	strbuf_fini(&x->url);
+	free(x);
+}
+
+void node_post(struct node *n, const char *path)
+{
+	static const struct http_events events = {on_aside_head, NULL, on_aside_body};
+	struct aside *x = xcalloc(1, sizeof *x);
+	strbuf_printf(&x->url, "%s%s", n->url, path);
+	strbuf_printf(&x->bearer, "Authorization: Bearer %s", n->token ? n->token : "");
+	op_init(&x->op, n->loop, on_aside_done, x);
+	http_start(n->http,
+		   &(struct http_request){
+			   .method = "POST",
+			   .url = x->url.p,
+			   .headers = (const char *const[]){x->bearer.p, NULL},
+			   .body = SLICE(""),
+			   .total_us = READY_LIMIT_US},
+		   &events, x, &x->op);
+}
+
+/* ---- the answer */
 
 void node_answer_fini(struct node_answer *a)
 {

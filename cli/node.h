@@ -14,6 +14,7 @@
 
 struct loop;
 struct http_client;
+struct exchange;
 
 #define NODE_SOCKET 108
 
@@ -24,6 +25,7 @@ struct node {
 	char *token;              /* NULL: not needed */
 	struct loop *loop;
 	struct http_client *http;
+	struct exchange *open; /* the call under way; NULL: none */
 };
 
 struct node_request {
@@ -59,6 +61,11 @@ int node_open(struct node *n, const struct config *c, enum node_rights rights);
 void node_close(struct node *n);
 /* The answer is the caller's to end with node_answer_fini. */
 void node_call(struct node *n, const struct node_request *r, struct node_answer *a);
+/* From a callback of the loop, while a call is under way: a POST beside it, without a
+ * body, whose answer nobody waits for. */
+void node_post(struct node *n, const char *path);
+/* Likewise: that call ends with ERR_CANCELLED. */
+void node_abort(struct node *n);
 void node_answer_fini(struct node_answer *a);
 /* Reports what the node answered instead of what was asked for. */
 void node_report(const struct node *n, const struct node_answer *a);

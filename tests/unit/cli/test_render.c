@@ -78,6 +78,27 @@ static void test_tools(void **state)
 	       "");
 }
 
+static void test_a_call_that_is_to_be_allowed(void **state)
+{
+	(void)state;
+#define CALL(rest) "{\"type\":\"tool\",\"toolName\":\"write\"," rest "}"
+	begin(RENDER_TEXT);
+	r.quiet = 1;
+	event("1", "{\"type\":\"lifecycle\",\"phase\":\"start\",\"runId\":\"abc\"}");
+	event("2", CALL("\"toolState\":\"pending\",\"toolInput\":{\"a\":1},"
+			"\"metadata\":{\"approval\":{\"state\":\"pending\"}}"));
+	event("3", CALL("\"toolState\":\"pending\",\"metadata\":{\"approval\":{"
+			"\"state\":\"denied\",\"message\":\"not\\u009b now\"}}"));
+	event("4", CALL("\"toolState\":\"pending\",\"metadata\":{\"approval\":{"
+			"\"state\":\"session\"}}"));
+	event("5", CALL("\"toolState\":\"completed\",\"toolOutput\":1,"
+			"\"metadata\":{\"durationMs\":12}"));
+	expect("[tool write waits to be allowed {\"a\":1}]\n"
+	       "[tool write was refused: not now]\n[tool write was allowed]\n"
+	       "[tool write completed in 12 ms]\n",
+	       "");
+}
+
 /* Cut at 200 bytes, never inside a character. */
 static void test_long_input(void **state)
 {
@@ -237,15 +258,17 @@ static void test_what_a_program_prints(void **state)
 int main(void)
 {
 	crypto_init();
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_answer),
-					   cmocka_unit_test(test_what_a_program_prints),
-					   cmocka_unit_test(test_tools),
-					   cmocka_unit_test(test_long_input),
-					   cmocka_unit_test(test_reset_and_error),
-					   cmocka_unit_test(test_json),
-					   cmocka_unit_test(test_ends),
-					   cmocka_unit_test(test_requests),
-					   cmocka_unit_test(test_tokens),
-					   cmocka_unit_test(test_status)};
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_answer),
+		cmocka_unit_test(test_what_a_program_prints),
+		cmocka_unit_test(test_tools),
+		cmocka_unit_test(test_a_call_that_is_to_be_allowed),
+		cmocka_unit_test(test_long_input),
+		cmocka_unit_test(test_reset_and_error),
+		cmocka_unit_test(test_json),
+		cmocka_unit_test(test_ends),
+		cmocka_unit_test(test_requests),
+		cmocka_unit_test(test_tokens),
+		cmocka_unit_test(test_status)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
