@@ -387,11 +387,11 @@ static struct {
 	struct ask_value v[8];
 	char text[3][2000]; /* of the first texts and JSON among them; "NULL" */
 	int64_t expect;
-	struct answer answer;
+	struct ask_answer answer;
 } asks;
 
 static void note_ask(struct call *c, enum sql what, const struct ask_value *v, size_t n,
-		     struct answer *out)
+		     struct ask_answer *out)
 {
 	int texts = 0;
 	asks.what = what;
@@ -407,21 +407,21 @@ static void note_ask(struct call *c, enum sql what, const struct ask_value *v, s
 }
 
 void ask_read(struct call *c, enum sql what, const struct ask_value *v, size_t n,
-	      struct answer *out)
+	      struct ask_answer *out)
 {
 	asks.reads++;
 	note_ask(c, what, v, n, out);
 }
 
 void ask_make(struct call *c, enum sql what, const struct ask_value *v, size_t n,
-	      struct answer *out)
+	      struct ask_answer *out)
 {
 	asks.changes++;
 	note_ask(c, what, v, n, out);
 }
 
 void ask_change(struct call *c, enum sql what, const struct ask_value *v, size_t n,
-		struct answer *out)
+		struct ask_answer *out)
 {
 	asks.changes++;
 	note_ask(c, what, v, n, out);
@@ -560,6 +560,7 @@ static struct {
 	struct wire_inquire inquire;
 	char inquired_model[64];
 	int changes; /* CHANGED of this tenant's provider keys */
+	int agent_changes;
 	struct wire_decide decide;
 	bool away; /* the link takes nothing */
 	struct wire_cancel cancel;
@@ -640,6 +641,7 @@ void link_changed(struct edge *e, int64_t tenant, struct slice kind, struct uuid
 {
 	(void)e, (void)key;
 	sup.changes += tenant == 1 && slice_is(kind, "provider_key");
+	sup.agent_changes += tenant == 1 && slice_is(kind, "agent");
 }
 
 void sub_number(struct sub *s, struct call *c)
