@@ -28,9 +28,16 @@ static bool take(struct call *c, const struct body_member *members, size_t count
 	for (size_t i = 0; i < count; i++)
 		if (slice_is(key, members[i].name))
 			return members[i].take(c, v);
+	AUTO(strbuf_fini) struct strbuf known = STRBUF_INIT;
 	const char *name = arena_strndup(a, key.p, key.n < 63 ? key.n : 63);
-	return reply_wrong(c->request, name,
-			   arena_printf(a, "there is no member \"%s\" here", name));
+	for (size_t i = 0; i < count; i++)
+		strbuf_printf(&known, "%s%s", i ? ", " : "", members[i].name);
+	return reply_wrong(
+		c->request, name,
+		count ? arena_printf(a, "there is no member \"%s\" here: it takes %.*s",
+				     name, SLICE_ARG(strbuf_slice(&known)))
+		      : arena_printf(a, "there is no member \"%s\" here: it takes none",
+				     name));
 }
 
 bool body_read(struct call *c, const struct body_member *members, size_t count)

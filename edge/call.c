@@ -11,6 +11,7 @@
 #include "edge/handles.h"
 #include "edge/limits.h"
 #include "edge/owner.h"
+#include "edge/query.h"
 #include "edge/reply.h"
 #include "edge/session_job.h"
 
@@ -67,9 +68,9 @@ static void run(void *arg)
 {
 	struct call *c = arg;
 	const struct route_row *row = route_row(c->match.route);
-	if (row->scopes && !c->authorised) {
-		c->authorised = auth_check(c, row->scopes) == AUTH_YES;
-		if (!c->authorised)
+	if (!c->authorised) {
+		c->authorised = !row->scopes || auth_check(c, row->scopes) == AUTH_YES;
+		if (!c->authorised || !query_fits(c))
 			return;
 	}
 	if (row->scopes && !may_go_on(c))

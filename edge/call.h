@@ -53,7 +53,7 @@ struct call {
 	struct cache_wait wait;
 	uint64_t handle; /* in edge->calls */
 	struct caller caller;
-	bool authorised;
+	bool authorised;         /* or nobody need be */
 	bool admitted;           /* its rates allow it */
 	bool owned;              /* what the path names is its end user's */
 	struct owner *owner;     /* while that is found out */

@@ -2,6 +2,7 @@
  * Pair by pair. */
 #include "edge/query.h"
 
+#include "edge/openapi/operations.h"
 #include "edge/reply.h"
 
 static bool refuse(struct call *c, struct slice name, const char *why)
@@ -9,6 +10,32 @@ static bool refuse(struct call *c, struct slice name, const char *why)
 	struct arena *a = c->request->arena;
 	const char *text = arena_strndup(a, name.p, name.n < 63 ? name.n : 63);
 	return reply_wrong(c->request, text, arena_printf(a, "%s%s", text, why));
+}
+
+static bool refuse_unknown(struct call *c, struct slice name, const struct operation *op)
+{
+	AUTO(strbuf_fini) struct strbuf known = STRBUF_INIT;
+	struct slice rest = slice_str(op->params), word;
+	while ((word = operation_word(&rest)).p)
+		if (param_named(word)->place == PARAM_query)
+			strbuf_printf(&known, "%s%.*s", known.n ? ", " : ": it takes ",
+				      SLICE_ARG(word));
+	return refuse(c, name,
+		      arena_printf(c->request->arena, " is no parameter of this path%.*s",
+				   SLICE_ARG(strbuf_slice(&known))));
+}
+
+bool query_fits(struct call *c)
+{
+	struct slice rest = c->request->head.query;
+	const struct operation *op = operation_of(c->match.route);
+	while (rest.p && op->tag) {
+		struct slice pair = slice_cut(&rest, '&');
+		struct slice name = slice_cut(&pair, '=');
+		if (name.n && !operation_takes(op, name))
+			return refuse_unknown(c, name, op);
+	}
+	return true;
 }
 
 static bool take_pair(struct call *c, const struct query_param *params, size_t count,

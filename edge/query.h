@@ -12,6 +12,9 @@ struct query_param {
 	bool (*take)(struct call *c, struct slice value);
 };
 
+/* Whether the route of the call takes all that its query names (operations.tbl). False:
+ * answered 400, naming what is too much and what there is. */
+bool query_fits(struct call *c);
 /* Hands each name=value to its row. False: answered 400, naming the parameter. */
 bool query_read(struct call *c, const struct query_param *params, size_t count);
 

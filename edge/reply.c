@@ -27,6 +27,11 @@ static const struct status *status_of(int number)
 	panic("a status that status.tbl lacks");
 }
 
+const char *reply_reason(int status)
+{
+	return status_of(status)->reason;
+}
+
 int reply_status_of(enum err e)
 {
 	switch (e) {

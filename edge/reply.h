@@ -48,6 +48,8 @@ void reply_err(struct request *r, enum err e, const char *param, const char *mes
 bool reply_wrong(struct request *r, const char *param, const char *message);
 /* The answer to a request that is not HTTP as it should be; the connection ends. */
 void reply_fault(struct request *r, const struct http_fault *f);
+/* The words behind a status of status.tbl. */
+const char *reply_reason(int status);
 /* The status of an error by errors.tbl. */
 int reply_status_of(enum err e);
 

@@ -18,6 +18,8 @@ import sys
 import tempfile
 import time
 
+import contract
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 # A directory of cgroup v2 in which this process may make groups with controllers; each node is then started in one of its own, given to who
 # starts it, as a service manager does (Delegate=). scripts/vm-test has one.
@@ -273,6 +275,8 @@ class Node:
     """model: "offline", "fake", or a dict of environment variables. The environment of the tests reaches the node as far as `env`
     says and no further. migrated: with the database and the secrets that `terabitsctl migrate` makes of nothing. as_root: terabitsd
     is started by root, as it may be, and not by the tests' user."""
+
+    contract = None
 
     def __init__(self, build=None, model="offline", workers=1, env=None, migrated=False, fsync=False, as_root=False):
         self.build = build or default_build()
@@ -569,11 +573,27 @@ class Node:
             text = r.read().decode(errors="replace")
             head = {k.lower(): v for k, v in r.getheaders()}
             try:
-                return r.status, head, json.loads(text)
+                answer = json.loads(text)
             except ValueError:
                 return r.status, head, text
+            if head.get("content-type") == "application/json":
+                self.hold_to_contract(method, path, r.status, answer)
+            return r.status, head, answer
         finally:
             c.close()
+
+    def hold_to_contract(self, method, path, status, answer):
+        """The document is that of the first node of this process: one build's nodes have the same."""
+        if Node.contract is None:
+            c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+            try:
+                c.request("GET", "/openapi.json")
+                Node.contract = contract.Contract(json.loads(c.getresponse().read()))
+            except (OSError, ValueError, http.client.HTTPException):
+                return  # it goes away just now: a later answer will do
+            finally:
+                c.close()
+        Node.contract.check(method, path, status, answer)
 
     def get(self, path, **kw):
         return self.request("GET", path, **kw)

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Client libraries as they come from npm, against a node with the fake model: programs of tests/clients."""
+import re
+import unittest
+
+import clients
+from invariants import violations
+from node import Node
+
+
+class TestClients(unittest.TestCase):
+    seconds = 40
+
+    @classmethod
+    def setUpClass(cls):
+        cls.node = Node(model="fake", migrated=True).start()
+        cls.addClassCleanup(cls.node.close)
+
+    def tearDown(self):
+        self.assertEqual(violations(self.node), {})
+
+    def test_the_libraries_are_there(self):
+        clients.run(self.node, "libraries.mjs")
+
+    def test_the_description_is_an_openapi_document(self):
+        clients.run(self.node, "openapi.mjs")
+
+    def test_a_query_names_nothing_that_the_description_lacks(self):
+        """Every route: a parameter that is none is refused, and the sentence names those that the document has."""
+        _, _, document = self.node.get("/openapi.json")
+        for path, operations in document["paths"].items():
+            for method, operation in operations.items():
+                target = re.sub(r"\{\w+\}", "x", path)
+                status, _, answer = self.node.request(method.upper(), f"{target}?zzz=1")
+                known = [p["name"] for p in operation["parameters"] if p["in"] == "query"]
+                with self.subTest(operation["operationId"]):
+                    self.assertEqual((status, answer["error"]["param"]), (400, "zzz"))
+                    says = answer["error"]["message"].partition(": it takes ")[2]
+                    self.assertEqual(says.split(", ") if says else [], known)

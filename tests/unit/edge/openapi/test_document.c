@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The API's description: whole, readable, and true to the tables. */
+#include "edge/openapi/document.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "common/json.h"
+#include "edge/openapi/operations.h"
+#include "edge/openapi/schema.h"
+
+static struct json_doc *document(struct strbuf *b)
+{
+	char why[160];
+	openapi_write(b);
+	struct json_doc *d =
+		json_parse_unique(strbuf_slice(b), 4u << 20, why, sizeof why);
+	if (!d)
+		fail_msg("%s", why);
+	return d;
+}
+
+static void test_every_route_is_described(void **state)
+{
+	(void)state;
+	for (enum route r = ROUTE_NONE + 1; r < ROUTE__COUNT; r++)
+		if (!operation_of(r)->tag)
+			fail_msg("edge/openapi/operations.tbl has no row for %s",
+				 route_row(r)->name);
+}
+
+static void test_every_parameter_is_known(void **state)
+{
+	(void)state;
+	for (enum route r = ROUTE_NONE + 1; r < ROUTE__COUNT; r++) {
+		struct slice rest = slice_str(operation_of(r)->params), word;
+		while ((word = operation_word(&rest)).p)
+			if (!param_named(word))
+				fail_msg("%s: params.tbl has no %.*s", route_row(r)->name,
+					 SLICE_ARG(word));
+	}
+}
+
+static void test_it_is_one_json_object_without_twins(void **state)
+{
+	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
+	(void)state;
+	AUTO(auto_json_free) struct json_doc *d = document(&b);
+	json_t run = json_get(json_get(json_root(d), "paths"), "/v1/runs/{run}");
+	json_t get = json_get(run, "get");
+	assert_true(slice_is(json_str(json_get(get, "operationId")), "runGet"));
+	assert_true(json_get(json_get(json_get(json_root(d), "paths"),
+				      "/v1/agents/{agent}/sessions/{sessionKey}"),
+			     "delete"));
+}
+
+static void put(const char *type, const char *expected)
+{
+	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
+	struct json_out o = json_out(&b);
+	schema_put(&o, slice_str(type));
+	strbuf_add_char(&b, 0);
+	assert_string_equal(b.p, expected);
+}
+
+static void test_types(void **state)
+{
+	(void)state;
+	put("int", "{\"type\":\"integer\"}");
+	put("[uuid]",
+	    "{\"type\":\"array\",\"items\":{\"type\":\"string\",\"format\":\"uuid\"}}");
+	put("{[num]}", "{\"type\":\"object\",\"additionalProperties\":{\"type\":"
+		       "\"array\",\"items\":{\"type\":\"number\"}}}");
+	put("'a,b|c'", "{\"type\":\"string\",\"enum\":[\"a\",\"b|c\"]}");
+	put("string|null", "{\"anyOf\":[{\"type\":\"string\"},{\"type\":\"null\"}]}");
+	put("[Run|any]|bytes",
+	    "{\"anyOf\":[{\"type\":\"array\",\"items\":{\"anyOf\":[{\"$ref\":\"#/"
+	    "components/schemas/Run\"},{}]}},{\"type\":\"string\",\"contentEncoding\":"
+	    "\"base64\"}]}");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_every_route_is_described),
+		cmocka_unit_test(test_every_parameter_is_known),
+		cmocka_unit_test(test_it_is_one_json_object_without_twins),
+		cmocka_unit_test(test_types)};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
