@@ -11,6 +11,7 @@
 #include "cli/report.h"
 #include "common/attr.h"
 #include "common/json.h"
+#include "proto/model/agent_config.h"
 
 /* ---- create */
 
@@ -112,6 +113,11 @@ int agent_create_command(const struct args *a)
 	if (!status && args_has(a, O(profile) | O(replace))) {
 		report("agent create: --profile is for a new agent; 'policy set' changes "
 		       "the policy of one that is there");
+		status = EXIT_USAGE;
+	}
+	const char *problem = agent_name_problem(slice_str(a->text[PARAM_name]));
+	if (!status && problem && !args_has(a, O(replace))) {
+		report("agent create: the name %s", problem);
 		status = EXIT_USAGE;
 	}
 	if (status)

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "cli/command.h"
+#include "cli/plain.h"
 #include "cli/report.h"
 #include "common/http/sse.h"
 
@@ -24,12 +25,14 @@ struct follow {
 	struct node *node;
 	struct render *out;
 	const struct message *message;
+	struct follow_watch *watch; /* NULL: nobody looks on */
 	struct strbuf body;
 	char key[UUID_TEXT_LEN + 1];
 	char run[UUID_TEXT_LEN + 1]; /* "": not known yet */
 	char last_id[40];
 	struct sse_reader sse;
 	int tries, merges;
+	bool paused; /* the stream was left because something is to be done first */
 	enum follow_end end;
 	char reason[512]; /* of a failure */
 };
@@ -55,9 +58,21 @@ static void keep_reason(struct follow *f, json_t event)
 	struct slice error = json_str(json_get(event, "error"));
 	struct slice result = json_str(json_get(json_get(event, "metadata"), "result"));
 	if (error.n)
-		snprintf(f->reason, sizeof f->reason, "%.*s", SLICE_ARG(error));
+		plain_copy(f->reason, sizeof f->reason, error);
 	else if (!f->reason[0] && f->end == FOLLOW_FAILED)
-		snprintf(f->reason, sizeof f->reason, "%.*s", SLICE_ARG(result));
+		plain_copy(f->reason, sizeof f->reason, result);
+}
+
+/* The run's id is in its events before the answer's head is looked at. */
+static void tell_watch(struct follow *f, const struct render_event *e)
+{
+	struct follow_watch *w = f->watch;
+	struct uuid run;
+	if (!w)
+		return;
+	if (!w->run[0] && uuid_parse(json_str(json_get(e->body, "runId")), &run))
+		uuid_format(run, w->run);
+	f->paused = w->event(w->arg, e);
 }
 
 static enum err on_event(void *arg, const struct sse_event *e)
@@ -73,8 +88,9 @@ static enum err on_event(void *arg, const struct sse_event *e)
 	render_event(f->out, &shown);
 	f->end = follow_end_of(shown.body);
 	keep_reason(f, shown.body);
+	tell_watch(f, &shown);
 	json_free(d);
-	return f->end == FOLLOW_ON ? ERR_OK : ERR_CANCELLED;
+	return f->end == FOLLOW_ON && !f->paused ? ERR_OK : ERR_CANCELLED;
 }
 
 static bool on_piece(void *arg, struct slice piece)
@@ -103,6 +119,8 @@ void follow_compose(struct strbuf *out, const struct message *m)
 	if (m->session)
 		json_kv_cstr(&o, "sessionKey", m->session);
 	json_kv_str(&o, "message", m->text);
+	if (m->model)
+		json_kv_cstr(&o, "model", m->model);
 	json_kv_bool(&o, "stream", true);
 	json_obj_end(&o);
 }
@@ -132,6 +150,8 @@ static void connect_once(struct follow *f, struct node_answer *a)
 	strbuf_fini(&path);
 	if (a->status == 200 && a->run[0] && !f->run[0])
 		memcpy(f->run, a->run, sizeof f->run);
+	if (f->watch)
+		memcpy(f->watch->run, f->run, sizeof f->run);
 }
 
 /* The run that took the message of f->run. -1: reported. */
@@ -223,9 +243,14 @@ static int course(struct follow *f)
 	for (;;) {
 		struct node_answer a;
 		int status = -1;
+		f->paused = false;
 		connect_once(f, &a);
 		if (f->end != FOLLOW_ON) {
 			status = conclude(f);
+		} else if (f->watch && f->watch->leave) {
+			status = EXIT_FAILED;
+		} else if (f->paused) {
+			f->watch->between(f->watch->arg);
 		} else if (!is_temporary(&a)) {
 			node_report(f->node, &a);
 			status = a.status == 404 ? EXIT_ABSENT : EXIT_FAILED;
@@ -238,9 +263,10 @@ static int course(struct follow *f)
 	}
 }
 
-int follow_run(struct node *n, struct render *out, struct uuid run)
+int follow_run(struct node *n, struct render *out, struct uuid run,
+	       struct follow_watch *watch)
 {
-	struct follow f = {.node = n, .out = out};
+	struct follow f = {.node = n, .out = out, .watch = watch};
 	uuid_format(run, f.run);
 	int status = course(&f);
 	render_break(out);
@@ -250,7 +276,7 @@ int follow_run(struct node *n, struct render *out, struct uuid run)
 int follow_message(struct node *n, struct render *out, const struct message *m)
 {
 	char why[256];
-	struct follow f = {.node = n, .out = out, .message = m};
+	struct follow f = {.node = n, .out = out, .message = m, .watch = m->watch};
 	if (node_await(n, m->wait_s, why, sizeof why) < 0) {
 		report("no node answers at %s (%s). Is it running? Start it with ./run "
 		       "serve",

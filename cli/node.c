@@ -14,22 +14,22 @@
 #include "common/clock.h"
 #include "common/http/client.h"
 #include "common/json.h"
+#include "common/listen.h"
 #include "common/loop.h"
 
 #define BODY_MOST ((size_t)64 << 10)
 #define READY_LIMIT_US 5000000
 #define READY_PAUSE_US 100000
 
-void node_url(const char *listen, char *out, size_t out_size)
+bool node_url(const char *listen, char *url, size_t url_size, char socket[NODE_SOCKET])
 {
-	const char *colon = strrchr(listen, ':');
-	size_t n = colon ? (size_t)(colon - listen) : strlen(listen);
-	struct slice host = slice_of(listen, n);
-	if (host.n == 0 || slice_is(host, "0.0.0.0") || slice_is(host, "*"))
-		host = SLICE("127.0.0.1");
-	else if (slice_is(host, "[::]"))
-		host = SLICE("[::1]");
-	snprintf(out, out_size, "http://%.*s%s", SLICE_ARG(host), colon ? colon : "");
+	struct listen_address all[LISTEN_MOST];
+	const char *path = NULL;
+	char why[512];
+	unsigned count = listen_parse(listen, all, why, sizeof why);
+	bool found = listen_url(all, count, url, url_size, &path);
+	snprintf(socket, NODE_SOCKET, "%s", path ? path : "");
+	return found;
 }
 
 static int find_token(struct node *n)
@@ -47,7 +47,11 @@ static int find_token(struct node *n)
 int node_open(struct node *n, const struct config *c, enum node_rights rights)
 {
 	*n = (struct node){.state = c->state_dir};
-	node_url(c->listen, n->url, sizeof n->url);
+	if (!node_url(c->listen, n->url, sizeof n->url, n->socket)) {
+		report("TERABITS_LISTEN names no address that this program can use: add "
+		       "one such as unix:/run/terabits/http.sock");
+		return -1;
+	}
 	if (rights == NODE_TOKEN && find_token(n))
 		return -1;
 	n->loop = loop_new();
@@ -146,22 +150,80 @@ void node_call(struct node *n, const struct node_request *r, struct node_answer 
 	add_header(headers, &count, "Idempotency-Key", r->idempotency_key);
 	loop_turn(n->loop, 0); /* the clock stood still since the last call */
 	op_init(&x.op, n->loop, on_done, &x);
-	x.call =
-		http_start(n->http,
-			   &(struct http_request){.method = r->method,
-						  .url = url.p,
-						  .headers = (const char *const *)headers,
-						  .body = r->body,
-						  .on_read = r->on_read ? on_read : NULL,
-						  .body_bytes = r->body_bytes,
-						  .total_us = r->total_us},
-			   &events, &x, &x.op);
+	n->open = &x;
+	x.call = http_start(
+		n->http,
+		&(struct http_request){.method = r->method,
+				       .url = url.p,
+				       .headers = (const char *const *)headers,
+				       .body = r->body,
+				       .unix_socket = *n->socket ? n->socket : NULL,
+				       .on_read = r->on_read ? on_read : NULL,
+				       .body_bytes = r->body_bytes,
+				       .total_us = r->total_us},
+		&events, &x, &x.op);
 	loop_run(n->loop);
+	n->open = NULL;
 	for (size_t i = 0; i < count; i++)
 		state_forget(&headers[i]);
 	state_forget(&bearer.p);
 	strbuf_fini(&url);
 }
+
+void node_abort(struct node *n)
+{
+	if (n->open)
+		op_cancel(&n->open->op, ERR_CANCELLED);
+}
+
+/* ---- a call beside it */
+
+struct aside {
+	struct op op;
+	struct strbuf url, bearer;
+};
+
+static void on_aside_head(void *arg, int status)
+{
+	(void)arg;
+	(void)status;
+}
+
+static bool on_aside_body(void *arg, struct slice piece)
+{
+	(void)arg;
+	(void)piece;
+	return true;
+}
+
+static void on_aside_done(struct op *op, enum err result, void *arg)
+{
+	struct aside *x = arg;
+	(void)op;
+	(void)result;
+	state_forget(&x->bearer.p);
+	strbuf_fini(&x->url);
+	free(x);
+}
+
+void node_post(struct node *n, const char *path)
+{
+	static const struct http_events events = {on_aside_head, NULL, on_aside_body};
+	struct aside *x = xcalloc(1, sizeof *x);
+	strbuf_printf(&x->url, "%s%s", n->url, path);
+	strbuf_printf(&x->bearer, "Authorization: Bearer %s", n->token ? n->token : "");
+	op_init(&x->op, n->loop, on_aside_done, x);
+	http_start(n->http,
+		   &(struct http_request){
+			   .method = "POST",
+			   .url = x->url.p,
+			   .headers = (const char *const[]){x->bearer.p, NULL},
+			   .body = SLICE(""),
+			   .total_us = READY_LIMIT_US},
+		   &events, x, &x->op);
+}
+
+/* ---- the answer */
 
 void node_answer_fini(struct node_answer *a)
 {

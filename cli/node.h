@@ -14,13 +14,18 @@
 
 struct loop;
 struct http_client;
+struct exchange;
+
+#define NODE_SOCKET 108
 
 struct node {
 	const char *state; /* the state directory, borrowed from the configuration */
 	char url[300];     /* "http://127.0.0.1:7717" */
-	char *token;       /* NULL: not needed */
+	char socket[NODE_SOCKET]; /* the path of the socket it listens on, or "" */
+	char *token;              /* NULL: not needed */
 	struct loop *loop;
 	struct http_client *http;
+	struct exchange *open; /* the call under way; NULL: none */
 };
 
 struct node_request {
@@ -47,14 +52,20 @@ struct node_answer {
 
 enum node_rights { NODE_OPEN, NODE_TOKEN };
 
-/* "host:port" as the URL of a client: an address that means "every one of this machine"
- * becomes the local one. */
-void node_url(const char *listen, char *out, size_t out_size);
+/* Of the listening addresses (common/listen.h) the one that a client of this machine
+ * uses: an address that means "every one of this machine" becomes the local one; a
+ * socket's path, or "". false: there is none. */
+bool node_url(const char *listen, char *url, size_t url_size, char socket[NODE_SOCKET]);
 /* -1: reported (there is no token). node_close in any case. */
 int node_open(struct node *n, const struct config *c, enum node_rights rights);
 void node_close(struct node *n);
 /* The answer is the caller's to end with node_answer_fini. */
 void node_call(struct node *n, const struct node_request *r, struct node_answer *a);
+/* From a callback of the loop, while a call is under way: a POST beside it, without a
+ * body, whose answer nobody waits for. */
+void node_post(struct node *n, const char *path);
+/* Likewise: that call ends with ERR_CANCELLED. */
+void node_abort(struct node *n);
 void node_answer_fini(struct node_answer *a);
 /* Reports what the node answered instead of what was asked for. */
 void node_report(const struct node *n, const struct node_answer *a);

@@ -8,9 +8,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cli/plain.h"
 #include "common/strbuf.h"
 
 #define INPUT_MOST 200
+#define ERROR_MOST 2000
 
 static int is_same_place(int a, int b)
 {
@@ -49,36 +51,12 @@ void render_note(struct render *r, const char *fmt, ...)
 	fflush(r->notes);
 }
 
-/* What a model writes must not steer the terminal. */
-static void put_plain(FILE *out, struct slice s)
-{
-	for (size_t i = 0; i < s.n; i++) {
-		unsigned char c = (unsigned char)s.p[i];
-		if ((c >= 0x20 && c != 0x7f) || c == '\n' || c == '\t')
-			fputc(c, out);
-	}
-}
-
 static void put_text(struct render *r, struct slice text)
 {
 	if (text.n == 0)
 		return;
-	put_plain(r->out, text);
+	plain_put(r->out, text, true);
 	r->mid_line = text.p[text.n - 1] != '\n';
-}
-
-/* At most INPUT_MOST bytes, cut between two characters. */
-static void put_short(FILE *out, struct slice s)
-{
-	size_t n = s.n;
-	if (n > INPUT_MOST)
-		for (n = INPUT_MOST; n && ((unsigned char)s.p[n] & 0xc0) == 0x80;)
-			n--;
-	for (size_t i = 0; i < n; i++)
-		if ((unsigned char)s.p[i] >= 0x20 && s.p[i] != 0x7f)
-			fputc(s.p[i], out);
-	if (n < s.n)
-		fputs("...", out);
 }
 
 /* ---- one function a type */
@@ -107,39 +85,76 @@ static void show_printed(struct render *r, struct slice text)
 	fflush(r->out);
 }
 
+static void put_short(struct render *r, struct slice s)
+{
+	plain_put_short(r->out, s, INPUT_MOST);
+}
+
+/* Of a call that a person has to allow, or has answered. */
+static void put_approval(struct render *r, json_t approval)
+{
+	struct slice state = json_str(json_get(approval, "state"));
+	struct slice said = json_str(json_get(approval, "message"));
+	if (slice_is(state, "pending")) {
+		fputs(" waits to be allowed", r->out);
+		return;
+	}
+	fputs(slice_is(state, "once") || slice_is(state, "session") ? " was allowed"
+								    : " was refused",
+	      r->out);
+	if (said.n) {
+		fputs(": ", r->out);
+		put_short(r, said);
+	}
+}
+
+static void put_call(struct render *r, json_t event)
+{
+	AUTO(strbuf_fini) struct strbuf input = STRBUF_INIT;
+	struct slice state = json_str(json_get(event, "toolState"));
+	struct slice error = json_str(json_get(event, "error"));
+	json_t given = json_get(event, "toolInput"), about = json_get(event, "metadata");
+	json_t approval = json_get(about, "approval");
+	int is_over = slice_is(state, "completed") || slice_is(state, "error");
+	int64_t ms;
+	put_short(r, json_str(json_get(event, "toolName")));
+	if (approval)
+		put_approval(r, approval);
+	else
+		fputc(' ', r->out);
+	if (!approval)
+		put_short(r, state);
+	if (given && !is_over) {
+		fputc(' ', r->out);
+		json_print(&input, given);
+		put_short(r, strbuf_slice(&input));
+	}
+	if (is_over && json_i64(json_get(about, "durationMs"), &ms))
+		fprintf(r->out, " in %lld ms", (long long)ms);
+	if (error.n) {
+		fputs(": ", r->out);
+		put_short(r, error);
+	}
+}
+
 static void show_tool(struct render *r, const struct render_event *e)
 {
-	struct strbuf input = STRBUF_INIT;
-	struct slice state = json_str(json_get(e->body, "toolState"));
-	struct slice error = json_str(json_get(e->body, "error"));
-	json_t given = json_get(e->body, "toolInput");
-	int is_over = slice_is(state, "completed") || slice_is(state, "error");
 	if (json_get(e->body, "content")) {
 		show_printed(r, json_str(json_get(e->body, "content")));
 		return;
 	}
 	render_break(r);
 	fputs(r->dim ? "\033[2m[tool " : "[tool ", r->out);
-	put_short(r->out, json_str(json_get(e->body, "toolName")));
-	fputc(' ', r->out);
-	put_short(r->out, state);
-	if (given && !is_over) {
-		fputc(' ', r->out);
-		json_print(&input, given);
-		put_short(r->out, strbuf_slice(&input));
-	}
-	if (error.n) {
-		fputs(": ", r->out);
-		put_short(r->out, error);
-	}
+	put_call(r, e->body);
 	fputs(r->dim ? "]\033[0m\n" : "]\n", r->out);
 	fflush(r->out);
-	strbuf_fini(&input);
 }
 
 static void show_lifecycle(struct render *r, const struct render_event *e)
 {
 	struct slice phase = json_str(json_get(e->body, "phase"));
+	if (slice_is(phase, "start") && r->quiet)
+		return;
 	if (slice_is(phase, "start"))
 		render_note(r, "run %s started",
 			    json_cstr(json_get(e->body, "runId"), "?"));
@@ -152,7 +167,8 @@ static void show_error(struct render *r, const struct render_event *e)
 	struct slice text = json_str(json_get(e->body, "error"));
 	render_break(r);
 	fputs("[error: ", r->notes);
-	put_plain(r->notes, text.n ? text : SLICE("no reason was given"));
+	plain_put_short(r->notes, text.n ? text : SLICE("no reason was given"),
+			ERROR_MOST);
 	fputs("]\n", r->notes);
 	fflush(r->notes);
 }

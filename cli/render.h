@@ -18,6 +18,7 @@ struct render {
 	int dim;      /* out is a terminal that shows it */
 	int shared;   /* out and notes show up in the same place */
 	int mid_line; /* the answer's last line has no end yet */
+	int quiet;    /* nothing is said of a run's start: who talks knows of it */
 };
 
 struct render_event {

@@ -28,8 +28,9 @@ int run_tail_command(const struct args *a)
 	uuid_parse(slice_str(a->text[PARAM_run]), &run);
 	config_load(&config);
 	render_init(&out, args_wants_json(a) ? RENDER_JSON : RENDER_TEXT);
-	int status = node_open(&node, &config, NODE_TOKEN) ? EXIT_FAILED
-							   : follow_run(&node, &out, run);
+	int status = node_open(&node, &config, NODE_TOKEN)
+			     ? EXIT_FAILED
+			     : follow_run(&node, &out, run, NULL);
 	node_close(&node);
 	return status;
 }

@@ -109,7 +109,7 @@ void status_print(struct strbuf *out, json_t s)
 		      number(s, "pid"), word(s, "version"));
 	strbuf_printf(out, "state     %s, up ", word(s, "state"));
 	put_duration(out, number(s, "uptimeMs") / 1000);
-	strbuf_printf(out, "\nlisten    http://%s\nmodel     %s\ndatabase  %s\n",
+	strbuf_printf(out, "\nlisten    %s\nmodel     %s\ndatabase  %s\n",
 		      word(s, "listen"), word(s, "model"),
 		      json_bool(json_get(s, "database"), false) ? "up" : "away");
 	strbuf_printf(out,

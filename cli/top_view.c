@@ -113,8 +113,7 @@ static void put_head(struct strbuf *out, const struct top_view *v)
 	strbuf_printf(out, "terabits %s  %s, up ", json_cstr(json_get(s, "version"), "?"),
 		      json_cstr(json_get(s, "state"), "?"));
 	table_put_duration(out, (double)number(s, "uptimeMs"));
-	strbuf_printf(out, "  http://%s  database %s\n",
-		      json_cstr(json_get(s, "listen"), "?"),
+	strbuf_printf(out, "  %s  database %s\n", json_cstr(json_get(s, "listen"), "?"),
 		      json_bool(json_get(s, "database"), false) ? "up" : "AWAY");
 	strbuf_printf(out,
 		      "runs   %lld running, %lld waiting, %lld delayed, %lld retrying in "

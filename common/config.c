@@ -4,6 +4,7 @@
 
 #include <confuse.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,7 +12,7 @@
 #include "common/crypto.h"
 #include "common/die.h"
 
-enum kind { KIND_STR, KIND_SECRET, KIND_INT };
+enum kind { KIND_STR, KIND_SECRET, KIND_INT, KIND_BOOL };
 
 static const struct row {
 	const char *name, *env, *fallback, *doc;
@@ -36,6 +37,13 @@ static void set(struct config *c, const struct row *r, const char *value,
 			fatal_usage("%s: %s must be a number from %ld to %ld, not '%s'",
 				    where, r->name, r->min, r->max, value);
 		*(long *)(void *)at = v;
+		return;
+	}
+	if (r->kind == KIND_BOOL) {
+		if (strcmp(value, "yes") && strcmp(value, "no"))
+			fatal_usage("%s: %s must be yes or no, not '%s'", where, r->name,
+				    value);
+		*(bool *)(void *)at = !strcmp(value, "yes");
 		return;
 	}
 	size_t n = strlen(value);
@@ -89,7 +97,7 @@ static void take_environment(struct config *c, const struct row *r)
 	char *value = getenv(r->env);
 	if (!value)
 		return;
-	if (*value || r->kind != KIND_INT)
+	if (*value || (r->kind != KIND_INT && r->kind != KIND_BOOL))
 		set(c, r, value, r->env);
 	if (r->kind == KIND_SECRET) {
 		crypto_wipe(value,

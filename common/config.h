@@ -4,11 +4,13 @@
 #ifndef TB_CONFIG_H
 #define TB_CONFIG_H
 
+#include <stdbool.h>
 #include <stdio.h>
 
 typedef char *config_STR;
 typedef char *config_SECRET;
 typedef long config_INT;
+typedef bool config_BOOL; /* yes or no */
 
 struct config {
 #define CONF(name, TYPE, env, fallback, min, max, doc) config_##TYPE name;

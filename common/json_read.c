@@ -55,7 +55,7 @@ static const char *string_end(const char *from, const char *end)
 static bool depth_fits(struct slice text, size_t *at)
 {
 	unsigned depth = 0;
-	const char *end = text.p + text.n;
+	const char *end = text.n ? text.p + text.n : text.p;
 	for (const char *p = text.p; p < end; p++) {
 		if (*p == '"') {
 			p = string_end(p + 1, end);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * POST /v1/approvals/{id}: a person's answer to what a run asks. Looked up first, so that
  * nobody learns of another tenant's; then one question to the supervisor, which commits
- * it. */
+ * it. POST /v1/runs/{run}/approve: the same, of the one thing that the run asks, or of
+ * the one that the body names. */
 #include <string.h>
 
 #include "common/json.h"
@@ -15,11 +16,14 @@
 
 #define BODY_MAX (16u << 10)
 
-enum stage { DECIDE_START, DECIDE_READ, DECIDE_SENT };
+enum stage { DECIDE_START, DECIDE_FIND, DECIDE_READ, DECIDE_SENT };
 
 struct deciding {
 	struct question q;
-	struct uuid id;
+	struct uuid id; /* nil: not known yet */
+	bool by_run;    /* it is a run's approve, of this one */
+	struct uuid run;
+	struct run_row run_row;
 	unsigned decision; /* enum decision */
 	struct slice message;
 	struct approval_row row;
@@ -45,6 +49,10 @@ static bool take_member(struct call *c, struct deciding *x, struct slice key, js
 		x->message = arena_slice(a, text);
 		return true;
 	}
+	if (x->by_run && slice_is(key, "approvalId"))
+		return uuid_parse(text, &x->id) ||
+		       reply_wrong(c->request, "approvalId",
+				   "approvalId must be the id of an approval");
 	const char *name = arena_strndup(a, key.p, key.n < 63 ? key.n : 63);
 	return reply_wrong(c->request, name,
 			   arena_printf(a, "there is no member \"%s\" here", name));
@@ -91,6 +99,7 @@ static void send_decision(struct call *c, struct deciding *x)
 				.message = x->message.p ? x->message : SLICE(""),
 				.by = slice_str(by)};
 	c->stage = DECIDE_SENT;
+	c->on_decided = decide_answered;
 	question_asked(c, link_decide(c->edge, &m));
 }
 
@@ -138,16 +147,13 @@ static void take_answer(struct call *c, const struct deciding *x)
 	reply_body(c->request, "application/json", strbuf_slice(&b));
 }
 
-void approval_decide(struct call *c)
+/* From what was read on. */
+static void go_on(struct call *c, struct deciding *x)
 {
-	struct deciding *x = c->state;
-	if (c->asking)
-		return;
-	if (c->stage == DECIDE_START)
-		begin(c);
-	else if (c->stage == DECIDE_READ && c->asked)
+	bool other = x->by_run && !uuid_eq(x->row.run, x->run);
+	if (c->stage == DECIDE_READ && c->asked)
 		reply_err(c->request, c->asked, NULL, NULL, 0);
-	else if (c->stage == DECIDE_READ && !x->row.found)
+	else if (c->stage == DECIDE_READ && (!x->row.found || other))
 		not_found(c);
 	else if (c->stage == DECIDE_READ)
 		send_decision(c, x);
@@ -158,4 +164,70 @@ void approval_decide(struct call *c)
 			  "the queue does not answer: whether this was stored is not "
 			  "known, ask again",
 			  1);
+}
+
+void approval_decide(struct call *c)
+{
+	if (c->asking)
+		return;
+	if (c->stage == DECIDE_START)
+		begin(c);
+	else
+		go_on(c, c->state);
+}
+
+/* ---- of a run */
+
+static void begin_of_run(struct call *c)
+{
+	struct deciding *x = arena_zalloc(c->request->arena, sizeof *x);
+	c->state = x;
+	x->by_run = true;
+	if (!call_run_id(c, 0, &x->run) || !read_body(c, x))
+		return;
+	c->stage = uuid_is_nil(x->id) ? DECIDE_FIND : DECIDE_READ;
+	if (c->stage == DECIDE_READ)
+		store_get_approval(c, x->id, &x->row);
+	else
+		store_get_run(c, x->run, &x->run_row);
+}
+
+/* What the run asks and nobody answered. */
+static void find_one(struct call *c, struct deciding *x)
+{
+	struct request *r = c->request;
+	struct slice waits = x->run_row.approvals;
+	AUTO(auto_json_free)
+	struct json_doc *d = waits.n ? json_parse(waits, waits.n, NULL, 0) : NULL;
+	size_t count = json_len(json_root(d));
+	if (c->asked)
+		reply_err(r, c->asked, NULL, NULL, 0);
+	else if (!x->run_row.found)
+		reply_err(r, ERR_NOT_FOUND, NULL, "there is no such run", 0);
+	else if (!count)
+		reply_err(r, ERR_CONFLICT, NULL,
+			  "the run asks nothing that waits for an answer", 0);
+	else if (count > 1)
+		reply_wrong(r, "approvalId",
+			    arena_printf(r->arena,
+					 "the run asks %zu things: approvalId must say "
+					 "which of them is meant",
+					 count));
+	else {
+		uuid_parse(json_str(json_get(json_at(json_root(d), 0), "id")), &x->id);
+		c->stage = DECIDE_READ;
+		store_get_approval(c, x->id, &x->row);
+	}
+}
+
+void run_approve(struct call *c)
+{
+	if (c->asking)
+		return;
+	if (c->stage == DECIDE_START)
+		begin_of_run(c);
+	else if (c->stage == DECIDE_FIND)
+		find_one(c, c->state);
+	else
+		go_on(c, c->state);
 }

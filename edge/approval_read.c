@@ -7,7 +7,7 @@
 #include "edge/run_json.h"
 #include "proto/wire.h"
 
-enum stage { READ_START, READ_AGENT, READ_ASKED };
+enum stage { READ_START, READ_AGENT, READ_RUN, READ_ASKED };
 
 static void reply_json(struct call *c, struct strbuf *b)
 {
@@ -21,6 +21,7 @@ static void reply_json(struct call *c, struct strbuf *b)
 struct listing {
 	struct paging paging;
 	struct approval_filter filter;
+	struct run_row run; /* of a list that is one run's */
 	struct approval_page page;
 };
 
@@ -91,6 +92,34 @@ void approval_list(struct call *c)
 		reply_err(c->request, c->asked, NULL, NULL, 0);
 	else
 		reply_page(c, &l->page);
+}
+
+/* ---- of one run: GET /v1/runs/{run}/approvals */
+
+void run_approvals(struct call *c)
+{
+	struct listing *l = c->state;
+	if (c->asking)
+		return;
+	if (c->stage == READ_START) {
+		static const struct query_param some[] = {{"limit", paging_limit},
+							  {"before", paging_before},
+							  {"state", take_state}};
+		c->state = l = arena_zalloc(c->request->arena, sizeof *l);
+		if (!call_run_id(c, 0, &l->filter.run) ||
+		    !paging_read(c, &l->filter.page, some, ARRAY_LEN(some)))
+			return;
+		c->stage = READ_RUN;
+		store_get_run(c, l->filter.run, &l->run);
+	} else if (c->asked) {
+		reply_err(c->request, c->asked, NULL, NULL, 0);
+	} else if (c->stage == READ_RUN && !l->run.found) {
+		reply_err(c->request, ERR_NOT_FOUND, NULL, "there is no such run", 0);
+	} else if (c->stage == READ_RUN) {
+		ask(c, l);
+	} else {
+		reply_page(c, &l->page);
+	}
 }
 
 /* ---- one */

@@ -10,6 +10,8 @@
 #include "common/attr.h"
 
 #define URL_MOST 2000
+#define TEXT_OF_(n) #n
+#define TEXT_OF(n) TEXT_OF_(n)
 
 struct reading {
 	struct blocks_fault *fault;
@@ -27,7 +29,7 @@ PRINTF_LIKE(2, 3) static bool wrong(struct reading *r, const char *fmt, ...)
 	return false;
 }
 
-static void put_text(struct json_out *o, struct slice text)
+void blocks_put_text(struct json_out *o, struct slice text)
 {
 	json_obj(o);
 	json_kv_cstr(o, "type", "text");
@@ -40,7 +42,7 @@ static bool take_text(struct reading *r, json_t block)
 	struct slice text = json_str(json_get(block, "text"));
 	if (!text.n)
 		return wrong(r, "%s.text must be a non-empty string", r->at);
-	put_text(r->o, text);
+	blocks_put_text(r->o, text);
 	return true;
 }
 
@@ -69,6 +71,35 @@ static bool is_image_type(struct slice s)
 	return false;
 }
 
+const char *blocks_put_image(struct json_out *o, struct slice media_type,
+			     struct slice base64)
+{
+	if (!is_base64(base64))
+		return "must be base64";
+	if (!is_image_type(media_type))
+		return "must be image/png, image/jpeg, image/gif or image/webp";
+	json_obj(o);
+	json_kv_cstr(o, "type", "image");
+	json_kv_str(o, "mediaType", media_type);
+	json_kv_str(o, "data", base64);
+	json_obj_end(o);
+	return NULL;
+}
+
+const char *blocks_put_link(struct json_out *o, struct slice url)
+{
+	static const char why[] =
+		"must begin with https:// and have at most " TEXT_OF(URL_MOST) " bytes";
+	if (!slice_has_prefix(url, SLICE("https://")) || url.n > URL_MOST ||
+	    slice_has_control(url))
+		return why;
+	json_obj(o);
+	json_kv_cstr(o, "type", "image");
+	json_kv_str(o, "url", url);
+	json_obj_end(o);
+	return NULL;
+}
+
 static bool take_image(struct reading *r, json_t block)
 {
 	struct slice data = json_str(json_get(block, "data")),
@@ -76,28 +107,10 @@ static bool take_image(struct reading *r, json_t block)
 		     type = json_str(json_get(block, "mediaType"));
 	if (!data.p == !url.p)
 		return wrong(r, "%s must have either data (base64) or url", r->at);
-	if (data.p && !is_base64(data))
-		return wrong(r, "%s.data must be base64", r->at);
-	if (data.p && !is_image_type(type))
-		return wrong(r,
-			     "%s.mediaType must be image/png, image/jpeg, image/gif or "
-			     "image/webp",
-			     r->at);
-	if (url.p && (!slice_has_prefix(url, SLICE("https://")) || url.n > URL_MOST ||
-		      slice_has_control(url)))
-		return wrong(r,
-			     "%s.url must begin with https:// and have at most %d bytes",
-			     r->at, URL_MOST);
-	json_obj(r->o);
-	json_kv_cstr(r->o, "type", "image");
-	if (data.p) {
-		json_kv_str(r->o, "mediaType", type);
-		json_kv_str(r->o, "data", data);
-	} else {
-		json_kv_str(r->o, "url", url);
-	}
-	json_obj_end(r->o);
-	return true;
+	const char *why =
+		data.p ? blocks_put_image(r->o, type, data) : blocks_put_link(r->o, url);
+	const char *member = url.p ? "url" : is_base64(data) ? "mediaType" : "data";
+	return !why || wrong(r, "%s.%s %s", r->at, member, why);
 }
 
 static const struct kind {
@@ -167,7 +180,7 @@ bool blocks_read(json_t message, struct strbuf *out, struct blocks_fault *fault)
 	if (is_list && !take_list(&r, message))
 		return false;
 	if (!is_list)
-		put_text(&o, text);
+		blocks_put_text(&o, text);
 	json_arr_end(&o);
 	return true;
 }

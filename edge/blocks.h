@@ -18,4 +18,10 @@ struct blocks_fault {
  * set. */
 bool blocks_read(json_t message, struct strbuf *out, struct blocks_fault *fault);
 
+/* Appends one block. NULL, or what is wrong: "must be ...". */
+const char *blocks_put_image(struct json_out *o, struct slice media_type,
+			     struct slice base64);
+const char *blocks_put_link(struct json_out *o, struct slice url);
+void blocks_put_text(struct json_out *o, struct slice text);
+
 #endif

@@ -40,18 +40,34 @@ static bool take(struct call *c, const struct body_member *members, size_t count
 				     name));
 }
 
-bool body_read(struct call *c, const struct body_member *members, size_t count)
+struct json_doc *body_object(struct call *c)
 {
 	char why[160];
-	struct slice key, body = slice_trim(strbuf_slice(&c->request->body));
-	if (body.n == 0)
-		return true;
-	AUTO(auto_json_free)
+	struct slice body = slice_trim(strbuf_slice(&c->request->body));
+	if (body.n == 0) {
+		reply_wrong(c->request, NULL, "the body must be a JSON object");
+		return NULL;
+	}
 	struct json_doc *doc = json_parse_unique(body, SERVER_BODY_MAX, why, sizeof why);
+	if (!doc) {
+		blame(c, body, why);
+		return NULL;
+	}
+	if (json_kind(json_root(doc)) == JSON_OBJECT)
+		return doc;
+	json_free(doc);
+	reply_wrong(c->request, NULL, "the body must be a JSON object");
+	return NULL;
+}
+
+bool body_read(struct call *c, const struct body_member *members, size_t count)
+{
+	struct slice key;
+	if (slice_trim(strbuf_slice(&c->request->body)).n == 0)
+		return true;
+	AUTO(auto_json_free) struct json_doc *doc = body_object(c);
 	if (!doc)
-		return blame(c, body, why);
-	if (json_kind(json_root(doc)) != JSON_OBJECT)
-		return reply_wrong(c->request, NULL, "the body must be a JSON object");
+		return false;
 	struct json_iter it = json_iter(json_root(doc));
 	for (json_t v; (v = json_next(&it, &key));)
 		if (!take(c, members, count, key, v))

@@ -12,6 +12,9 @@ struct body_member {
 	bool (*take)(struct call *c, json_t value); /* false: answered */
 };
 
+/* The whole of it, a JSON object, which the caller frees. NULL: answered 400, naming the
+ * member where a text is none. */
+struct json_doc *body_object(struct call *c);
 /* Hands each member to its row; an empty body has none. False: answered 400, naming the
  * member. */
 bool body_read(struct call *c, const struct body_member *members, size_t count);

@@ -213,7 +213,8 @@ void budgets(struct call *c)
 		return;
 	if (c->stage == MONEY_ASKED)
 		money_reply(c, &x->answer, "budgets", "such budget, or agent");
-	else if (!is_put(c) || (read_body(c, take_budget_member, false) &&
+	else if (!is_put(c) || (change_read(c, &x->answer.change) &&
+				read_body(c, take_budget_member, false) &&
 				is_whole_budget(c, &x->budget, false)))
 		send_budget(c, x);
 }
@@ -239,7 +240,8 @@ void agent_budget(struct call *c)
 		return;
 	}
 	if (c->stage == MONEY_START && is_put(c) &&
-	    (!read_body(c, take_budget_member, true) ||
+	    (!change_read(c, &x->answer.change) ||
+	     !read_body(c, take_budget_member, true) ||
 	     !is_whole_budget(c, &x->budget, true)))
 		return;
 	c->stage = MONEY_AGENT;
@@ -256,7 +258,8 @@ void prices(struct call *c)
 		return;
 	}
 	if (is_put(c) &&
-	    (!read_body(c, take_price_member, false) || !is_whole_price(c, &x->price)))
+	    (!change_read(c, &x->answer.change) ||
+	     !read_body(c, take_price_member, false) || !is_whole_price(c, &x->price)))
 		return;
 	c->stage = MONEY_ASKED;
 	if (is_put(c))

@@ -9,14 +9,12 @@
 #include "common/map.h"
 #include "edge/auth.h"
 #include "edge/handles.h"
+#include "edge/query.h"
 #include "edge/limits.h"
 #include "edge/owner.h"
-#include "edge/query.h"
 #include "edge/reply.h"
+#include "edge/server.h"
 #include "edge/session_job.h"
-
-/* Streams and waits of one tenant at this edge. */
-#define WAITING_MAX 4096u
 
 /* ---- how many long answers a tenant has */
 
@@ -29,7 +27,7 @@ bool call_may_wait(struct call *c)
 {
 	struct map *m = c->edge->waiting;
 	unsigned *n = map_get(m, tenant_key(c));
-	if (n && *n >= WAITING_MAX) {
+	if (n && *n >= c->edge->waiting_most) {
 		reply_err(c->request, ERR_TENANT_FULL, NULL,
 			  "too many streams and waits of this tenant are open", 5);
 		return false;
@@ -106,13 +104,29 @@ static void no_route(struct request *r, const struct route_match *m)
 	reply_error(r, &e, "this path takes only %s", m->allow);
 }
 
+/* What the path takes: no token is asked for, as a browser sends none with this question.
+ */
+static void say_options(struct request *r, const char *allow)
+{
+	reply_head(r, 204);
+	reply_field(r, "allow", slice_str(allow));
+	reply_preflight(r, allow);
+	reply_empty(r);
+}
+
 bool call_in_pieces(void *arg, struct request *r)
 {
 	struct route_match m;
 	(void)arg;
 	route_find(r->head.method, r->head.path, r->arena, &m);
+	if (m.route == ROUTE_OPENAI_CHAT || m.route == ROUTE_OPENAI_RESPONSES)
+		r->body_most = SERVER_TALK_MAX;
 	if (m.route == ROUTE_SESSION_IMPORT || m.route == ROUTE_SESSION_KEY_IMPORT)
 		r->body_most = IMPORT_BODY_MAX;
+	/* The whole conversation comes with each message. */
+	if (m.route == ROUTE_AGUI || m.route == ROUTE_AGENT_AGUI || m.route == ROUTE_UI ||
+	    m.route == ROUTE_AGENT_UI)
+		r->body_most = SERVER_TALK_MAX;
 	return m.route == ROUTE_FILE_PUT || m.route == ROUTE_SKILL_FILE_PUT;
 }
 
@@ -121,9 +135,14 @@ void call_begin(void *arg, struct request *r)
 	struct call *c = arena_zalloc(r->arena, sizeof *c);
 	c->edge = arg;
 	c->request = r;
+	if (r->head_only)
+		r->head.method = METHOD_GET;
 	route_find(r->head.method, r->head.path, r->arena, &c->match);
 	if (c->match.route == ROUTE_NONE) {
-		no_route(r, &c->match);
+		if (r->head.method == METHOD_OPTIONS && c->match.allow[0])
+			say_options(r, c->match.allow);
+		else
+			no_route(r, &c->match);
 		return;
 	}
 	r->owner = c;

@@ -21,6 +21,8 @@
 struct follow;
 struct owner;
 struct placing;
+struct wire_cancelled;
+struct wire_decided;
 struct wire_enqueued;
 struct wire_finding;
 
@@ -53,7 +55,7 @@ struct call {
 	struct cache_wait wait;
 	uint64_t handle; /* in edge->calls */
 	struct caller caller;
-	bool authorised;         /* or nobody need be */
+	bool authorised;
 	bool admitted;           /* its rates allow it */
 	bool owned;              /* what the path names is its end user's */
 	struct owner *owner;     /* while that is found out */
@@ -73,6 +75,8 @@ struct call {
 	/* The supervisor's answer to what this call sent it; NULL: none is expected. */
 	void (*on_enqueued)(struct call *c, const struct wire_enqueued *m);
 	void (*on_finding)(struct call *c, const struct wire_finding *m);
+	void (*on_cancelled)(struct call *c, const struct wire_cancelled *m);
+	void (*on_decided)(struct call *c, const struct wire_decided *m);
 };
 
 /* server_config.on_request: finds the route, then runs the call. arg: struct edge. */

@@ -4,9 +4,17 @@
 #define TB_EDGE_CANCEL_H
 
 #include "edge/call.h"
+#include "edge/question.h"
 #include "proto/wire.h"
 
-/* Stores the answer and wakes the call. */
-void cancel_answered(struct call *c, const struct wire_cancelled *m);
+/* The first member of such a call's state. */
+struct cancelling {
+	struct question q;
+	struct uuid run;
+	unsigned result; /* enum run_result, 0: it goes on for a moment */
+};
+
+/* Asks; the call wakes for the answer, see question_asked. False: it was answered. */
+bool cancel_send(struct call *c, struct cancelling *x, struct uuid run);
 
 #endif

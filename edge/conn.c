@@ -2,23 +2,21 @@
  * One connection: reading, framing, sending, lingering. */
 #include "edge/conn.h"
 
-#include <errno.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "common/alloc.h"
 #include "common/die.h"
+#include "edge/conn_io.h"
 #include "edge/reply.h"
+#include "edge/tls.h"
 
-/* Read in one go; the rest waits for the next turn, so that nobody is starved. */
-#define READ_BYTES (64u << 10)
 /* Pipelined input held while an answer is under way. */
 #define AHEAD_MAX (64u << 10)
+/* Unsent output above which no further request is taken. */
+#define OUT_MAX (256u << 10)
 /* Requests of one connection in one turn. */
 #define REQUESTS_A_TURN 32
-/* Buffers above this are given back when empty. */
-#define KEEP_BYTES 2048
 #define REQUEST_ARENA_MAX (4u << 20)
 
 static int64_t now_us(const struct conn *c)
@@ -34,34 +32,21 @@ static void set_deadline(struct conn *c, int64_t us)
 
 /* ---- reading */
 
-static bool drops_input(const struct conn *c)
+/* Of a client that asks on and on and takes no answers. */
+static bool has_too_much(const struct conn *c)
 {
-	return c->state == CONN_LAST || c->state == CONN_LINGER;
+	return c->state == CONN_HEAD && c->out.n > OUT_MAX;
 }
 
 static void update_watch(struct conn *c)
 {
 	int what = c->blocked ? LOOP_WRITE : 0;
-	if (!c->eof && !(c->state == CONN_BUSY && c->in.n > AHEAD_MAX))
+	bool waits = c->state == CONN_BUSY || has_too_much(c);
+	if (!c->eof && !(waits && c->in.n > AHEAD_MAX))
 		what |= LOOP_READ;
 	if (what != c->watching)
 		loop_fd_set(c->watch, what);
 	c->watching = what;
-}
-
-static void read_some(struct conn *c)
-{
-	static char scratch[READ_BYTES];
-	ssize_t n = recv(c->fd, scratch, sizeof scratch, MSG_DONTWAIT);
-	if (n < 0) {
-		c->broken = errno != EAGAIN && errno != EINTR;
-		return;
-	}
-	c->eof = n == 0;
-	if (drops_input(c))
-		c->received += (size_t)n;
-	else
-		strbuf_add(&c->in, scratch, (size_t)n);
 }
 
 static void on_ready(void *arg, int what)
@@ -72,7 +57,7 @@ static void on_ready(void *arg, int what)
 		conn_mark(c);
 	}
 	if (what & LOOP_READ)
-		read_some(c);
+		conn_read(c);
 	update_watch(c);
 	loop_wake(server_loop(c->server), &c->task);
 }
@@ -93,6 +78,7 @@ static struct request *begin_request(struct conn *c)
 	r->arena = a;
 	r->conn = c;
 	r->body_most = SERVER_BODY_MAX;
+	r->trusted = listen_is_trusted(c->kind);
 	server_request_id(c->server, r->id);
 	c->request = r;
 	server_count_exchange(c->server, 1);
@@ -131,11 +117,20 @@ static void dispatch(struct conn *c)
 	struct request *r = c->request;
 	c->requests++;
 	c->state = CONN_BUSY;
-	c->close_after = !r->head.keep_alive || c->requests >= SERVER_REQUESTS_MAX ||
+	c->close_after = !r->head.keep_alive ||
+			 c->requests >= server_settings(c->server)->requests_most ||
 			 server_is_draining(c->server);
 	c->framing = FRAMING_LENGTH;
 	set_deadline(c, 0);
 	server_dispatch(c->server, r);
+}
+
+static const char *too_large(const struct request *r)
+{
+	if (r->body_most == SERVER_TALK_MAX)
+		return "the body is larger than 20 MB";
+	return r->body_most > SERVER_BODY_MAX ? "the body is larger than 2 MB"
+					      : "the body is larger than 1 MB";
 }
 
 /* The head is whole: its bytes move to the request's arena. false: refused. */
@@ -152,12 +147,10 @@ static bool parse_head(struct conn *c)
 		return false;
 	}
 	adopt_id(r);
+	r->head_only = r->head.method == METHOD_HEAD;
 	r->in_pieces = server_in_pieces(c->server, r);
 	if (r->head.content_length > r->body_most && !r->in_pieces) {
-		conn_refuse(c, &(struct http_fault){
-				       413, r->body_most > SERVER_BODY_MAX
-						    ? "the body is larger than 2 MB"
-						    : "the body is larger than 1 MB"});
+		conn_refuse(c, &(struct http_fault){413, too_large(r)});
 		return false;
 	}
 	if (r->head.content_length > SERVER_PIECES_MAX) {
@@ -175,7 +168,7 @@ static bool take_head(struct conn *c)
 	size_t had = c->scan.at;
 	enum http_scan_result s = http_scan(&c->scan, strbuf_slice(&c->in), &fault);
 	if (had == 0 && c->in.n > 0 && c->requests > 0)
-		set_deadline(c, SERVER_HEAD_US);
+		set_deadline(c, server_settings(c->server)->head_us);
 	if (s == HTTP_BAD)
 		conn_refuse(c, &fault);
 	if (s != HTTP_WHOLE)
@@ -245,7 +238,8 @@ static void start_window(struct conn *c)
 static bool upload_is_late(struct conn *c)
 {
 	if (c->wanted && c->request->body.n < REQUEST_WINDOW &&
-	    c->received < SERVER_BODY_RATE * (SERVER_BODY_US / 1000000))
+	    c->received <
+		    server_settings(c->server)->body_rate * (SERVER_BODY_US / 1000000))
 		return true;
 	start_window(c);
 	return false;
@@ -331,7 +325,7 @@ static bool take_more(struct conn *c)
 	if (c->state == CONN_BUSY)
 		return c->in.n > 0 && take_piece(c);
 	if (c->state == CONN_HEAD)
-		return c->in.n > c->scan.at && take_head(c);
+		return c->in.n > c->scan.at && !has_too_much(c) && take_head(c);
 	if (c->state == CONN_BODY && c->in.n > 0)
 		return c->request->head.chunked ? take_chunked_body(c)
 						: take_sized_body(c);
@@ -344,7 +338,7 @@ static void at_eof(struct conn *c)
 	bool waits = c->streaming || (c->request && c->request->waits);
 	if (c->state == CONN_BUSY && !waits && !c->uploading)
 		return;
-	if (c->state == CONN_HEAD && c->out.n > 0) {
+	if (c->state == CONN_HEAD && conn_has_output(c)) {
 		c->state = CONN_LAST;
 		return;
 	}
@@ -356,8 +350,7 @@ static void at_deadline(struct conn *c)
 {
 	c->late = false;
 	if (c->state == CONN_HEAD && c->in.n > 0)
-		conn_refuse(c,
-			    &(struct http_fault){408, "the head took longer than 10 s"});
+		conn_refuse(c, &(struct http_fault){408, "the head took too long"});
 	else if (c->state == CONN_BODY || c->uploading)
 		conn_refuse(c, &(struct http_fault){408, "the body came too slowly"});
 	else
@@ -368,24 +361,26 @@ static void run(void *arg)
 {
 	struct conn *c = arg;
 	int budget = REQUESTS_A_TURN;
-	if (c->broken || (drops_input(c) && c->received > SERVER_LINGER_MAX)) {
+	if (c->broken || (conn_drops_input(c) && c->received > SERVER_LINGER_MAX)) {
 		conn_kill(c);
 		return;
 	}
 	if (c->late)
 		at_deadline(c);
+	if (c->streaming && c->request->head_only)
+		conn_answered(c);
 	while (budget > 0 && take_more(c))
 		budget--;
 	if (c->state == CONN_DEAD)
 		return;
 	if (budget == 0)
 		loop_wake(server_loop(c->server), &c->task);
-	else if (c->eof)
+	else if (c->eof && !(has_too_much(c) && c->in.n > c->scan.at))
 		at_eof(c);
 	if (c->state == CONN_DEAD)
 		return;
 	if (c->in.n == 0 && !c->uploading)
-		strbuf_shrink(&c->in, KEEP_BYTES);
+		strbuf_shrink(&c->in, CONN_KEEP_BYTES);
 	update_watch(c);
 }
 
@@ -425,52 +420,35 @@ void conn_answered(struct conn *c)
 	loop_wake(server_loop(c->server), &c->task);
 }
 
-static bool send_some(struct conn *c)
-{
-	ssize_t n = send(c->fd, c->out.p, c->out.n, MSG_NOSIGNAL | MSG_DONTWAIT);
-	if (n < 0 && errno != EAGAIN && errno != EINTR)
-		return false;
-	if (n > 0)
-		strbuf_eat(&c->out, (size_t)n);
-	c->moved_us = now_us(c);
-	c->blocked = c->out.n > 0;
-	if (!c->blocked)
-		strbuf_shrink(&c->out, KEEP_BYTES);
-	return true;
-}
-
 /* A stream whose reader takes less than is said. One that asked for room paces itself. */
 static bool is_too_slow(const struct conn *c)
 {
 	return c->streaming && !c->request->on_room && c->out.n > SERVER_STREAM_MAX;
 }
 
-static void shut(struct conn *c)
-{
-	shutdown(c->fd, SHUT_WR);
-	c->state = CONN_LINGER;
-	set_deadline(c, SERVER_LINGER_US);
-}
-
 void conn_flush(struct conn *c)
 {
 	struct request *r = c->request;
-	if ((c->out.n > 0 && !c->blocked && !send_some(c)) || is_too_slow(c)) {
+	if ((conn_has_output(c) && !c->blocked && !conn_send(c)) || is_too_slow(c)) {
 		conn_kill(c);
 		return;
 	}
-	if (c->state == CONN_LAST && c->out.n == 0) {
+	if (c->state == CONN_LAST && !conn_has_output(c)) {
 		if (c->eof) {
 			conn_kill(c);
 			return;
 		}
-		shut(c);
+		conn_shut(c);
+		c->state = CONN_LINGER;
+		set_deadline(c, SERVER_LINGER_US);
 	}
 	if (r && r->on_room && c->out.n < SERVER_STREAM_LOW) {
 		void (*on_room)(struct request *) = r->on_room;
 		r->on_room = NULL;
 		on_room(r);
 	}
+	if (c->state == CONN_HEAD && c->in.n > c->scan.at && !has_too_much(c))
+		loop_wake(server_loop(c->server), &c->task);
 	if (c->state != CONN_DEAD)
 		update_watch(c);
 }
@@ -479,8 +457,9 @@ void conn_flush(struct conn *c)
 
 static bool body_is_late(const struct conn *c, int64_t now)
 {
-	int64_t grace = server_scaled(c->server,
-				      (int64_t)c->received * 1000000 / SERVER_BODY_RATE);
+	int64_t grace =
+		server_scaled(c->server, (int64_t)c->received * 1000000 /
+						 server_settings(c->server)->body_rate);
 	return now > c->deadline_us + grace;
 }
 
@@ -513,11 +492,14 @@ void conn_drain(struct conn *c)
 
 /* ---- life */
 
-struct conn *conn_new(struct server *s, int fd, const uint8_t address[16])
+struct conn *conn_new(struct server *s, int fd, const uint8_t address[16],
+		      enum listen_kind kind, struct tls *tls)
 {
 	struct conn *c = xcalloc(1, sizeof *c);
 	c->server = s;
 	c->fd = fd;
+	c->kind = kind;
+	c->tls = tls;
 	memcpy(c->address, address, 16);
 	list_init(&c->node);
 	list_init(&c->dirty);
@@ -525,7 +507,7 @@ struct conn *conn_new(struct server *s, int fd, const uint8_t address[16])
 	c->parser = http_parser_new();
 	c->watching = LOOP_READ;
 	c->watch = loop_fd_new(server_loop(s), fd, LOOP_READ, on_ready, c);
-	set_deadline(c, SERVER_HEAD_US);
+	set_deadline(c, server_settings(c->server)->head_us);
 	c->moved_us = c->begun_us;
 	return c;
 }
@@ -536,6 +518,7 @@ static void free_conn(void *arg)
 	strbuf_fini(&c->in);
 	strbuf_fini(&c->out);
 	http_parser_free(c->parser);
+	tls_free(c->tls);
 	free(c);
 }
 

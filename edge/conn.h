@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "common/list.h"
+#include "common/listen.h"
 #include "common/loop.h"
 #include "common/strbuf.h"
 #include "edge/http_parse.h"
@@ -57,10 +58,14 @@ struct conn {
 	uint64_t taken;   /* bytes of it that came */
 	size_t received;  /* bytes of the body, or dropped while lingering */
 	struct slice heartbeat;
+	struct tls *tls; /* NULL: plain */
+	enum listen_kind kind;
 	uint8_t address[16];
 };
 
-struct conn *conn_new(struct server *s, int fd, const uint8_t address[16]);
+/* tls: the connection's, NULL for a plain one. */
+struct conn *conn_new(struct server *s, int fd, const uint8_t address[16],
+		      enum listen_kind kind, struct tls *tls);
 /* Ends it now: on_end for an open request, socket closed, memory freed at the turn's
  * end. From the top of the loop only. */
 void conn_kill(struct conn *c);
@@ -87,6 +92,10 @@ void server_count_exchange(struct server *s, int delta);
 struct list *server_dirty(struct server *s);
 /* "Mon, 23 Nov 2026 08:00:00 GMT", of the current second. */
 const char *server_date(struct server *s);
+/* Its limits, none of them 0. */
+const struct server_config *server_settings(const struct server *s);
+/* NULL: no other origin may. */
+const struct cors *server_cors(const struct server *s);
 /* A unique id for a request that brought none. */
 void server_request_id(struct server *s, char out[REQUEST_ID_MAX + 1]);
 

@@ -2,11 +2,13 @@
  * The question, and the parts of its answer. */
 #include "edge/inquiry.h"
 
+#include "common/json.h"
 #include "edge/link.h"
 #include "edge/reply.h"
 
 /* The supervisor gives up after 12 s; one that is silent for so long is stuck. */
 #define ANSWER_US 15000000
+#define EMBED_US 65000000 /* after 60 s */
 
 static void on_end(struct call *c)
 {
@@ -23,17 +25,11 @@ static void on_patience(void *arg)
 	call_wake(c);
 }
 
-bool inquiry_ask(struct call *c, struct wire_inquire *m)
+/* It was sent, or not: then it is answered. */
+static bool wait_for_it(struct call *c, bool sent, int64_t patience_us)
 {
 	struct inquiring *q = c->state;
-	char by[CALL_ACTOR];
-	call_actor(c, by);
-	m->req = c->handle;
-	m->tenant = c->caller.tenant;
-	m->by = slice_str(by);
-	if (!m->model.p)
-		m->model = SLICE("");
-	if (!link_inquire(c->edge, m)) {
+	if (!sent) {
 		reply_err(c->request, ERR_UNAVAILABLE, NULL, NULL, 1);
 		return false;
 	}
@@ -41,8 +37,34 @@ bool inquiry_ask(struct call *c, struct wire_inquire *m)
 	c->on_finding = inquiry_found;
 	c->on_end = on_end;
 	q->patience = loop_timer_new(c->edge->loop, on_patience, c);
-	loop_timer_start(q->patience, ANSWER_US);
+	loop_timer_start(q->patience, patience_us);
 	return true;
+}
+
+bool inquiry_manage(struct call *c, struct slice command)
+{
+	char by[CALL_ACTOR];
+	call_actor(c, by);
+	struct wire_manage m = {.req = c->handle,
+				.tenant = c->caller.tenant,
+				.by = slice_str(by),
+				.line = command};
+	return wait_for_it(c, link_manage(c->edge, &m), ANSWER_US);
+}
+
+bool inquiry_ask(struct call *c, struct wire_inquire *m)
+{
+	char by[CALL_ACTOR];
+	call_actor(c, by);
+	m->req = c->handle;
+	m->tenant = c->caller.tenant;
+	m->by = slice_str(by);
+	if (!m->model.p)
+		m->model = SLICE("");
+	if (!m->body.p)
+		m->body = SLICE("");
+	return wait_for_it(c, link_inquire(c->edge, m),
+			   m->kind == INQUIRY_EMBED ? EMBED_US : ANSWER_US);
 }
 
 void inquiry_found(struct call *c, const struct wire_finding *m)
@@ -63,6 +85,25 @@ void inquiry_found(struct call *c, const struct wire_finding *m)
 	q->known = true;
 	c->at_supervisor = false;
 	call_wake(c);
+}
+
+struct json_doc *inquiry_take(struct call *c)
+{
+	const struct inquiring *q = c->state;
+	struct slice body = strbuf_slice(&q->body);
+	struct json_doc *d =
+		q->known && !q->error ? json_parse(body, body.n, NULL, 0) : NULL;
+	struct slice error = json_str(json_get(json_root(d), "error"));
+	if (d && !error.p)
+		return d;
+	if (d)
+		reply_err(c->request,
+			  err_from_code(json_cstr(json_get(json_root(d), "code"), "")),
+			  NULL, arena_slice(c->request->arena, error).p, 0);
+	else
+		inquiry_reply(c);
+	json_free(d);
+	return NULL;
 }
 
 void inquiry_reply(struct call *c)

@@ -7,6 +7,7 @@
 #include "edge/call.h"
 #include "proto/wire.h"
 
+struct json_doc;
 struct loop_timer;
 
 /* The first member of such a call's state. */
@@ -23,6 +24,12 @@ struct inquiring {
 /* Asks; m's tenant, req and by are filled here. The call wakes for the answer, or after
  * 15 s of silence. False, and answered: it cannot be asked now. */
 bool inquiry_ask(struct call *c, struct wire_inquire *m);
+/* Likewise a command that the supervisor carries out for edges (MANAGE), of the caller's
+ * tenant. command: {"cmd":...,"args":{...}}. */
+bool inquiry_manage(struct call *c, struct slice command);
+/* What a command answered, for the caller to free; NULL: it is an error, and answered, or
+ * not known yet. */
+struct json_doc *inquiry_take(struct call *c);
 /* A part of the answer. */
 void inquiry_found(struct call *c, const struct wire_finding *m);
 /* Answers with what was found; nothing while it is not known. */

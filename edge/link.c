@@ -12,9 +12,8 @@
 #include "common/loop.h"
 #include "edge/auth.h"
 #include "edge/call.h"
-#include "edge/cancel.h"
 #include "edge/files.h"
-#include "edge/decide.h"
+#include "edge/doors.h"
 #include "edge/handles.h"
 #include "edge/limits.h"
 #include "edge/lookup.h"
@@ -77,6 +76,11 @@ bool link_decide(struct edge *e, const struct wire_decide *m)
 bool link_inquire(struct edge *e, const struct wire_inquire *m)
 {
 	return send_message(e, WIRE_INQUIRE, m);
+}
+
+bool link_manage(struct edge *e, const struct wire_manage *m)
+{
+	return send_message(e, WIRE_MANAGE, m);
 }
 
 void link_changed(struct edge *e, int64_t tenant, struct slice kind, struct uuid id)
@@ -189,8 +193,8 @@ void edge_on_invalidate(struct edge *e, const struct wire_invalidate *m)
 void edge_on_cancelled(struct edge *e, const struct wire_cancelled *m)
 {
 	struct call *c = handle_get(e->calls, m->req);
-	if (c && c->match.route == ROUTE_RUN_CANCEL)
-		cancel_answered(c, m);
+	if (c && c->on_cancelled)
+		c->on_cancelled(c, m);
 }
 
 /* A grant that nobody waits for any more goes back. */
@@ -210,8 +214,8 @@ void edge_on_files_lost(struct edge *e, const struct wire_files_lost *m)
 void edge_on_decided(struct edge *e, const struct wire_decided *m)
 {
 	struct call *c = handle_get(e->calls, m->req);
-	if (c && c->match.route == ROUTE_APPROVAL_DECIDE)
-		decide_answered(c, m);
+	if (c && c->on_decided)
+		c->on_decided(c, m);
 }
 
 void edge_on_finding(struct edge *e, const struct wire_finding *m)
@@ -226,6 +230,20 @@ void edge_on_node_state(struct edge *e, const struct wire_node_state *m)
 	e->refusing = !m->accepting;
 	snprintf(e->why, sizeof e->why, "%.*s", SLICE_ARG(m->why));
 	snprintf(e->sandbox, sizeof e->sandbox, "%.*s", SLICE_ARG(m->sandbox));
+	server_stand_in(e->server, m->doors);
+}
+
+void edge_on_tls_changed(struct edge *e, const struct wire_tls_changed *m)
+{
+	char why[512];
+	struct tls_keys *keys = doors_read_keys(why, sizeof why);
+	if (keys) {
+		server_set_keys(e->server, keys);
+		log_info("tls-changed", "beat=%u", m->beat);
+	} else {
+		log_error("tls-refused", "message=\"%s: the old certificate stays\"",
+			  why);
+	}
 }
 
 void edge_on_enqueued(struct edge *e, const struct wire_enqueued *m)
@@ -296,8 +314,9 @@ static void on_leaving(void *arg)
 static void on_down(void *arg, const char *why)
 {
 	struct edge *e = arg;
-	log_info("edge-stopped", "connections=%u why=\"%s\"",
-		 e->server ? server_connections(e->server) : 0, why);
+	log_info("edge-stopped", "connections=%u composed=%llu why=\"%s\"",
+		 e->server ? server_connections(e->server) : 0,
+		 (unsigned long long)e->composed, why);
 	e->linked = false;
 	loop_task_init(&e->leaving, on_leaving, e);
 	loop_wake(e->loop, &e->leaving);

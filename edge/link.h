@@ -44,6 +44,7 @@ void link_files_done(struct edge *e, uint64_t handle);
 bool link_decide(struct edge *e, const struct wire_decide *m);
 /* Likewise; c->on_finding gets the answer. */
 bool link_inquire(struct edge *e, const struct wire_inquire *m);
+bool link_manage(struct edge *e, const struct wire_manage *m);
 /* What others of this node keep of that is old. Not waited for. */
 void link_changed(struct edge *e, int64_t tenant, struct slice kind, struct uuid id);
 /* Gives the subscription a number without asking: for ENQUEUE's `sub`. */

@@ -14,6 +14,7 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/pg/pool.h"
+#include "edge/doors.h"
 #include "edge/start.h"
 #include "proto/boot.h"
 #include "proto/chan.h"
@@ -39,15 +40,6 @@ static void raise_descriptors(void)
 	}
 }
 
-static void check_listener(void)
-{
-	int flags = fcntl(BOOT_LISTEN_FD, F_GETFL);
-	if (flags < 0)
-		fatal_usage("the listening socket is missing: terabitsd passes it");
-	fcntl(BOOT_LISTEN_FD, F_SETFL, flags | O_NONBLOCK);
-	fcntl(BOOT_LISTEN_FD, F_SETFD, FD_CLOEXEC);
-}
-
 /* All that it has to reach by a file's name. */
 static void show_sockets(const struct wire_boot *b)
 {
@@ -71,7 +63,7 @@ int main(void)
 	ignore_signals();
 	raise_descriptors();
 	crypto_init();
-	check_listener();
+	doors_take(b);
 	show_sockets(b);
 	fcntl(BOOT_PEER_FD, F_SETFD, FD_CLOEXEC);
 	sandbox_prepare(SANDBOX_EDGE);

@@ -23,6 +23,10 @@ void money_reply(struct call *c, const struct money_answer *a, const char *name,
 			  arena_printf(c->request->arena, "there is no %s", what), 0);
 		return;
 	}
+	if (name && a->change.outcome == CHANGE_STALE) {
+		change_is_done(c, &a->change, "the list");
+		return;
+	}
 	if (name) {
 		json_obj(&o);
 		json_kv_raw(&o, name, a->json);
@@ -31,6 +35,10 @@ void money_reply(struct call *c, const struct money_answer *a, const char *name,
 		json_put_raw(&o, a->json);
 	}
 	strbuf_add_char(&b, '\n');
+	if (name) {
+		change_reply(c, a->change.version, strbuf_slice(&b));
+		return;
+	}
 	reply_head(c->request, 200);
 	reply_body(c->request, "application/json", strbuf_slice(&b));
 }

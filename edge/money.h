@@ -5,6 +5,7 @@
 #define TB_EDGE_MONEY_H
 
 #include "edge/call.h"
+#include "edge/change.h"
 
 struct usage_query {
 	int64_t from_us, to_us; /* to: exclusive */
@@ -26,10 +27,12 @@ struct price_change {
 	int64_t micros[PRICE__COUNT]; /* -1: not said; all: the price goes */
 };
 
-/* A report, and of a change whether there was something to change. The call is woken. */
+/* A report, and what a change came to: change.expect is the one that is meant to be
+ * replaced. The call is woken. */
 struct money_answer {
 	bool absent;
-	struct slice json; /* in the request's arena */
+	struct slice json;    /* in the request's arena */
+	struct change change; /* of budgets and prices; their version together */
 };
 
 void money_usage(struct call *c, const struct usage_query *q, struct money_answer *out);

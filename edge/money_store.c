@@ -15,6 +15,20 @@ static void on_report(void *arg, const struct pg_answer *a)
 		out->json = store_keep(c->request->arena, a->results[1], 0, 0);
 }
 
+static void take_list(struct call *c, struct money_answer *out, const struct pg_result *r)
+{
+	out->json = store_keep(c->request->arena, r, 0, 0);
+	out->change.version = pg_get_i64(r, 0, 1);
+}
+
+static void on_list(void *arg, const struct pg_answer *a)
+{
+	void *out;
+	struct call *c = store_answered(arg, a, &out);
+	if (c)
+		take_list(c, out, a->results[1]);
+}
+
 static void on_change(void *arg, const struct pg_answer *a)
 {
 	void *at;
@@ -22,8 +36,10 @@ static void on_change(void *arg, const struct pg_answer *a)
 	struct money_answer *out = at;
 	if (!c)
 		return;
-	out->absent = !pg_get_bool(a->results[1], 0, 0);
-	out->json = store_keep(c->request->arena, a->results[2], 0, 0);
+	struct slice word = pg_get_text(a->results[1], 0, 0);
+	out->change.outcome = slice_is(word, "stale") ? CHANGE_STALE : CHANGE_DONE;
+	out->absent = slice_is(word, "absent");
+	take_list(c, out, a->results[2]);
 }
 
 void money_usage(struct call *c, const struct usage_query *q, struct money_answer *out)
@@ -54,7 +70,15 @@ void money_budgets(struct call *c, struct slice scope, struct slice id,
 {
 	struct pg_request *r = store_begin(c->edge, c->caller.tenant);
 	add_budgets(c, r, scope, id);
-	store_submit(c, r, on_report, out);
+	store_submit(c, r, on_list, out);
+}
+
+static void add_expected(struct pg_params *p, const struct change *ch)
+{
+	if (ch->expect < 0)
+		pg_null(p, PG_INT4);
+	else
+		pg_i32(p, (int32_t)ch->expect);
 }
 
 static void add_actor(struct pg_params *p, const struct call *c)
@@ -78,6 +102,7 @@ void money_set_budget(struct call *c, const struct budget_change *b,
 {
 	struct pg_request *r = store_begin(c->edge, c->caller.tenant);
 	struct pg_params *p = pg_add(r, SQL_BUDGET_PUT);
+	add_expected(p, &out->change);
 	pg_text(p, b->scope);
 	pg_text(p, b->id);
 	pg_text(p, b->period);
@@ -92,7 +117,7 @@ void money_prices(struct call *c, struct money_answer *out)
 {
 	struct pg_request *r = store_begin(c->edge, c->caller.tenant);
 	pg_i64(pg_add(r, SQL_PRICES), c->caller.tenant);
-	store_submit(c, r, on_report, out);
+	store_submit(c, r, on_list, out);
 }
 
 void money_set_price(struct call *c, const struct price_change *x,
@@ -100,6 +125,7 @@ void money_set_price(struct call *c, const struct price_change *x,
 {
 	struct pg_request *r = store_begin(c->edge, c->caller.tenant);
 	struct pg_params *p = pg_add(r, SQL_PRICE_PUT);
+	add_expected(p, &out->change);
 	pg_text(p, x->provider);
 	pg_text(p, x->model);
 	for (int i = 0; i < PRICE__COUNT; i++)

@@ -10,8 +10,10 @@
 #include "common/json.h"
 #include "common/strbuf.h"
 #include "edge/blocks.h"
+#include "edge/client_tools.h"
 #include "edge/culprit.h"
 #include "proto/model/settings.h"
+#include "proto/model/webhook.h"
 
 #define BODY_MAX (1u << 20)
 
@@ -19,7 +21,9 @@ struct reading {
 	struct arena *arena;
 	struct order *out;
 	struct order_fault *fault;
-	struct slice blocks; /* JSON list */
+	struct slice blocks;           /* JSON list */
+	json_t tools, choice, results; /* of the client's tools; NULL: not said */
+	struct slice webhook;          /* JSON object; n 0: none */
 	struct model_settings settings;
 	struct strbuf overrides; /* members of an object */
 };
@@ -145,6 +149,48 @@ static bool take_mode(struct reading *r, json_t v)
 	return true;
 }
 
+/* It stays with the message: the run's end finds it there. */
+static bool take_webhook(struct reading *r, json_t v)
+{
+	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
+	char why[160];
+	if (!webhook_check(v, why, sizeof why))
+		return wrong(r, "webhook", "webhook %s", why);
+	json_print(&b, v);
+	r->webhook = arena_slice(r->arena, strbuf_slice(&b));
+	r->out->webhook = arena_slice(r->arena, webhook_url(v));
+	return true;
+}
+
+/* What every run is. */
+static bool take_run_mode(struct reading *r, json_t v)
+{
+	return slice_is(json_str(v), "runtime") ||
+	       wrong(r, "mode",
+		     slice_is(json_str(v), "builder")
+			     ? "mode must be runtime: there are no builder tools in this "
+			       "build, so no run can be one of mode builder"
+			     : "mode must be runtime");
+}
+
+static bool take_tools(struct reading *r, json_t v)
+{
+	r->tools = v;
+	return true;
+}
+
+static bool take_choice(struct reading *r, json_t v)
+{
+	r->choice = v;
+	return true;
+}
+
+static bool take_results(struct reading *r, json_t v)
+{
+	r->results = v;
+	return true;
+}
+
 static bool take_message(struct reading *r, json_t v)
 {
 	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
@@ -168,16 +214,59 @@ static bool take_setting(struct reading *r, struct slice key, json_t v)
 	return true;
 }
 
+/* The members that belong to the client's tools: they are read when all are known. */
+static bool add_client(struct reading *r, struct strbuf *b)
+{
+	struct client_tools_fault bad;
+	bool fine = true;
+	if (r->tools) {
+		strbuf_add_str(b, ",\"clientTools\":");
+		fine = client_tools_read(r->tools, b, &bad);
+	}
+	if (fine && r->choice) {
+		strbuf_add_str(b, ",\"toolChoice\":");
+		fine = client_choice_read(r->choice, r->tools, b, &bad);
+	}
+	if (fine && r->results) {
+		strbuf_add_str(b, ",\"toolResults\":");
+		fine = client_results_read(r->results, b, &bad);
+	}
+	return fine || wrong(r, bad.member, "%s", bad.message);
+}
+
+/* What such a message says is for a run of its own. */
+static bool settle_mode(struct reading *r)
+{
+	unsigned *mode = &r->out->mode;
+	if (!r->tools && !r->choice && !r->results)
+		return true;
+	if (*mode == MODE_STEER || *mode == MODE_COLLECT)
+		return wrong(
+			r, "queueMode",
+			"queueMode must be followup or interrupt for a message with "
+			"clientTools, toolChoice or toolResults: it has a run of its "
+			"own");
+	if (!*mode)
+		*mode = MODE_FOLLOWUP;
+	return true;
+}
+
 static bool compose(struct reading *r)
 {
 	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
 	strbuf_add_str(&b, "{\"blocks\":");
-	strbuf_add_slice(&b, r->blocks);
+	strbuf_add_slice(&b, r->blocks.p ? r->blocks : SLICE("[]"));
 	if (r->overrides.n) {
 		strbuf_add_str(&b, ",\"overrides\":{");
 		strbuf_add_slice(&b, strbuf_slice(&r->overrides));
 		strbuf_add_char(&b, '}');
 	}
+	if (r->webhook.n) {
+		strbuf_add_str(&b, ",\"webhook\":");
+		strbuf_add_slice(&b, r->webhook);
+	}
+	if (!add_client(r, &b))
+		return false;
 	strbuf_add_char(&b, '}');
 	if (b.n > LIMIT_BODY_BYTES)
 		return wrong(r, "message", "message is larger than its limit");
@@ -188,15 +277,13 @@ static bool compose(struct reading *r)
 static const struct {
 	const char *name;
 	bool (*take)(struct reading *r, json_t v);
-} members[] = {{"sessionKey", take_session_key},
-	       {"message", take_message},
-	       {"stream", take_stream},
-	       {"priority", take_priority},
-	       {"delayMs", take_delay},
-	       {"deadlineMs", take_deadline},
-	       {"queueMode", take_mode},
-	       {"user", take_user},
-	       {"cancelOnDisconnect", take_cancel}};
+} members[] = {{"sessionKey", take_session_key}, {"message", take_message},
+	       {"stream", take_stream},          {"priority", take_priority},
+	       {"delayMs", take_delay},          {"deadlineMs", take_deadline},
+	       {"queueMode", take_mode},         {"mode", take_run_mode},
+	       {"clientTools", take_tools},      {"toolChoice", take_choice},
+	       {"toolResults", take_results},    {"user", take_user},
+	       {"webhook", take_webhook},        {"cancelOnDisconnect", take_cancel}};
 
 static bool take_member(struct reading *r, struct slice key, json_t v)
 {
@@ -238,14 +325,14 @@ static bool parse(struct reading *r, struct slice body)
 	while ((v = json_next(&it, &key)))
 		if (!take_member(r, key, v))
 			return false;
-	if (!r->blocks.p)
+	if (!r->blocks.p && !r->results)
 		return wrong(r, "message", "message is missing");
 	if (r->out->cancel_on_disconnect && !r->out->stream)
 		return wrong(
 			r, "cancelOnDisconnect",
 			"cancelOnDisconnect needs \"stream\": true: without a stream "
 			"there is no connection that stands for the run");
-	return compose(r);
+	return settle_mode(r) && compose(r);
 }
 
 bool order_parse(struct slice body, struct arena *a, struct order *out,

@@ -69,3 +69,16 @@ bool query_read(struct call *c, const struct query_param *params, size_t count)
 	}
 	return true;
 }
+
+bool query_number(struct call *c, const char *name, struct slice value, long long least,
+		  long long most, int64_t *out)
+{
+	long long n;
+	if (!slice_to_i64(value, &n) || n < least || n > most)
+		return reply_wrong(c->request, name,
+				   arena_printf(c->request->arena,
+						"%s must be an integer from %lld to %lld",
+						name, least, most));
+	*out = n;
+	return true;
+}

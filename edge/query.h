@@ -18,4 +18,8 @@ bool query_fits(struct call *c);
 /* Hands each name=value to its row. False: answered 400, naming the parameter. */
 bool query_read(struct call *c, const struct query_param *params, size_t count);
 
+/* An integer of these bounds. False: answered 400, naming the parameter. */
+bool query_number(struct call *c, const char *name, struct slice value, long long least,
+		  long long most, int64_t *out);
+
 #endif

@@ -8,6 +8,7 @@
 #include "common/die.h"
 #include "common/json.h"
 #include "edge/conn.h"
+#include "edge/cors.h"
 #include "edge/number.h"
 
 static const struct status {
@@ -66,12 +67,19 @@ void reply_head(struct request *r, int status)
 	strbuf_add(out, "\r\n", 2);
 	field(out, "date", slice_str(server_date(c->server)));
 	field(out, "x-request-id", slice_str(r->id));
+	cors_answer(server_cors(c->server), &r->head, out);
 	strbuf_add_slice(out, r->fields);
 }
 
 void reply_field(struct request *r, const char *name, struct slice value)
 {
 	field(&r->conn->out, name, value);
+}
+
+void reply_preflight(struct request *r, const char *allow)
+{
+	struct conn *c = r->conn;
+	cors_preflight(server_cors(c->server), &r->head, allow, &c->out);
 }
 
 static void connection_field(struct conn *c, const struct request *r)
@@ -99,6 +107,8 @@ static void begin_stream(struct conn *c, struct slice heartbeat)
 {
 	c->streaming = true;
 	c->heartbeat = heartbeat;
+	if (c->request->head_only) /* which is all; from the top of the loop */
+		loop_wake(server_loop(c->server), &c->task);
 	conn_mark(c);
 }
 
@@ -106,8 +116,17 @@ void reply_body(struct request *r, const char *type, struct slice body)
 {
 	struct conn *c = r->conn;
 	end_head(c, r, type, body.n);
-	if (r->head.method != METHOD_HEAD)
+	if (!r->head_only)
 		strbuf_add_slice(&c->out, body);
+	conn_answered(c);
+}
+
+void reply_empty(struct request *r)
+{
+	struct conn *c = r->conn;
+	c->framing = FRAMING_LENGTH;
+	connection_field(c, r);
+	strbuf_add(&c->out, "\r\n", 2);
 	conn_answered(c);
 }
 
@@ -142,7 +161,7 @@ void reply_piece(struct request *r, struct slice piece)
 {
 	struct conn *c = r->conn;
 	check(c->streaming);
-	if (piece.n == 0)
+	if (piece.n == 0 || r->head_only)
 		return;
 	if (c->framing == FRAMING_CHUNKED) {
 		number_add_hex(&c->out, piece.n);
@@ -158,7 +177,7 @@ void reply_stream_end(struct request *r)
 {
 	struct conn *c = r->conn;
 	check(c->streaming);
-	if (c->framing == FRAMING_CHUNKED)
+	if (c->framing == FRAMING_CHUNKED && !r->head_only)
 		strbuf_add(&c->out, "0\r\n\r\n", 5);
 	conn_answered(c);
 }
@@ -170,18 +189,43 @@ size_t reply_unsent(const struct request *r)
 
 /* ---- errors */
 
+/* RFC 9457: what a client knows that reads problem details and not our errors. */
+static bool wants_problem(const struct request *r)
+{
+	struct slice accept = http_field(&r->head, "accept");
+	return accept.p && slice_find(accept, SLICE("application/problem+json")) >= 0;
+}
+
+static void put_problem(struct json_out *o, const struct request *r,
+			const struct reply_error *e, const char *message)
+{
+	const struct status *s = status_of(e->status);
+	char text[REQUEST_ID_MAX + 64];
+	snprintf(text, sizeof text, "urn:terabits:error:%.60s",
+		 e->code ? e->code : s->code);
+	json_kv_cstr(o, "type", text);
+	json_kv_cstr(o, "title", s->reason);
+	json_kv_i64(o, "status", e->status);
+	json_kv_str(o, "detail", slice_str(message));
+	snprintf(text, sizeof text, "urn:terabits:request:%s", r->id);
+	json_kv_cstr(o, "instance", text);
+}
+
 static void put_error(struct strbuf *b, const struct request *r,
 		      const struct reply_error *e, const char *message)
 {
 	const struct status *s = status_of(e->status);
 	struct json_out o = json_out(b);
 	json_obj(&o);
+	if (wants_problem(r))
+		put_problem(&o, r, e, message);
 	json_key(&o, "error");
 	json_obj(&o);
 	json_kv_cstr(&o, "code", e->code ? e->code : s->code);
 	json_kv_cstr(&o, "type", s->type);
 	json_kv_str(&o, "message", slice_str(message));
 	json_kv_cstr(&o, "param", e->param);
+	json_kv_i64(&o, "status", e->status);
 	json_kv_cstr(&o, "requestId", r->id);
 	json_obj_end(&o);
 	json_obj_end(&o);
@@ -196,6 +240,10 @@ void reply_error(struct request *r, const struct reply_error *e, const char *fmt
 	va_start(ap, fmt);
 	vsnprintf(message, sizeof message, fmt, ap);
 	va_end(ap);
+	if (r->on_error) {
+		r->on_error(r, e, message);
+		return;
+	}
 	put_error(&body, r, e, message);
 	reply_head(r, e->status);
 	if (e->retry_after_s) {
@@ -206,7 +254,8 @@ void reply_error(struct request *r, const struct reply_error *e, const char *fmt
 		reply_field(r, "allow", slice_str(e->allow));
 	if (e->status == 401)
 		reply_field(r, "www-authenticate", SLICE("Bearer realm=\"terabits\""));
-	reply_body(r, "application/json", strbuf_slice(&body));
+	reply_body(r, wants_problem(r) ? "application/problem+json" : "application/json",
+		   strbuf_slice(&body));
 }
 
 void reply_err(struct request *r, enum err e, const char *param, const char *message,

@@ -18,6 +18,10 @@ void reply_head(struct request *r, int status);
 void reply_field(struct request *r, const char *name, struct slice value);
 /* Ends the head, adds the body (not for HEAD), ends the exchange. */
 void reply_body(struct request *r, const char *type, struct slice body);
+/* Further fields, for a page of another origin that asks what it may. */
+void reply_preflight(struct request *r, const char *allow);
+/* The same without a body, of a status that has none. */
+void reply_empty(struct request *r);
 /* Ends the head of a stream; `heartbeat` (static text) is sent when nothing else was for
  * 15 s. */
 void reply_stream(struct request *r, const char *type, struct slice heartbeat);
@@ -38,7 +42,8 @@ struct reply_error {
 	unsigned retry_after_s;
 	const char *allow; /* for 405 */
 };
-/* A whole answer: {"error":{"code","type","message","param","requestId"}}. */
+/* A whole answer: {"error":{"code","type","message","param","status","requestId"}}; with
+ * the members of RFC 9457 beside it for who accepts application/problem+json. */
 PRINTF_LIKE(3, 4)
 void reply_error(struct request *r, const struct reply_error *e, const char *fmt, ...);
 /* The same for an expected error: status by errors.tbl. message NULL: err_text. */

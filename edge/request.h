@@ -12,6 +12,7 @@
 #include "edge/http_parse.h"
 
 struct conn;
+struct reply_error;
 
 #define REQUEST_ID_MAX 64
 
@@ -25,9 +26,11 @@ struct request {
 	struct arena *arena;
 	struct http_head head;
 	struct strbuf body;
+	bool head_only;   /* HEAD: handlers see GET, and no body goes out */
 	size_t body_most; /* of one that comes whole */
+	bool trusted; /* from a client that may say on whose behalf it asks: on a socket
+			 of this machine, or one with a certificate */
 	char id[REQUEST_ID_MAX + 1];
-	bool trusted;        /* the listener is one whose identity headers count */
 	struct slice fields; /* more of the answer's head: whole lines */
 	/* The handler's own. on_end: the exchange is over, answered or given up by the
 	 * client; nothing more may be answered. on_room, set for one call: a stream's
@@ -41,6 +44,10 @@ struct request {
 	bool waits; /* the answer may take long: a client that shuts its side is gone */
 	void (*on_end)(struct request *r);
 	void (*on_room)(struct request *r);
+	/* Of a protocol whose errors have a form of their own: answers in place of
+	 * reply_error. NULL: they are ours. */
+	void (*on_error)(struct request *r, const struct reply_error *e,
+			 const char *message);
 };
 
 /* Where it comes from, 16 bytes: all clients of one address have the same. */

@@ -59,9 +59,10 @@ static void add_methods(char *allow, unsigned methods)
 	static const struct {
 		unsigned method;
 		const char *word;
-	} words[] = {{METHOD_GET, "GET"},     {METHOD_HEAD, "HEAD"},
-		     {METHOD_POST, "POST"},   {METHOD_PUT, "PUT"},
-		     {METHOD_PATCH, "PATCH"}, {METHOD_DELETE, "DELETE"}};
+	} words[] = {{METHOD_GET, "GET"},        {METHOD_HEAD, "HEAD"},
+		     {METHOD_POST, "POST"},      {METHOD_PUT, "PUT"},
+		     {METHOD_PATCH, "PATCH"},    {METHOD_DELETE, "DELETE"},
+		     {METHOD_OPTIONS, "OPTIONS"}};
 	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
 		if (!(methods & words[i].method))
 			continue;
@@ -76,6 +77,8 @@ void route_find(unsigned method, struct slice path, struct arena *a,
 {
 	unsigned methods = 0;
 	memset(out, 0, sizeof *out);
+	if (method == METHOD_HEAD)
+		method = METHOD_GET;
 	for (int i = ROUTE_NONE + 1; i < ROUTE__COUNT; i++) {
 		struct slice params[ROUTE_PARAMS] = {{0}};
 		if (!matches(rows[i].pattern, path, params))
@@ -87,5 +90,7 @@ void route_find(unsigned method, struct slice path, struct arena *a,
 		decode(out, params, a);
 		return;
 	}
-	add_methods(out->allow, methods);
+	if (methods & METHOD_GET)
+		methods |= METHOD_HEAD;
+	add_methods(out->allow, methods | (methods ? METHOD_OPTIONS : 0));
 }

@@ -12,12 +12,6 @@
 
 enum stage { CANCEL_START, CANCEL_SENT };
 
-struct cancelling {
-	struct question q;
-	struct uuid run;
-	unsigned result; /* enum run_result, 0: it goes on for a moment */
-};
-
 /* Nothing can be said in the body yet: a member that is ignored would lie. */
 static bool check_body(struct call *c)
 {
@@ -43,27 +37,31 @@ static bool check_body(struct call *c)
 			   arena_printf(a, "there is no member \"%s\" here", name));
 }
 
-static void send_cancel(struct call *c, struct cancelling *x)
+static void cancelled(struct call *c, const struct wire_cancelled *m)
 {
-	struct wire_cancel m = {
-		.req = c->handle, .tenant = c->caller.tenant, .run = x->run};
-	c->stage = CANCEL_SENT;
+	struct cancelling *x = c->state;
+	if (question_answered(c, m->error, m->message))
+		x->result = m->result;
+}
+
+bool cancel_send(struct call *c, struct cancelling *x, struct uuid run)
+{
+	struct wire_cancel m = {.req = c->handle, .tenant = c->caller.tenant, .run = run};
+	x->run = run;
+	c->on_cancelled = cancelled;
 	question_asked(c, link_cancel(c->edge, &m));
+	return c->at_supervisor;
 }
 
 static void begin(struct call *c)
 {
 	struct cancelling *x = arena_zalloc(c->request->arena, sizeof *x);
+	struct uuid run;
 	c->state = x;
-	if (call_run_id(c, 0, &x->run) && check_body(c))
-		send_cancel(c, x);
-}
-
-void cancel_answered(struct call *c, const struct wire_cancelled *m)
-{
-	struct cancelling *x = c->state;
-	if (question_answered(c, m->error, m->message))
-		x->result = m->result;
+	if (!call_run_id(c, 0, &run) || !check_body(c))
+		return;
+	c->stage = CANCEL_SENT;
+	cancel_send(c, x, run);
 }
 
 static void reply_status(struct call *c, const struct cancelling *x)

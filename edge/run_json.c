@@ -32,6 +32,10 @@ void run_put_outcome(struct json_out *o, const struct run_row *row)
 		json_kv_str(o, "message", row->error.p ? row->error : SLICE(""));
 		json_obj_end(o);
 	}
+	if (row->stop.p)
+		json_kv_str(o, "stop", row->stop);
+	if (row->pending_calls.p)
+		json_kv_raw(o, "pendingToolCalls", row->pending_calls);
 	if (row->text.p) {
 		json_key(o, "result");
 		json_obj(o);

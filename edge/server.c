@@ -17,15 +17,23 @@
 #include "common/log.h"
 #include "common/map.h"
 #include "edge/conn.h"
+#include "edge/tls.h"
 
 #define ACCEPTS_A_TURN 64
 /* Connections over the cap that are still told so. */
 #define REFUSALS_MAX 64
 #define ACCEPT_PAUSE_US 100000
 
+struct door {
+	struct server *server;
+	struct server_listener at;
+	struct loop_fd *watch; /* NULL: another edge's */
+};
+
 struct server {
 	struct server_config config;
-	struct loop_fd *listen;
+	struct door *doors;
+	struct tls_keys *keys;
 	struct loop_timer *sweep, *resume;
 	struct loop_task drained;
 	struct list conns, dirty;
@@ -36,6 +44,7 @@ struct server {
 	char date[32];
 	char id_prefix[9];
 	uint64_t id_next;
+	uint32_t stands_in; /* for these edges */
 };
 
 struct loop *server_loop(const struct server *s)
@@ -46,6 +55,16 @@ struct loop *server_loop(const struct server *s)
 int64_t server_scaled(const struct server *s, int64_t us)
 {
 	return s->config.time_scale > 1 ? us / s->config.time_scale : us;
+}
+
+const struct server_config *server_settings(const struct server *s)
+{
+	return &s->config;
+}
+
+const struct cors *server_cors(const struct server *s)
+{
+	return s->config.cors;
 }
 
 struct list *server_dirty(struct server *s)
@@ -120,16 +139,22 @@ void server_forget(struct server *s, struct conn *c)
 
 /* ---- connections */
 
-void server_adopt(struct server *s, int fd, const uint8_t address[16])
+void server_adopt(struct server *s, int fd, const uint8_t address[16],
+		  enum listen_kind kind)
 {
+	bool sealed = kind == LISTEN_TLS || kind == LISTEN_MTLS;
 	unsigned *from = address_count(s, address);
 	bool full = s->count >= s->config.max_connections ||
-		    *from >= s->config.max_per_address;
+		    (kind != LISTEN_UNIX && *from >= s->config.max_per_address);
 	++*from;
 	s->count++;
-	struct conn *c = conn_new(s, fd, address);
+	struct tls *tls =
+		sealed && s->keys ? tls_new(s->keys, kind == LISTEN_MTLS) : NULL;
+	struct conn *c = conn_new(s, fd, address, kind, tls);
 	list_push(&s->conns, &c->node);
-	if (full)
+	if (sealed && (full || !tls)) /* a word would cost it a handshake */
+		conn_kill(c);
+	else if (full)
 		conn_refuse(c, &(struct http_fault){503, "too many connections"});
 	if (!loop_timer_is_running(s->sweep))
 		loop_timer_start(s->sweep, server_scaled(s, SERVER_SWEEP_US));
@@ -148,19 +173,53 @@ static void address_of(const struct sockaddr_storage *a, uint8_t out[16])
 	}
 }
 
-/* false: nothing more to accept now. */
-static bool accept_one(struct server *s)
+/* Those of an edge that serves its own are its own affair. */
+static bool is_served(const struct door *d)
 {
+	const struct server *s = d->server;
+	return d->at.edge == SERVER_EVERYBODY || d->at.edge == s->config.edge ||
+	       (d->at.edge < 32 && s->stands_in >> d->at.edge & 1);
+}
+
+static void on_listen(void *arg, int what);
+
+static void watch_doors(struct server *s)
+{
+	bool paused = loop_timer_is_running(s->resume);
+	for (unsigned i = 0; i < s->config.listener_count; i++) {
+		struct door *d = &s->doors[i];
+		if (is_served(d) && !d->watch)
+			d->watch = loop_fd_new(s->config.loop, d->at.fd, 0, on_listen, d);
+		if (d->watch)
+			loop_fd_set(d->watch, is_served(d) && !paused ? LOOP_READ : 0);
+	}
+}
+
+void server_stand_in(struct server *s, uint32_t edges)
+{
+	s->stands_in = edges;
+	watch_doors(s);
+}
+
+void server_set_keys(struct server *s, struct tls_keys *k)
+{
+	tls_keys_free(s->keys);
+	s->keys = k;
+}
+
+/* false: nothing more to accept now. */
+static bool accept_one(struct door *d)
+{
+	struct server *s = d->server;
 	struct sockaddr_storage a = {0};
 	socklen_t len = sizeof a;
 	int one = 1;
 	uint8_t address[16];
-	int fd = accept4(s->config.listen_fd, (void *)&a, &len,
-			 SOCK_NONBLOCK | SOCK_CLOEXEC);
+	int fd = accept4(d->at.fd, (void *)&a, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM)) {
 		log_warn("accept-paused", "errno=%d connections=%u", errno, s->count);
-		loop_fd_set(s->listen, 0);
 		loop_timer_start(s->resume, ACCEPT_PAUSE_US);
+		watch_doors(s);
 	}
 	if (fd < 0)
 		return errno == ECONNABORTED || errno == EINTR;
@@ -171,7 +230,7 @@ static bool accept_one(struct server *s)
 	if (a.ss_family != AF_UNIX)
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 	address_of(&a, address);
-	server_adopt(s, fd, address);
+	server_adopt(s, fd, address, d->at.kind);
 	return true;
 }
 
@@ -185,8 +244,7 @@ static void on_listen(void *arg, int what)
 
 static void on_resume(void *arg)
 {
-	struct server *s = arg;
-	loop_fd_set(s->listen, LOOP_READ);
+	watch_doors(arg);
 }
 
 /* ---- the turn and the clock */
@@ -223,6 +281,12 @@ struct server *server_new(const struct server_config *c)
 	struct server *s = xcalloc(1, sizeof *s);
 	uint8_t random[4];
 	s->config = *c;
+	if (!c->head_us)
+		s->config.head_us = SERVER_HEAD_US;
+	if (!c->body_rate)
+		s->config.body_rate = SERVER_BODY_RATE;
+	if (!c->requests_most)
+		s->config.requests_most = SERVER_REQUESTS_MAX;
 	list_init(&s->conns);
 	list_init(&s->dirty);
 	s->addresses = map_new();
@@ -232,8 +296,10 @@ struct server *server_new(const struct server_config *c)
 	crypto_random(random, sizeof random);
 	crypto_hex(random, sizeof random, s->id_prefix);
 	loop_hook(c->loop, LOOP_CONNECTIONS, flush, s);
-	if (c->listen_fd >= 0)
-		s->listen = loop_fd_new(c->loop, c->listen_fd, LOOP_READ, on_listen, s);
+	s->doors = xcalloc(c->listener_count + 1, sizeof *s->doors);
+	for (unsigned i = 0; i < c->listener_count; i++)
+		s->doors[i] = (struct door){s, c->listeners[i], NULL};
+	watch_doors(s);
 	return s;
 }
 
@@ -241,7 +307,10 @@ void server_free(struct server *s)
 {
 	list_each (n, &s->conns)
 		conn_kill(list_entry(n, struct conn, node));
-	loop_fd_free(s->listen);
+	for (unsigned i = 0; i < s->config.listener_count; i++)
+		loop_fd_free(s->doors[i].watch);
+	free(s->doors);
+	tls_keys_free(s->keys);
 	loop_timer_free(s->sweep);
 	loop_timer_free(s->resume);
 	loop_unwake(s->config.loop, &s->drained);

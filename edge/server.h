@@ -1,21 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The listening socket and all connections: accepting, caps, deadlines, the flush of a
+ * The listening sockets and all connections: accepting, caps, deadlines, the flush of a
  * turn, drain.
  *
  * Whatever handlers answer during a turn is collected in each connection and sent at the
  * CONNECTIONS phase, one send a connection. Owns: connections. Never: the listening
- * socket (inherited). */
+ * sockets (inherited). */
 #ifndef TB_EDGE_SERVER_H
 #define TB_EDGE_SERVER_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/listen.h"
 #include "edge/request.h"
 
 struct loop;
 struct server;
 struct conn;
+struct cors;
+struct tls_keys;
 
 /* Deadlines; microseconds. */
 #define SERVER_HEAD_US 10000000
@@ -28,6 +31,8 @@ struct conn;
 #define SERVER_SWEEP_US 500000
 /* Bytes. */
 #define SERVER_BODY_MAX (1u << 20)
+#define SERVER_TALK_MAX                                                                  \
+	(20u << 20) /* of protocols whose clients send all that was said */
 #define SERVER_PIECES_MAX (256ull << 20) /* of a body that is read in pieces */
 #define SERVER_LINGER_MAX (4u << 20)     /* read and dropped while lingering */
 #define SERVER_STREAM_MAX                                                                \
@@ -35,11 +40,26 @@ struct conn;
 #define SERVER_STREAM_LOW (32u << 10)
 #define SERVER_REQUESTS_MAX 100000 /* of one connection */
 
+/* A listening socket, non-blocking. */
+struct server_listener {
+	int fd;
+	enum listen_kind kind;
+	unsigned edge; /* whose queue it is; SERVER_EVERYBODY */
+};
+#define SERVER_EVERYBODY 255u
+
 struct server_config {
 	struct loop *loop;
-	int listen_fd; /* -1: none, connections come by server_adopt */
-	unsigned max_connections, max_per_address;
-	int64_t time_scale; /* deadlines are divided by it; 0: 1. For tests. */
+	const struct server_listener *listeners; /* may be none: server_adopt */
+	unsigned listener_count;
+	unsigned edge; /* which one this is */
+	unsigned max_connections;
+	unsigned max_per_address; /* of TCP */
+	/* 0: as the macros above say. */
+	int64_t head_us;
+	unsigned body_rate, requests_most;
+	const struct cors *cors; /* NULL: no other origin may */
+	int64_t time_scale;      /* deadlines are divided by it; 0: 1. For tests. */
 	/* Whether a request's body goes to its handler in pieces; NULL: none does. Asked
 	 * when its head is there. */
 	bool (*in_pieces)(void *arg, struct request *r);
@@ -54,8 +74,13 @@ struct server *server_new(const struct server_config *c);
 /* Closes everything at once; on_end is called for open exchanges. */
 void server_free(struct server *s);
 /* Takes a connected, non-blocking stream socket. address: 16 bytes, counted for
- * max_per_address. */
-void server_adopt(struct server *s, int fd, const uint8_t address[16]);
+ * max_per_address. Of TLS only while there are keys. */
+void server_adopt(struct server *s, int fd, const uint8_t address[16],
+		  enum listen_kind kind);
+/* What TLS connections begin with from now on; taken over. */
+void server_set_keys(struct server *s, struct tls_keys *k);
+/* Beside its own, the sockets of these edges are served: a bit each. */
+void server_stand_in(struct server *s, uint32_t edges);
 /* Keep-alive ends: idle connections close, exchanges under way are the last of theirs.
  * New connections are still taken, so that health checks hear the truth. */
 void server_drain(struct server *s);

@@ -17,6 +17,7 @@
 /* A call that has no result yet. */
 struct open_call {
 	size_t line;
+	bool client; /* it may stay open */
 	char id[CALL_ID_MOST + 1];
 };
 
@@ -26,6 +27,10 @@ struct import {
 	int64_t seq; /* of the line before, 0: there is none */
 	struct open_call open[CALLS_MOST];
 	size_t count;
+	/* The client's calls so far, each between two NULs: behind a mark they may be
+	 * answered anew. */
+	struct strbuf of_client;
+	bool marked;
 };
 
 PRINTF_LIKE(3, 4)
@@ -138,7 +143,17 @@ static struct open_call *find_open(struct import *x, struct slice id)
 	return NULL;
 }
 
-static bool take_call(struct import *x, struct slice role, struct slice id)
+static bool was_of_client(struct import *x, struct slice id)
+{
+	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
+	strbuf_add_char(&b, 0);
+	strbuf_add_slice(&b, id);
+	strbuf_add_char(&b, 0);
+	return x->marked &&
+	       slice_find(strbuf_slice(&x->of_client), strbuf_slice(&b)) >= 0;
+}
+
+static bool take_call(struct import *x, struct slice role, struct slice id, bool client)
 {
 	if (!slice_is(role, "assistant"))
 		return wrong(x, x->line, "only an assistant's message makes tool calls");
@@ -152,6 +167,12 @@ static bool take_call(struct import *x, struct slice role, struct slice id)
 		return wrong(x, x->line, "it makes more than %d tool calls", CALLS_MOST);
 	struct open_call *c = &x->open[x->count++];
 	c->line = x->line;
+	c->client = client;
+	if (client) {
+		strbuf_add_char(&x->of_client, 0);
+		strbuf_add_slice(&x->of_client, id);
+		strbuf_add_char(&x->of_client, 0);
+	}
 	snprintf(c->id, sizeof c->id, "%.*s", SLICE_ARG(id));
 	return true;
 }
@@ -161,6 +182,8 @@ static bool take_result(struct import *x, struct slice role, struct slice id)
 	struct open_call *c = find_open(x, id.p ? id : SLICE(""));
 	if (!slice_is(role, "tool"))
 		return wrong(x, x->line, "only a tool's message holds results");
+	if (!c && was_of_client(x, id))
+		return true;
 	if (!c)
 		return wrong(x, x->line,
 			     "its result is of the tool call %.*s, which no line before "
@@ -172,23 +195,32 @@ static bool take_result(struct import *x, struct slice role, struct slice id)
 
 static bool all_answered(struct import *x, const char *before)
 {
-	return !x->count ||
-	       wrong(x, x->open[0].line, "its tool call %.100s has no result before %s",
-		     x->open[0].id, before);
+	for (size_t i = 0; i < x->count; i++)
+		if (!x->open[i].client)
+			return wrong(x, x->open[i].line,
+				     "its tool call %.100s has no result before %s",
+				     x->open[i].id, before);
+	return true;
 }
 
 static bool check_pairs(struct import *x, json_t message)
 {
 	struct slice role = json_str(json_get(message, "role"));
 	struct json_iter it = json_iter(json_get(json_get(message, "content"), "blocks"));
-	if (slice_is(role, "assistant") && !all_answered(x, "the next answer"))
-		return false;
+	if (slice_is(role, "assistant")) {
+		if (!all_answered(x, "the next answer"))
+			return false;
+		x->count = 0;
+		x->marked = false;
+	}
+	x->marked |= slice_is(role, "reset");
 	for (json_t b; (b = json_next(&it, NULL));) {
 		struct slice type = json_str(json_get(b, "type"));
 		struct slice id = json_str(json_get(b, "callId"));
 		if (!type.p)
 			return wrong(x, x->line, "each block must have a type");
-		if (slice_is(type, "tool_call") && !take_call(x, role, id))
+		if (slice_is(type, "tool_call") &&
+		    !take_call(x, role, id, json_bool(json_get(b, "clientSide"), false)))
 			return false;
 		if (slice_is(type, "tool_result") && !take_result(x, role, id))
 			return false;
@@ -212,18 +244,25 @@ static bool read_line(struct import *x, struct slice line, struct strbuf *out)
 	return true;
 }
 
-bool import_read(struct slice text, struct strbuf *out, struct import_fault *fault)
+static bool read_lines(struct import *x, struct slice text, struct strbuf *out)
 {
-	struct import x = {.fault = fault};
 	strbuf_add_char(out, '[');
 	while (text.p) {
 		struct slice line = slice_trim(slice_cut(&text, '\n'));
-		x.line++;
-		if (line.n && !read_line(&x, line, out))
+		x->line++;
+		if (line.n && !read_line(x, line, out))
 			return false;
 	}
 	strbuf_add_char(out, ']');
-	if (!x.seq)
-		return wrong(&x, 1, "there is no message");
-	return all_answered(&x, "the end: a part ends behind the results");
+	if (!x->seq)
+		return wrong(x, 1, "there is no message");
+	return all_answered(x, "the end: a part ends behind the results");
+}
+
+bool import_read(struct slice text, struct strbuf *out, struct import_fault *fault)
+{
+	struct import x = {.fault = fault};
+	bool fine = read_lines(&x, text, out);
+	strbuf_fini(&x.of_client);
+	return fine;
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "edge/body.h"
+#include "edge/change.h"
 #include "edge/lookup.h"
 #include "edge/order.h"
 #include "edge/query.h"
@@ -26,7 +27,8 @@ static void reply_session(struct call *c, const struct session_info *info)
 {
 	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
 	strbuf_add_slice(&b, info->json);
-	reply_json(c, &b);
+	strbuf_add_char(&b, '\n');
+	change_reply(c, info->version, strbuf_slice(&b));
 }
 
 /* ---- GET of one */
@@ -128,6 +130,8 @@ void session_open(struct call *c)
 struct patching {
 	struct session_look look;
 	struct session_patch patch;
+	struct change change;
+	struct session_patched patched;
 };
 enum { PATCH_START, PATCH_LOOK, PATCH_ASKED };
 
@@ -175,7 +179,8 @@ void session_patch(struct call *c)
 		return;
 	if (c->stage == PATCH_START) {
 		c->state = x = arena_zalloc(c->request->arena, sizeof *x);
-		if (!body_read(c, patch_members, ARRAY_LEN(patch_members)))
+		if (!body_read(c, patch_members, ARRAY_LEN(patch_members)) ||
+		    !change_read(c, &x->change))
 			return;
 		c->stage = PATCH_LOOK;
 	}
@@ -183,14 +188,19 @@ void session_patch(struct call *c)
 		if (!session_look(c, &x->look, false))
 			return;
 		c->stage = PATCH_ASKED;
-		store_patch_session(c, x->look.info.id, &x->patch, &x->look.info);
-	} else if (c->asked) {
-		reply_err(c->request, c->asked, NULL, NULL, 0);
-	} else if (!x->look.info.found) {
+		store_patch_session(c, x->look.info.id, &x->patch, x->change.expect,
+				    &x->patched);
+		return;
+	}
+	x->change.version = x->patched.info.version;
+	x->change.outcome = x->patched.done         ? CHANGE_DONE
+			    : x->patched.info.found ? CHANGE_STALE
+						    : CHANGE_ABSENT;
+	if (x->change.outcome == CHANGE_ABSENT && !c->asked) {
 		session_is_absent(c);
-	} else {
+	} else if (change_is_done(c, &x->change, "the session")) {
 		lookup_invalidate_session(c->edge, x->look.info.id);
-		reply_session(c, &x->look.info);
+		reply_session(c, &x->patched.info);
 	}
 }
 

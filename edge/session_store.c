@@ -22,7 +22,8 @@ static void take_info(struct arena *a, const struct pg_result *r,
 				     .slot = (unsigned)pg_get_i64(r, 0, 2),
 				     .key = store_keep(a, r, 0, 3),
 				     .json = store_keep(a, r, 0, 4),
-				     .head = pg_get_i64(r, 0, 5)};
+				     .head = pg_get_i64(r, 0, 5),
+				     .version = pg_get_i64(r, 0, 6)};
 }
 
 static void on_info(void *arg, const struct pg_answer *a)
@@ -45,8 +46,19 @@ void store_read_session(struct call *c, struct uuid id, struct uuid agent,
 	store_submit(c, r, on_info, out);
 }
 
+static void on_patched(void *arg, const struct pg_answer *a)
+{
+	void *at;
+	struct call *c = store_answered(arg, a, &at);
+	struct session_patched *out = at;
+	if (!c)
+		return;
+	out->done = pg_rows(a->results[1]) > 0;
+	take_info(c->request->arena, a->results[2], &out->info);
+}
+
 void store_patch_session(struct call *c, struct uuid id, const struct session_patch *s,
-			 struct session_info *out)
+			 int64_t expect, struct session_patched *out)
 {
 	struct pg_request *r = store_begin(c->edge, c->caller.tenant);
 	struct pg_params *p = pg_add(r, SQL_SESSION_PATCH);
@@ -60,7 +72,14 @@ void store_patch_session(struct call *c, struct uuid id, const struct session_pa
 		pg_null(p, PG_JSONB);
 	pg_bool(p, s->has_mode);
 	pg_text(p, s->mode);
-	store_submit(c, r, on_info, out);
+	if (expect < 0)
+		pg_null(p, PG_INT4);
+	else
+		pg_i32(p, (int32_t)expect);
+	p = pg_add(r, SQL_SESSION_BY_ID);
+	pg_i64(p, c->caller.tenant);
+	pg_uuid(p, id);
+	store_submit(c, r, on_patched, out);
 }
 
 /* ---- a page of sessions */

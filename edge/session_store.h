@@ -11,6 +11,7 @@ struct session_info {
 	struct uuid id, agent;
 	unsigned slot;
 	int64_t head;           /* the last message's seq */
+	int64_t version;        /* of title, meta and queue mode */
 	struct slice key, json; /* json: as clients see it */
 };
 /* By its id, or by its key when that is given. */
@@ -23,8 +24,14 @@ struct session_patch {
 	struct slice meta;  /* JSON; SLICE_NONE: stays */
 	struct slice mode;  /* SLICE_NONE: the agent's */
 };
+struct session_patched {
+	bool done;
+	struct session_info info;
+};
+/* What stands then, changed or not. expect: the version that is meant to be
+ * replaced, -1: any. */
 void store_patch_session(struct call *c, struct uuid id, const struct session_patch *p,
-			 struct session_info *out);
+			 int64_t expect, struct session_patched *out);
 
 /* A place between two rows of a list that is ordered by time, the newest first. */
 struct time_place {

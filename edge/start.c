@@ -16,6 +16,7 @@
 #include "common/map.h"
 #include "common/pg/pool.h"
 #include "edge/auth.h"
+#include "edge/doors.h"
 #include "edge/handles.h"
 #include "edge/limits.h"
 #include "edge/link.h"
@@ -29,8 +30,6 @@
 #include "sandbox/client/jails.h"
 #include "sandbox/sandbox.h"
 
-#define MAX_CONNECTIONS 10000
-#define MAX_PER_ADDRESS 8000
 #define DATABASE_CONNECTIONS 2
 #define PATIENCE_US 3000000
 
@@ -98,14 +97,14 @@ static void open_door(struct edge *e)
 {
 	char detail[256];
 	sandbox_enter(SANDBOX_EDGE, detail, sizeof detail);
-	e->server = server_new(&(struct server_config){.loop = e->loop,
-						       .listen_fd = BOOT_LISTEN_FD,
-						       .max_connections = MAX_CONNECTIONS,
-						       .max_per_address = MAX_PER_ADDRESS,
-						       .in_pieces = call_in_pieces,
-						       .on_request = call_begin,
-						       .on_drained = on_drained,
-						       .arg = e});
+	struct server_config c = {.loop = e->loop,
+				  .in_pieces = call_in_pieces,
+				  .on_request = call_begin,
+				  .on_drained = on_drained,
+				  .arg = e};
+	doors_fill(&c);
+	e->server = server_new(&c);
+	server_set_keys(e->server, doors_keys());
 	link_ready(e, detail);
 	log_info("edge-ready", "database=%s %s", e->role_ok ? "up" : "away", detail);
 }
@@ -130,6 +129,7 @@ void edge_start(struct edge *e, struct loop *l, const struct wire_boot *b)
 	e->calls = handles_new();
 	e->subs = handles_new();
 	e->waiting = map_new();
+	e->waiting_most = b->max_streams_tenant;
 	e->tokens = auth_cache_new(e);
 	e->agents = lookup_agents_new(e);
 	e->sessions = lookup_sessions_new(e);
@@ -140,6 +140,7 @@ void edge_start(struct edge *e, struct loop *l, const struct wire_boot *b)
 	auth_watch(e);
 	e->jails = jails_new(l, BOOT_PEER_FD);
 	e->transfers = map_new();
+	e->webhook_private = b->webhook_private;
 	e->can_seal = b->seal_key.n == sizeof e->seal_key;
 	if (e->can_seal)
 		memcpy(e->seal_key, b->seal_key.p, sizeof e->seal_key);

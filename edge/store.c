@@ -137,11 +137,13 @@ void store_load_agent(struct edge *e, struct cache_entry *entry, int64_t tenant,
 	struct uuid id;
 	bool by_id = uuid_parse(word, &id);
 	struct pg_request *r = store_begin(e, tenant);
-	struct pg_params *p = pg_add(r, by_id ? SQL_AGENT_BY_ID : SQL_AGENT);
+	struct pg_params *p = pg_add(r, by_id    ? SQL_AGENT_BY_ID
+					: word.n ? SQL_AGENT
+						 : SQL_AGENT_DEFAULT);
 	pg_i64(p, tenant);
 	if (by_id)
 		pg_uuid(p, id);
-	else
+	else if (word.n)
 		pg_text(p, word);
 	store_submit_load(r, on_agent, entry);
 }
@@ -256,6 +258,9 @@ static void take_ended(struct arena *a, const struct pg_result *r, struct run_ro
 	out->unpriced_calls = pg_get_i64(r, 0, 20);
 	out->model_ms = pg_get_i64(r, 0, 21);
 	out->has_cost = true;
+	out->pending_calls = store_keep(a, r, 0, 22);
+	out->stop =
+		out->pending_calls.p ? SLICE("client_tools") : store_keep(a, r, 0, 23);
 }
 
 static void take_either(struct arena *a, const struct pg_answer *answer,

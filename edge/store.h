@@ -49,7 +49,7 @@ struct agent_row {
 	bool by_session;                           /* it has a workspace a session */
 	uint64_t workspace_bytes, workspace_files; /* at most; 0: as the node says */
 };
-#define AGENT_LANE_CAP_MAX 1000
+#define AGENT_LANE_CAP_MAX 10000
 #define AGENT_DEBOUNCE_MS 500
 #define AGENT_DEBOUNCE_MAX_MS 60000
 struct session_row {
@@ -66,7 +66,7 @@ struct session_open {
 };
 void store_load_token(struct edge *e, struct cache_entry *entry, int64_t tenant,
 		      struct uuid id);
-/* word: the agent's name or id. */
+/* word: the agent's name or id; empty: see edge/default_agent.h. */
 void store_load_agent(struct edge *e, struct cache_entry *entry, int64_t tenant,
 		      struct slice word);
 /* The outcome of a write: rolled back, or not known because the database is away. */
@@ -92,6 +92,9 @@ struct run_row {
 	int64_t position; /* runs of its lane before it, -1: not asked */
 	int64_t accepted_us, started_us, ended_us;
 	struct slice error_code, error, text;
+	/* JSON: the calls that it left to its client; SLICE_NONE: none. And why its
+	 * answer is not the end of it; SLICE_NONE: it is. */
+	struct slice pending_calls, stop;
 	int64_t output_seq, steps, tool_calls, tokens_in, tokens_out;
 	bool has_cost;                                 /* the next are filled */
 	int64_t cost_micros;                           /* -1: not known */

@@ -10,7 +10,10 @@
 #define BOOT_FD 3         /* the BOOT message */
 #define BOOT_PEER_FD 4    /* worker and launcher: their SOCK_SEQPACKET pair */
 #define BOOT_CONTROL_FD 5 /* launcher: its pair with the supervisor */
-#define BOOT_LISTEN_FD 6  /* edge: the listening socket, opened by the supervisor */
+#define BOOT_TLS_FD 6     /* edge: certificate and key, see proto/tls_box.h */
+#define BOOT_LISTEN_FD                                                                   \
+	7 /* edge: the first of the listening sockets that `doors` tells                 \
+	   */
 
 /* A memfd that holds the message, sealed against change, position 0, close-on-exec. -1
  * and errno on failure. */

@@ -254,6 +254,11 @@ struct admin *admin_open(struct sup *s)
 	return a;
 }
 
+const struct ask_world *admin_world(const struct admin *a)
+{
+	return &a->world;
+}
+
 void admin_close(struct admin *a)
 {
 	if (!a)

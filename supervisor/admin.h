@@ -4,11 +4,14 @@
 #ifndef TB_ADMIN_H
 #define TB_ADMIN_H
 
+struct ask_world;
 struct sup;
 struct admin;
 
 /* Dies when the socket cannot be made. */
 struct admin *admin_open(struct sup *s);
 void admin_close(struct admin *a);
+/* For what edges ask. */
+const struct ask_world *admin_world(const struct admin *a);
 
 #endif

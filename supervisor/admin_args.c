@@ -25,9 +25,12 @@ static const struct rule rules[ARG__COUNT] = {
 #define A(NAME) (UINT32_C(1) << ARG_##NAME)
 static const struct command commands[] = {
 #define COMMAND(name, function, needed, allowed)                                         \
-	{name, admin_##function, needed, (needed) | (allowed)},
+	{name, admin_##function, needed, (needed) | (allowed), false},
+#define DOOR(name, function, needed, allowed)                                            \
+	{name, admin_##function, needed, (needed) | (allowed), true},
 #include "supervisor/admin_commands.tbl"
 #undef COMMAND
+#undef DOOR
 };
 
 const struct command *command_find(struct slice name)

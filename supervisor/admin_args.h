@@ -33,6 +33,7 @@ struct command {
 	const char *name;
 	void (*run)(struct ask *a);
 	uint32_t needed, allowed; /* bits by ARG_ */
+	bool door;                /* edges may give it, too */
 };
 
 /* NULL: there is none. */

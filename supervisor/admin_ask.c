@@ -71,22 +71,39 @@ static void on_limit(void *arg)
 	ask_release(a);
 }
 
-struct ask *ask_new(const struct ask_world *w, uid_t uid, struct slice line,
-		    ask_answered *answered, void *asker)
+static struct ask *make(const struct ask_world *w, ask_answered *answered, void *asker)
 {
-	char err[400];
 	struct ask *a = xcalloc(1, sizeof *a);
 	a->world = w;
 	a->sup = w->sup;
 	a->answered = answered;
 	a->asker = asker;
-	a->holds = 2; /* until it is over, and this function */
-	snprintf(a->by, sizeof a->by, "uid:%u", (unsigned)uid);
+	a->holds = 2; /* until it is over, and begin() */
 	a->limit = loop_timer_new(a->sup->loop, on_limit, a);
+	return a;
+}
+
+/* Whether what was read may be asked by a door for that tenant. */
+static bool is_for_door(const struct ask *a, int64_t tenant)
+{
+	const struct arg *given = &a->args[ARG_TENANT];
+	if (!a->command->door)
+		return false;
+	if (!tenant)
+		return !given->given && !a->args[ARG_RUN].given;
+	return given->given && given->is_number && given->number == tenant;
+}
+
+/* tenant -1: an operator's. */
+static struct ask *begin(struct ask *a, int64_t tenant, struct slice line)
+{
+	char err[400];
 	a->doc = json_parse_unique(line, ASK_LINE_MOST, err, sizeof err);
 	if (a->doc)
 		a->command = command_read(json_root(a->doc), a->args, err, sizeof err);
-	if (a->command)
+	if (a->command && tenant >= 0 && !is_for_door(a, tenant))
+		ask_fail(a, ERR_FORBIDDEN, "an edge does not ask this");
+	else if (a->command)
 		a->command->run(a);
 	else
 		ask_fail(a, ERR_BAD_REQUEST, "%s", err);
@@ -95,6 +112,22 @@ struct ask *ask_new(const struct ask_world *w, uid_t uid, struct slice line,
 		loop_timer_start(a->limit, limit_of(a));
 	ask_release(a);
 	return over ? NULL : a;
+}
+
+struct ask *ask_new(const struct ask_world *w, uid_t uid, struct slice line,
+		    ask_answered *answered, void *asker)
+{
+	struct ask *a = make(w, answered, asker);
+	snprintf(a->by, sizeof a->by, "uid:%u", (unsigned)uid);
+	return begin(a, -1, line);
+}
+
+struct ask *ask_new_of_door(const struct ask_world *w, int64_t tenant, struct slice by,
+			    struct slice line, ask_answered *answered, void *asker)
+{
+	struct ask *a = make(w, answered, asker);
+	snprintf(a->by, sizeof a->by, "%.*s", SLICE_ARG(by));
+	return begin(a, tenant, line);
 }
 
 /* ---- answers */
@@ -138,6 +171,7 @@ static enum err public_err(enum err e)
 	case ERR_NOT_FOUND:
 	case ERR_BAD_REQUEST:
 	case ERR_CONFLICT:
+	case ERR_IDEMPOTENCY:
 	case ERR_UNAVAILABLE:
 		return e;
 	default:

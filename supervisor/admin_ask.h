@@ -52,7 +52,7 @@ struct ask {
 	struct sup *sup;
 	struct arg args[ARG__COUNT];
 	struct names names;
-	char by[24]; /* "uid:0" */
+	char by[64]; /* "uid:0", "token:<uuid>" */
 	void *work;  /* the command's own, freed with the ask by free(3) */
 	/* Called instead of ask_fail when the time is over, if the command can say more.
 	 */
@@ -77,6 +77,10 @@ struct ask {
  * called once, later. */
 struct ask *ask_new(const struct ask_world *w, uid_t uid, struct slice line,
 		    ask_answered *answered, void *asker);
+/* Likewise, what an edge asks for: one of its commands, of that tenant alone; 0: of the
+ * node, which tells and changes nothing. by: the token. */
+struct ask *ask_new_of_door(const struct ask_world *w, int64_t tenant, struct slice by,
+			    struct slice line, ask_answered *answered, void *asker);
 /* The asker went away. */
 void ask_forget(struct ask *a);
 const char *ask_command(const struct ask *a);

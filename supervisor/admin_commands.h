@@ -7,7 +7,9 @@
 struct ask;
 
 #define COMMAND(name, function, needed, allowed) void admin_##function(struct ask *a);
+#define DOOR COMMAND
 #include "supervisor/admin_commands.tbl"
+#undef DOOR
 #undef COMMAND
 
 #endif

@@ -7,6 +7,7 @@
 #include "supervisor/admin_ask.h"
 #include "supervisor/admin_commands.h"
 #include "supervisor/admin_names.h"
+#include "supervisor/admin_walk.h"
 #include "supervisor/control.h"
 #include "supervisor/journal.h"
 #include "supervisor/sup.h"
@@ -60,7 +61,79 @@ static bool put_pause(void *ctx, const struct lq_pause *p)
 	return true;
 }
 
-void admin_queue_stats(struct ask *a)
+/* ---- of one tenant: nothing of the others can be told from it */
+
+struct share {
+	struct json_out *o;
+	int64_t tenant;
+	unsigned left;
+	struct lq_tenant_info own;
+	uint32_t lanes, waiting, delayed, folded;
+	struct walk walk;
+};
+
+static bool is_own_tenant(void *ctx, const struct lq_tenant_info *t)
+{
+	struct share *x = ctx;
+	if (t->tenant != x->tenant)
+		return walk_step(&x->walk);
+	x->own = *t;
+	return false;
+}
+
+static bool add_lane(void *ctx, const struct lq_lane_info *l)
+{
+	struct share *x = ctx;
+	if (l->tenant == x->tenant) {
+		x->lanes++;
+		x->waiting += l->waiting;
+		x->delayed += l->delayed;
+		x->folded += l->folded;
+	}
+	return walk_step(&x->walk);
+}
+
+static bool put_own_pause(void *ctx, const struct lq_pause *p)
+{
+	struct share *x = ctx;
+	struct listing l = {x->o, 1, false};
+	if (p->scope == LQ_NODE || p->tenant != x->tenant)
+		return walk_step(&x->walk);
+	put_pause(&l, p);
+	return --x->left > 0;
+}
+
+static void stats_of_tenant(struct ask *a)
+{
+	const struct lq *q = a->sup->lq;
+	struct share x = {
+		.o = ask_reply(a), .tenant = a->names.tenant, .left = ask_limit(a)};
+	lq_each_tenant(q, is_own_tenant, &x);
+	lq_each_lane(q, add_lane, &x);
+	json_kv_i64(x.o, "tenant", x.tenant);
+	json_kv_i64(x.o, "lanes", x.lanes);
+	json_kv_i64(x.o, "running", x.own.running);
+	json_kv_i64(x.o, "waiting", x.waiting);
+	json_kv_i64(x.o, "delayed", x.delayed);
+	json_kv_i64(x.o, "folded", x.folded);
+	if (x.own.tenant) {
+		json_kv_i64(x.o, "maxRunning", x.own.max_running);
+		json_kv_i64(x.o, "maxQueued", x.own.max_queued);
+		json_kv_i64(x.o, "weight", x.own.weight);
+	}
+	json_kv_bool(x.o, "paused", lq_stats(q).paused);
+	json_key(x.o, "pauses");
+	json_arr(x.o);
+	lq_each_pause(q, put_own_pause, &x);
+	json_arr_end(x.o);
+	if (x.walk.cut) /* its time was over before all was seen */
+		json_kv_bool(x.o, "more", true);
+	ask_end(a);
+}
+
+/* ---- of the node */
+
+static void stats_of_node(struct ask *a)
 {
 	struct sup *s = a->sup;
 	struct lq_stats q = lq_stats(s->lq);
@@ -100,6 +173,14 @@ void admin_queue_stats(struct ask *a)
 	json_kv_i64(o, "lastBatchMs", pace_last_batch_us(&s->pace) / 1000);
 	json_obj_end(o);
 	ask_end(a);
+}
+
+void admin_queue_stats(struct ask *a)
+{
+	if (a->args[ARG_TENANT].given)
+		names_find(a, NAMES_TENANT, stats_of_tenant);
+	else
+		stats_of_node(a);
 }
 
 /* ---- pauses */

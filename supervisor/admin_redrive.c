@@ -118,7 +118,8 @@ static void ask_more(struct ask *a)
 		struct redrive *r = &w->each[w->asked++];
 		r->asked = true;
 		ask_hold(a);
-		control_redrive(a->sup, r->tenant, r->run, a->by, on_redriven, r);
+		control_redrive(a->sup, r->tenant, r->run, SLICE_NONE, a->by, on_redriven,
+				r);
 	}
 	w->asking = false;
 	if (w->answered == w->count)
@@ -167,8 +168,8 @@ static void redrive_one(struct ask *a)
 	w->each[0].run = a->args[ARG_RUN].uuid;
 	ask_audit(a, a->names.tenant, "run:%.*s", SLICE_ARG(a->args[ARG_RUN].text));
 	ask_hold(a);
-	control_redrive(a->sup, a->names.tenant, w->each[0].run, a->by, on_one,
-			&w->each[0]);
+	control_redrive(a->sup, a->names.tenant, w->each[0].run, SLICE_NONE, a->by,
+			on_one, &w->each[0]);
 }
 
 void admin_dead_redrive(struct ask *a)

@@ -221,7 +221,10 @@ static void on_retried(void *arg, const struct control_answer *answer)
 	if (!ask_is_over(a) && answer->err) {
 		queue_fail(a, answer);
 	} else if (!ask_is_over(a)) {
-		put_uuid(ask_reply(a), "run", answer->run);
+		struct json_out *o = ask_reply(a);
+		put_uuid(o, "run", answer->run);
+		if (!answer->changed)
+			json_kv_bool(o, "repeated", true);
 		ask_end(a);
 	}
 	ask_release(a);
@@ -231,8 +234,10 @@ static void retry_run(struct ask *a)
 {
 	audit_run(a);
 	ask_hold(a);
-	control_redrive(a->sup, a->names.tenant, a->args[ARG_RUN].uuid, a->by, on_retried,
-			a);
+	control_redrive(a->sup, a->names.tenant, a->args[ARG_RUN].uuid,
+			a->args[ARG_IDEMPOTENCY].given ? a->args[ARG_IDEMPOTENCY].text
+						       : SLICE_NONE,
+			a->by, on_retried, a);
 }
 
 void admin_run_retry(struct ask *a)

@@ -4,7 +4,9 @@
 #include "supervisor/admin_ask.h"
 #include "supervisor/admin_commands.h"
 #include "supervisor/admin_names.h"
+#include "supervisor/admin_walk.h"
 #include "supervisor/children.h"
+#include "supervisor/live.h"
 #include "supervisor/sup.h"
 #include "supervisor/workers.h"
 
@@ -19,9 +21,10 @@ static void count_pins(const struct sup *s, unsigned pins[LQ_MAX_WORKERS])
 	}
 }
 
+static const char *const states[] = {"down", "starting", "ready", "draining"};
+
 static void put_worker(struct json_out *o, const struct child *c, unsigned pins)
 {
-	static const char *const states[] = {"down", "starting", "ready", "draining"};
 	const struct sup *s = c->sup;
 	json_obj(o);
 	json_kv_i64(o, "ordinal", c->ordinal);
@@ -39,7 +42,51 @@ static void put_worker(struct json_out *o, const struct child *c, unsigned pins)
 	json_obj_end(o);
 }
 
-void admin_worker_list(struct ask *a)
+/* ---- of one tenant: where its own runs are */
+
+static bool count_own(const struct sup *s, int64_t tenant, unsigned runs[LQ_MAX_WORKERS])
+{
+	struct walk walk = {0};
+	void *value;
+	for (size_t it = 0; map_next(s->lives, &it, NULL, &value);) {
+		const struct live *l = value;
+		struct lq_run *r = l->tenant == tenant ? lq_find(s->lq, l->run) : NULL;
+		int worker = r ? lq_run_worker(r) : -1;
+		if (worker >= 0 && worker < LQ_MAX_WORKERS)
+			runs[worker]++;
+		if (!walk_step(&walk))
+			return false;
+	}
+	return true;
+}
+
+static void workers_of_tenant(struct ask *a)
+{
+	unsigned runs[LQ_MAX_WORKERS] = {0};
+	bool whole = count_own(a->sup, a->names.tenant, runs);
+	struct json_out *o = ask_reply(a);
+	json_kv_i64(o, "tenant", a->names.tenant);
+	json_key(o, "workers");
+	json_arr(o);
+	list_each (n, &a->sup->children) {
+		const struct child *c = list_entry(n, struct child, node);
+		if (c->role != ROLE_WORKER)
+			continue;
+		json_obj(o);
+		json_kv_i64(o, "ordinal", c->ordinal);
+		json_kv_cstr(o, "state", states[c->state]);
+		json_kv_i64(o, "runs", runs[c->ordinal]);
+		json_obj_end(o);
+	}
+	json_arr_end(o);
+	if (!whole)
+		json_kv_bool(o, "more", true);
+	ask_end(a);
+}
+
+/* ---- of the node */
+
+static void list_workers(struct ask *a)
 {
 	unsigned pins[LQ_MAX_WORKERS] = {0};
 	struct json_out *o = ask_reply(a);
@@ -54,6 +101,14 @@ void admin_worker_list(struct ask *a)
 	json_arr_end(o);
 	json_kv_i64(o, "target", workers_target(a->sup));
 	ask_end(a);
+}
+
+void admin_worker_list(struct ask *a)
+{
+	if (a->args[ARG_TENANT].given)
+		names_find(a, NAMES_TENANT, workers_of_tenant);
+	else
+		list_workers(a);
 }
 
 /* ---- worker.scale, drain, restart */

@@ -17,12 +17,13 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "proto/boot.h"
+#include "proto/tls_box.h"
 #include "supervisor/caps.h"
+#include "supervisor/child_boot.h"
 #include "supervisor/groups.h"
 #include "supervisor/inquiries.h"
 #include "supervisor/launcher.h"
 #include "supervisor/live.h"
-#include "supervisor/master.h"
 #include "supervisor/spawn.h"
 #include "supervisor/sup.h"
 #include "supervisor/trash.h"
@@ -33,7 +34,6 @@
 #define EARLY_DEATH_US 1000000 /* after READY */
 #define SILENCE_US 5000000
 #define STARTING_US 15000000 /* from birth to READY */
-#define DATABASE_CONNECTIONS 2
 
 static const char *name_of(const struct child *c)
 {
@@ -86,86 +86,13 @@ static struct child *child_new(struct sup *s, enum boot_role role, int ordinal)
 
 void children_new(struct sup *s)
 {
-	child_new(s, ROLE_EDGE, 0);
+	for (int i = 0; i < s->config.edges; i++)
+		child_new(s, ROLE_EDGE, i);
 	for (int i = 0; i < s->config.workers; i++)
 		child_new(s, ROLE_WORKER, i);
 }
 
 /* ---- birth */
-
-/* A value that would end its line or column is left out: the provider then says what it
- * misses. */
-static void add_column(struct strbuf *out, const char *value, char end)
-{
-	if (!slice_has_control(slice_str(value)))
-		strbuf_add_str(out, value);
-	strbuf_add_char(out, end);
-}
-
-/* What a BOOT borrows from. */
-struct boot_secrets {
-	struct strbuf endpoints;
-	struct master_keys masters;
-	uint8_t seal_key[CRYPTO_BOX_KEY];
-};
-
-static void forget_secrets(struct boot_secrets *x)
-{
-	crypto_wipe(x->endpoints.p, x->endpoints.n);
-	strbuf_fini(&x->endpoints);
-	master_wipe(&x->masters);
-}
-
-static void write_endpoints(const struct config *c, struct strbuf *out)
-{
-#define ENDPOINT(provider, base_url, key, version)                                       \
-	add_column(out, provider, '\t');                                                 \
-	add_column(out, base_url, '\t');                                                 \
-	add_column(out, key, '\t');                                                      \
-	add_column(out, version, '\n');
-#include "supervisor/endpoints.tbl"
-#undef ENDPOINT
-}
-
-/* Who opens provider keys, and who can only seal them. */
-static void add_master(const struct child *c, struct boot_secrets *x, struct wire_boot *b)
-{
-	if (!master_load(c->sup, &x->masters))
-		return;
-	if (c->role == ROLE_WORKER) {
-		b->master_keys =
-			slice_of(x->masters.secrets, x->masters.count * CRYPTO_BOX_KEY);
-		return;
-	}
-	master_public(&x->masters, x->seal_key);
-	b->seal_key = slice_of(x->seal_key, sizeof x->seal_key);
-}
-
-static void fill_boot(struct child *c, const uint8_t *secret, const char *conninfo,
-		      struct boot_secrets *x, struct wire_boot *b)
-{
-	const struct config *g = &c->sup->config;
-	*b = (struct wire_boot){.role = c->role,
-				.ordinal = (uint32_t)c->ordinal,
-				.incarnation = c->incarnation,
-				.node = c->sup->node,
-				.parent_pid = (uint32_t)getpid(),
-				.url = slice_str(c->url),
-				.secret = slice_of(secret, 32),
-				.conninfo = slice_str(conninfo),
-				.listen = slice_str(g->listen),
-				.log_level = (uint32_t)log_level_parse(g->log_level),
-				.model = slice_str(c->sup->model),
-				.max_runs = (uint32_t)g->worker_runs,
-				.silence_s = (uint32_t)g->model_silence_seconds,
-				.approval_s = (uint32_t)g->approval_seconds,
-				.database_connections = DATABASE_CONNECTIONS};
-	if (c->role == ROLE_WORKER) { /* nobody else needs the provider's key */
-		write_endpoints(g, &x->endpoints);
-		b->endpoints = strbuf_slice(&x->endpoints);
-	}
-	add_master(c, x, b);
-}
 
 static void on_up(void *arg, unsigned pid)
 {
@@ -204,13 +131,21 @@ static int open_link(struct child *c, const uint8_t *secret)
 	return -1;
 }
 
+static void pass_door(const struct door *d, struct spawn_fds *fds)
+{
+	fds->listen = d->sockets;
+	fds->listen_count = d->socket_count;
+	if (d->tls >= 0)
+		fds->tls = tls_box_reader(d->tls);
+}
+
 static void birth_process(struct child *c, const uint8_t *secret)
 {
 	AUTO(auto_free)
 	char *conninfo =
 		sup_conninfo(c->sup, c->role == ROLE_EDGE ? "tb_edge" : "tb_worker");
 	struct wire_boot b;
-	struct boot_secrets secrets = {.endpoints = STRBUF_INIT};
+	struct child_secrets secrets;
 	int peer = -1;
 	if (launcher_birth(c, &peer)) {
 		log_error("launcher-refused", "child=%s.%d message=\"%s\"", name_of(c),
@@ -220,17 +155,19 @@ static void birth_process(struct child *c, const uint8_t *secret)
 			close(peer);
 		return;
 	}
-	fill_boot(c, secret, conninfo, &secrets, &b);
-	struct spawn_fds fds = {.boot = boot_write(&b),
-				.peer = peer,
-				.control = -1,
-				.listen = c->role == ROLE_EDGE ? c->sup->listen_fd : -1};
+	child_boot_fill(c, secret, conninfo, &secrets, &b);
+	struct spawn_fds fds = {
+		.boot = boot_write(&b), .peer = peer, .control = -1, .tls = -1};
+	if (c->role == ROLE_EDGE)
+		pass_door(&c->sup->door, &fds);
 	crypto_wipe(conninfo, strlen(conninfo));
-	forget_secrets(&secrets);
+	child_boot_forget(&secrets);
 	c->pid = spawn_child(c->sup->binaries,
 			     c->role == ROLE_EDGE ? "terabits-edge" : "terabits-worker",
 			     &fds);
 	close(fds.boot);
+	if (fds.tls >= 0)
+		close(fds.tls);
 	if (peer >= 0)
 		close(peer);
 }
@@ -294,7 +231,7 @@ void child_settle(struct child *c)
 		sup_step(c->sup,
 			 &(struct lq_event){.kind = LQ_WORKER_UP, .worker = c->ordinal});
 	} else {
-		sup_tell_edges(c->sup, c);
+		sup_tell_edges_all(c->sup);
 	}
 	sup_serve(c->sup);
 }
@@ -451,6 +388,8 @@ static void died(struct child *c, int status)
 		note_death(c, status);
 	if (c->role == ROLE_WORKER && was_ready)
 		bury_worker(c);
+	if (c->role == ROLE_EDGE && was_ready)
+		sup_tell_edges_all(s);
 	if (c->leave) {
 		child_left(c);
 		return;
@@ -495,6 +434,15 @@ void children_reap(struct sup *s)
 }
 
 /* ---- all of them */
+
+void children_tell(struct sup *s, enum boot_role role, enum wire_id id, const void *msg)
+{
+	list_each (n, &s->children) {
+		struct child *c = list_entry(n, struct child, node);
+		if (c->role == role && child_serves(c))
+			child_send(c, id, msg);
+	}
+}
 
 void children_drain(struct sup *s, enum boot_role role, unsigned grace_ms)
 {

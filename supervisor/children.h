@@ -66,7 +66,7 @@ struct child {
 	uint32_t deaths;
 };
 
-/* The configured edge and workers, all DOWN. */
+/* The configured edges and workers, all DOWN. */
 void children_new(struct sup *s);
 /* Births of all that are DOWN. */
 void children_start(struct sup *s);
@@ -76,6 +76,8 @@ void children_add(struct sup *s, int ordinal);
 void child_close(struct child *c);
 /* A leaving worker has ended: born anew, or removed at the turn's end. */
 void child_left(struct child *c);
+/* The same message to all of a role that are up. */
+void children_tell(struct sup *s, enum boot_role role, enum wire_id id, const void *msg);
 /* DRAIN to all of a role. */
 void children_drain(struct sup *s, enum boot_role role, unsigned grace_ms);
 /* Closes their links, so that they end by themselves. */
@@ -91,6 +93,11 @@ struct child *child_worker(struct sup *s, int ordinal);
 /* Queues a message; a link that cannot take it goes down by itself, so nobody needs the
  * result. */
 void child_send(struct child *c, enum wire_id id, const void *msg);
+/* Whether it is up, be it to drain. */
+static inline bool child_serves(const struct child *c)
+{
+	return c->state == LIFE_READY || c->state == LIFE_DRAINING;
+}
 /* Whether what can wait need not: the link is up and little waits for it. */
 bool child_has_room(const struct child *c);
 /* Ends a child that broke the rules; its death is then handled like any other. */

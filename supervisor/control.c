@@ -69,21 +69,26 @@ void control_pause(struct sup *s, const struct lq_pause *what, int on, const cha
 	errand_begin(a);
 }
 
-/* NULL: that run's redrive is not under way. */
-static struct errand *open_redrive(int64_t tenant, struct uuid run)
+static bool is_key(const char *a, struct slice b)
+{
+	return a ? slice_is(b, a) : !b.p;
+}
+
+/* NULL: that run's redrive by that key is not under way. */
+static struct errand *open_redrive(int64_t tenant, struct uuid run, struct slice key)
 {
 	list_each (n, &open_redrives) {
 		struct errand *a = list_entry(n, struct errand, open);
-		if (a->tenant == tenant && uuid_eq(a->run, run))
+		if (a->tenant == tenant && uuid_eq(a->run, run) && is_key(a->text, key))
 			return a;
 	}
 	return NULL;
 }
 
-void control_redrive(struct sup *s, int64_t tenant, struct uuid run, const char *by,
-		     control_done *done, void *arg)
+void control_redrive(struct sup *s, int64_t tenant, struct uuid run, struct slice key,
+		     const char *by, control_done *done, void *arg)
 {
-	struct errand *a = open_redrive(tenant, run);
+	struct errand *a = open_redrive(tenant, run, key);
 	if (a) {
 		errand_join(a, done, arg);
 		return;
@@ -92,6 +97,7 @@ void control_redrive(struct sup *s, int64_t tenant, struct uuid run, const char 
 	a->tenant = tenant;
 	a->run = run;
 	a->fresh = uuid7_new();
+	a->text = key.p ? xstrndup(key.p, key.n) : NULL;
 	a->order_us = sup_next_order_us(s, sup_db_now_us(s));
 	list_push(&open_redrives, &a->open);
 	errand_begin(a);

@@ -21,7 +21,7 @@ struct control_answer {
 	const char *message; /* with err: a sentence for people, valid in the callback */
 	enum run_result result; /* cancel: how it ended; 0: it is being cancelled */
 	struct uuid run;        /* redrive: the new run */
-	bool changed;           /* pause */
+	bool changed;           /* pause; redrive: it was made by this call */
 };
 
 /* Later or at once, exactly once. NULL: nobody waits; then what was asked is done once
@@ -40,12 +40,14 @@ void control_landed(struct uuid run);
  * known: memory then learns from the database what holds. */
 void control_pause(struct sup *s, const struct lq_pause *what, int on, const char *by,
 		   control_done *done, void *arg);
-/* A new run with the same input: one at most of each run. ERR_NOT_FOUND, ERR_CONFLICT (it
+/* A new run with the same input: one at most of each run. key: of idempotency, SLICE_NONE
+ * none: the call that has it again gets the same run. ERR_NOT_FOUND, ERR_IDEMPOTENCY (the
+ * key was used for another run), ERR_CONFLICT (it
  * has not ended, was redriven already, its session was deleted or its message is not
  * kept: the message says which), ERR_UNAVAILABLE. While one is under way another of the
  * same run waits for the same answer. */
-void control_redrive(struct sup *s, int64_t tenant, struct uuid run, const char *by,
-		     control_done *done, void *arg);
+void control_redrive(struct sup *s, int64_t tenant, struct uuid run, struct slice key,
+		     const char *by, control_done *done, void *arg);
 /* Ends a run as dead that no worker can end, once this node may write: code "poison" (it
  * took its worker down too often) or "no_input" (its message is missing). */
 void control_bury(struct sup *s, int64_t tenant, struct uuid run, struct uuid session,

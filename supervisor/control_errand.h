@@ -36,7 +36,8 @@ struct errand {
 	struct uuid run, session, fresh; /* fresh: the redriven run */
 	struct uuid approval;
 	enum decision decision;
-	char *text; /* of a denial, for the model; NULL: none. Owned */
+	char *text; /* of a denial, for the model; of a redrive, its key of idempotency;
+		       NULL: none. Owned */
 	struct lq_pause pause;
 	int on;
 	char by[64];

@@ -146,6 +146,11 @@ static void take_redrive(struct errand *a, const struct pg_result *r)
 	const char *why = why_not_redriven(outcome);
 	if (slice_is(outcome, "queued"))
 		redriven(a, r);
+	else if (slice_is(outcome, "same"))
+		errand_tell(a, &(struct control_answer){.run = pg_get_uuid(r, 0, 13)});
+	else if (slice_is(outcome, "mismatch"))
+		refuse(a, ERR_IDEMPOTENCY,
+		       "this Idempotency-Key was used to retry another run");
 	else if (slice_is(outcome, "redriven"))
 		redriven_before(a, pg_get_uuid(r, 0, 13));
 	else if (why)
@@ -274,6 +279,7 @@ static void put_redrive(struct pg_params *p, const struct errand *a)
 	pg_uuid(p, a->fresh);
 	pg_i64(p, a->order_us);
 	pg_text(p, slice_str(a->by));
+	pg_text(p, a->text ? slice_str(a->text) : SLICE_NONE);
 }
 
 static void put_decide(struct pg_params *p, const struct errand *a)

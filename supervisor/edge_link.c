@@ -4,6 +4,8 @@
 
 #include "common/alloc.h"
 #include "supervisor/accept.h"
+#include "supervisor/admin.h"
+#include "supervisor/admin_ask.h"
 #include "supervisor/children.h"
 #include "supervisor/control.h"
 #include "supervisor/inquiries.h"
@@ -140,7 +142,8 @@ static void on_heard(void *arg, const struct inquiry_heard *h)
 void edge_on_inquire(struct child *self, const struct wire_inquire *m)
 {
 	if (m->tenant <= 0 || uuid_is_nil(m->object) || m->step > INT16_MAX ||
-	    (m->kind != INQUIRY_KEY && m->kind != INQUIRY_REQUEST)) {
+	    (m->kind != INQUIRY_KEY && m->kind != INQUIRY_REQUEST &&
+	     m->kind != INQUIRY_EMBED)) {
 		child_punish(self, "an inquiry of no kind, or into nothing");
 		return;
 	}
@@ -152,8 +155,37 @@ void edge_on_inquire(struct child *self, const struct wire_inquire *m)
 					    .object = m->object,
 					    .step = m->step,
 					    .model = m->model,
+					    .body = m->body,
 					    .by = m->by},
 		      on_heard, asked);
+}
+
+/* In parts, as every finding. */
+static void on_managed(void *arg, struct slice line)
+{
+	struct asked asked = *(struct asked *)arg;
+	struct wire_finding m = {
+		.req = asked.req, .error = SLICE(""), .message = SLICE("")};
+	free(arg);
+	while (!m.last && uuid_eq(asked.edge->incarnation, asked.life)) {
+		size_t n = line.n < LIMIT_FINDING_PART ? line.n : LIMIT_FINDING_PART;
+		m.body = slice_of(line.p, n);
+		m.last = n == line.n;
+		child_send(asked.edge, WIRE_FINDING, &m);
+		line = slice_of(line.p + n, line.n - n);
+	}
+}
+
+void edge_on_manage(struct child *self, const struct wire_manage *m)
+{
+	if (m->tenant < 0) {
+		child_punish(self, "a command for nobody");
+		return;
+	}
+	struct asked *asked = xmalloc(sizeof *asked);
+	*asked = (struct asked){self, self->incarnation, m->req};
+	ask_new_of_door(admin_world(self->sup->admin), m->tenant, m->by, m->line,
+			on_managed, asked);
 }
 
 void edge_on_files_ask(struct child *self, const struct wire_files_ask *m)

@@ -22,12 +22,17 @@
 
 struct child;
 struct inquiries;
+struct pg_pool;
 struct sup;
 
 /* From the question to the end of its answer; who asks has to wait longer. */
 #define INQUIRY_MS 12000
 #define INQUIRIES_OF_TENANT 4u
 #define INQUIRIES_OF_NODE 16u
+/* Embeddings are counted apart, and take as long as their provider does. */
+#define EMBEDDING_MS 60000
+#define EMBEDDINGS_OF_TENANT 16u
+#define EMBEDDINGS_OF_NODE 48u
 #define INQUIRY_TESTS_A_MINUTE 10u /* of a tenant, one at a time */
 
 struct inquiry_ask {
@@ -36,6 +41,7 @@ struct inquiry_ask {
 	struct uuid object;
 	unsigned step;
 	struct slice model; /* n 0: none */
+	struct slice body;  /* likewise */
 	struct slice by;    /* who asks, for the audit log */
 };
 
@@ -51,6 +57,8 @@ typedef void inquiry_hear(void *arg, const struct inquiry_heard *h);
 
 struct inquiries *inquiries_new(struct sup *s);
 void inquiries_free(struct inquiries *q);
+/* Its connection, for who gives out such questions. */
+struct pg_pool *inquiries_pool(struct inquiries *q);
 /* Calls `hear` at once or later, the last time with `last` or an error. */
 void inquiries_ask(struct sup *s, const struct inquiry_ask *ask, inquiry_hear *hear,
 		   void *arg);

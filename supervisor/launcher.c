@@ -80,8 +80,7 @@ static void reached(struct sup *s, const struct sandbox_level *l)
 	s->sandbox_known = true;
 	list_each (n, &s->children) {
 		struct child *c = list_entry(n, struct child, node);
-		if (c->role == ROLE_EDGE &&
-		    (c->state == LIFE_READY || c->state == LIFE_DRAINING))
+		if (c->role == ROLE_EDGE && child_serves(c))
 			sup_tell_edges(s, c);
 	}
 }
@@ -163,10 +162,8 @@ static int start(struct child *c, int peer)
 		.parent_pid = (uint32_t)getpid(),
 		.log_level = (uint32_t)log_level_parse(c->sup->config.log_level)};
 	groups_fill(c->sup->groups, &b);
-	struct spawn_fds fds = {.boot = boot_write(&b),
-				.peer = peer,
-				.control = control[1],
-				.listen = -1};
+	struct spawn_fds fds = {
+		.boot = boot_write(&b), .peer = peer, .control = control[1], .tls = -1};
 	c->launched_us = loop_now_us(c->sup->loop);
 	c->launcher_pid = spawn_child(c->sup->binaries, "terabits-launcher", &fds);
 	close(fds.boot);

@@ -31,6 +31,7 @@
 #include "supervisor/master.h"
 #include "supervisor/runs.h"
 #include "supervisor/sup.h"
+#include "supervisor/webhooks.h"
 #include "supervisor/trash.h"
 #include "supervisor/workers.h"
 
@@ -41,6 +42,23 @@ static void on_stop(void *sup, int signo)
 {
 	(void)signo;
 	sup_drain(sup);
+}
+
+/* Certificates are renewed while the node runs. */
+static void on_hangup(void *sup, int signo)
+{
+	static uint32_t beat;
+	struct sup *s = sup;
+	char why[512];
+	(void)signo;
+	if (!door_reload(&s->door, why, sizeof why)) {
+		log_error("tls-reload-failed",
+			  "message=\"%s: the old certificate stays\"", why);
+		return;
+	}
+	struct wire_tls_changed m = {.beat = ++beat};
+	log_info("tls-reload", "edges=%ld", s->config.edges);
+	children_tell(s, ROLE_EDGE, WIRE_TLS_CHANGED, &m);
 }
 
 static void on_child(void *sup, int signo)
@@ -164,6 +182,8 @@ static void set_up(struct sup *s)
 	loop_signal(s->loop, SIGTERM, on_stop, s);
 	loop_signal(s->loop, SIGINT, on_stop, s);
 	loop_signal(s->loop, SIGCHLD, on_child, s);
+	if (s->door.tls >= 0)
+		loop_signal(s->loop, SIGHUP, on_hangup, s);
 	signal(SIGPIPE, SIG_IGN);
 }
 
@@ -192,7 +212,7 @@ int main(int argc, char **argv)
 	log_init("supervisor", (enum log_level)log_level_parse(s.config.log_level));
 	setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
 	identity_find(&s);
-	s.listen_fd = door_listen(s.config.listen); /* low ports are for root alone */
+	door_open(&s.door, &s.config, s.uid, s.gid); /* low ports are for root alone */
 	groups_delegate(&s);
 	identity_settle(&s);
 	prctl(PR_SET_DUMPABLE, 0); /* secrets of children pass through this memory */
@@ -210,11 +230,14 @@ int main(int argc, char **argv)
 	s.journal = journal_new(&s, conninfo);
 	s.expiry = expiry_new(&s);
 	s.inquiries = inquiries_new(&s);
+	s.webhooks = webhooks_new(&s);
 	loop_timer_start(s.second, 1000000);
 	loop_run(s.loop);
 	inquiries_free(s.inquiries);
+	webhooks_free(s.webhooks);
 	admin_close(s.admin);
 	groups_free(s.groups);
+	door_close(&s.door);
 	config_wipe(&s.config);
 	if (!chan_wait_closed(CLOSE_MS))
 		log_warn("link-not-closed",

@@ -12,10 +12,11 @@
 #include <unistd.h>
 
 #include "common/attr.h"
+#include "common/listen.h"
 #include "proto/boot.h"
 #include "sandbox/privileges.h"
 
-#define SAFE_FD 64 /* above every fixed number */
+#define SAFE_FD (BOOT_LISTEN_FD + LISTEN_SOCKETS_MOST) /* above every fixed number */
 
 static const char *const passed[] = {"TZ",
 				     "LANG",
@@ -80,14 +81,20 @@ NORETURN static void become(const char *path, const char *name,
 	char *argv[2];
 	sigset_t none;
 	int boot = aside(fds->boot), peer = aside(fds->peer),
-	    control = aside(fds->control), listening = aside(fds->listen);
+	    control = aside(fds->control), tls = aside(fds->tls),
+	    listening[LISTEN_SOCKETS_MOST];
+	int first_free = BOOT_LISTEN_FD + (int)fds->listen_count;
+	for (unsigned i = 0; i < fds->listen_count; i++)
+		listening[i] = aside(fds->listen[i]);
 	memcpy(&argv[0], &name, sizeof name);
 	argv[1] = NULL;
 	land(boot, BOOT_FD);
 	land(peer, BOOT_PEER_FD);
 	land(control, BOOT_CONTROL_FD);
-	land(listening, BOOT_LISTEN_FD);
-	close_range(BOOT_LISTEN_FD + 1, ~0U, 0);
+	land(tls, BOOT_TLS_FD);
+	for (unsigned i = 0; i < fds->listen_count; i++)
+		land(listening[i], BOOT_LISTEN_FD + (int)i);
+	close_range((unsigned)first_free, ~0U, 0);
 	for (int sig = 1; sig < NSIG; sig++)
 		signal(sig, SIG_DFL);
 	sigemptyset(&none);

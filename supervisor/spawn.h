@@ -5,9 +5,11 @@
 
 #include <sys/types.h>
 
-/* -1: none. They land on the numbers of proto/boot.h; everything else is closed. */
+/* They land on the numbers of proto/boot.h; everything else is closed. */
 struct spawn_fds {
-	int boot, peer, control, listen;
+	int boot, peer, control, tls; /* -1: none */
+	const int *listen;            /* at most LISTEN_SOCKETS_MOST */
+	unsigned listen_count;
 };
 
 /* The pid, or -1 and errno. argv is the program's name alone; the environment holds only

@@ -106,25 +106,47 @@ bool sup_is_accepting(const struct sup *s, const char **why)
 	return !reason;
 }
 
-void sup_tell_edges(struct sup *s, struct child *child)
+/* The edges that serve nobody now, a bit each. */
+static uint32_t absent_edges(const struct sup *s)
+{
+	uint32_t absent = 0;
+	list_each (n, &s->children) {
+		const struct child *c = list_entry(n, struct child, node);
+		if (c->role == ROLE_EDGE && !child_serves(c))
+			absent |= 1u << c->ordinal;
+	}
+	return absent;
+}
+
+/* `why` of what it says stays borrowed. */
+static struct wire_node_state node_state(const struct sup *s)
 {
 	const char *why;
-	struct wire_node_state m = {.accepting = sup_is_accepting(s, &why)};
+	struct wire_node_state m = {.accepting = sup_is_accepting(s, &why),
+				    .doors = absent_edges(s)};
 	m.why = slice_str(why ? why : "");
 	m.sandbox = slice_str(s->sandbox_known ? sandbox_word(&s->sandbox) : "");
-	if (!child && m.accepting == s->told_accepting)
-		return;
-	if (child) {
-		child_send(child, WIRE_NODE_STATE, &m);
-		return;
-	}
+	return m;
+}
+
+void sup_tell_edges_all(struct sup *s)
+{
+	struct wire_node_state m = node_state(s);
 	s->told_accepting = m.accepting;
 	list_each (n, &s->children) {
 		struct child *c = list_entry(n, struct child, node);
-		if (c->role == ROLE_EDGE &&
-		    (c->state == LIFE_READY || c->state == LIFE_DRAINING))
+		if (c->role == ROLE_EDGE && child_serves(c))
 			child_send(c, WIRE_NODE_STATE, &m);
 	}
+}
+
+void sup_tell_edges(struct sup *s, struct child *child)
+{
+	struct wire_node_state m = node_state(s);
+	if (child)
+		child_send(child, WIRE_NODE_STATE, &m);
+	else if (m.accepting != s->told_accepting)
+		sup_tell_edges_all(s);
 }
 
 void sup_serve(struct sup *s)
@@ -138,8 +160,9 @@ void sup_serve(struct sup *s)
 	if (!all_ready)
 		return;
 	s->state = SUP_SERVING;
-	log_info("node-ready", "url=http://%s workers=%ld model=%s seconds=%.2f",
-		 s->config.listen, s->config.workers, s->model,
+	log_info("node-ready",
+		 "listen=\"%s\" edges=%ld workers=%ld model=%s seconds=%.2f",
+		 s->config.listen, s->config.edges, s->config.workers, s->model,
 		 (double)(loop_now_us(s->loop) - s->started_us) / 1e6);
 }
 

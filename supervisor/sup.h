@@ -10,6 +10,7 @@
 #include "common/list.h"
 #include "common/map.h"
 #include "sandbox/level.h"
+#include "supervisor/door.h"
 #include "supervisor/lq.h"
 #include "supervisor/pace.h"
 #include "supervisor/waits.h"
@@ -24,6 +25,7 @@ struct workers;
 struct expiry;
 struct groups;
 struct inquiries;
+struct webhooks;
 
 enum sup_state { SUP_STARTING, SUP_SERVING, SUP_DRAINING, SUP_STOPPING };
 
@@ -35,7 +37,7 @@ struct sup {
 	char model[256];      /* the resolved default */
 	char runtime_dir[64]; /* sockets; links below it */
 	char binaries[4096];
-	int listen_fd;
+	struct door door;
 	uid_t uid; /* whom it runs as, and its group; see identity.h */
 	gid_t gid;
 	bool was_root;    /* who started it */
@@ -53,6 +55,7 @@ struct sup {
 	struct workers *workers; /* see workers.h */
 	struct groups *groups;
 	struct inquiries *inquiries;  /* see inquiries.h */
+	struct webhooks *webhooks;    /* see webhooks.h */
 	struct sandbox_level sandbox; /* of the jails, once a launcher is ready */
 	bool sandbox_known;
 	struct loop_timer *tick, *drain_limit, *second;
@@ -84,6 +87,8 @@ bool sup_is_accepting(const struct sup *s, const char **why);
 /* Edges learn it when it changed; `child` NULL: all that are READY, else that one anyway.
  */
 void sup_tell_edges(struct sup *s, struct child *child);
+/* All that are READY, anyway: another edge came or went. */
+void sup_tell_edges_all(struct sup *s);
 /* Shutdown: no new work, running runs may end, then children stop and the loop ends.
  * Again: at once. */
 void sup_drain(struct sup *s);

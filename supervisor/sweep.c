@@ -20,7 +20,7 @@ pid_t sweep_start(struct sup *s, enum sweep_task task, const char *wanted, int d
 			      .log_level =
 				      (uint32_t)log_level_parse(s->config.log_level)};
 	struct spawn_fds fds = {
-		.boot = boot_write(&b), .peer = directory, .control = out, .listen = -1};
+		.boot = boot_write(&b), .peer = directory, .control = out, .tls = -1};
 	if (fds.boot < 0)
 		return -1;
 	pid_t pid = spawn_child(s->binaries, "terabits-sweep", &fds);

@@ -18,16 +18,17 @@
 static int64_t first_shown(const struct run *r)
 {
 	const struct session *s = r->session;
+	int64_t first = r->head_seq;
 	for (size_t i = 0; i < s->count; i++)
-		if (s->messages[i]->item.role != PLAN_MARK)
-			return s->messages[i]->seq;
-	return r->head_seq;
+		if (s->messages[i]->item.role != PLAN_MARK && s->messages[i]->seq < first)
+			first = s->messages[i]->seq;
+	return first;
 }
 
 static uint64_t tools_of(const struct run *r, const struct llm_question *q)
 {
 	uint64_t set = 0;
-	for (size_t i = 0; i < q->tool_count; i++)
+	for (size_t i = 0; i < q->tool_count - q->foreign; i++)
 		set |= (uint64_t)1 << agent_tool_index(r->agent, q->tools[i]);
 	return set;
 }

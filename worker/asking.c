@@ -21,14 +21,24 @@ static const struct message *input_of(const struct run *r)
 	return NULL;
 }
 
+static bool says(struct slice content, const char *member)
+{
+	return slice_find(content, slice_str(member)) >= 0;
+}
+
 static bool read_overrides(struct run *r, const struct message *input)
 {
 	struct slice content = input ? input->llm.content : SLICE_NONE;
 	struct settings_fault bad;
-	if (slice_find(content, SLICE("\"overrides\"")) < 0)
+	bool tools = says(content, "\"clientTools\"") || says(content, "\"toolChoice\"");
+	if (!tools && !says(content, "\"overrides\""))
 		return true; /* as mostly: nothing is parsed */
 	AUTO(auto_json_free)
 	struct json_doc *d = json_parse(content, content.n, NULL, 0);
+	if (tools)
+		client_tools_read(&r->asking.client, json_root(d));
+	if (!json_get(json_root(d), "overrides"))
+		return true;
 	if (model_settings_read_all(&r->asking.own, json_get(json_root(d), "overrides"),
 				    SETTINGS_RUN, &bad))
 		return true;
@@ -71,6 +81,7 @@ bool asking_read(struct run *r)
 void asking_fini(struct asking *a)
 {
 	model_settings_fini(&a->own);
+	client_tools_fini(&a->client);
 }
 
 static struct slice either(const char *own, const char *agent)
@@ -84,6 +95,7 @@ struct llm_params asking_params(const struct run *r)
 	return (struct llm_params){
 		.has_temperature = o->has_temperature || g->has_temperature,
 		.temperature = o->has_temperature ? o->temperature : g->temperature,
+		.top_p = o->top_p > 0 ? o->top_p : g->top_p,
 		.max_tokens = o->max_tokens ? o->max_tokens : g->max_tokens,
 		.effort = either(o->effort, g->effort),
 		.stop = either(o->stop, g->stop),

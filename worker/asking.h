@@ -7,6 +7,7 @@
 #include <stdbool.h>
 
 #include "proto/model/settings.h"
+#include "worker/client_tools.h"
 #include "worker/llm/llm.h"
 
 struct run;
@@ -15,7 +16,8 @@ struct run;
 
 struct asking {
 	bool known;
-	struct model_settings own; /* of the run's message */
+	struct model_settings own;  /* of the run's message */
+	struct client_tools client; /* likewise */
 	/* Borrowed from it, the agent or the worker: the model, then its fallbacks. */
 	const char *models[ASKING_MODELS_MOST];
 	size_t model_count, at; /* at: the one in use */

@@ -102,7 +102,7 @@ static struct estimate estimate(const struct run *r, const struct llm_question *
 		e.in += content_tokens(q->messages[i]->content);
 	for (size_t i = 0; i < q->tool_count; i++)
 		e.in += ((int64_t)(strlen(q->tools[i]->name) +
-				   strlen(q->tools[i]->description) +
+				   slice_str(q->tools[i]->description).n +
 				   strlen(q->tools[i]->schema)) +
 			 MESSAGE_BYTES) /
 			TOKEN_BYTES;

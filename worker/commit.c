@@ -8,6 +8,7 @@
 #include "common/alloc.h"
 #include "common/clock.h"
 #include "common/json.h"
+#include "worker/client_results.h"
 #include "worker/context/fence.h"
 #include "worker/outcome.h"
 #include "worker/run.h"
@@ -16,6 +17,8 @@
 
 /* Of a tool's input or output inside an event; the execution's row has all of it. */
 #define EVENT_VALUE_BYTES (6u << 10)
+/* Of a call that who listens has to make: nothing else is in its event. */
+#define EVENT_CLIENT_BYTES (12u << 10)
 
 /* Room for one more element. Grown arrays stay in the arena: small, and gone with the
  * step. */
@@ -102,6 +105,8 @@ static void put_part(struct run *r, struct json_out *o, const struct llm_part *p
 		json_kv_str(o, "callId", c->id);
 		json_kv_str(o, "name", c->name);
 		json_kv_raw(o, "arguments", c->input);
+		if (c->client)
+			json_kv_bool(o, "clientSide", true);
 		break;
 	}
 	put_opaque(r, o, p);
@@ -113,6 +118,14 @@ static int64_t used_in_the_end(const struct run *r)
 	const struct llm_answer *a = &r->answer;
 	return a->usage.in ? a->usage.in + a->usage.out
 			   : r->context.used + (int64_t)a->text.n / 4;
+}
+
+/* Why an answer is not whole; NULL: it is. */
+static const char *stop_word(const struct run *r)
+{
+	return r->answer.stop == LLM_STOP_LENGTH   ? "length"
+	       : r->answer.stop == LLM_STOP_FILTER ? "filter"
+						   : NULL;
 }
 
 static struct slice answer_content(struct run *r)
@@ -129,6 +142,8 @@ static struct slice answer_content(struct run *r)
 		call += p->kind == LLM_CALL;
 	}
 	json_arr_end(&o);
+	if (stop_word(r))
+		json_kv_cstr(&o, "stop", stop_word(r));
 	context_put_note(r, &o, used_in_the_end(r));
 	asked_put(r, &o, false);
 	json_obj_end(&o);
@@ -145,9 +160,8 @@ static struct slice text_event(struct run *r, size_t from)
 	json_key(&o, "metadata");
 	json_obj(&o);
 	json_kv_i64(&o, "step", r->step_no);
-	if (r->answer.stop == LLM_STOP_LENGTH || r->answer.stop == LLM_STOP_FILTER)
-		json_kv_cstr(&o, "stop",
-			     r->answer.stop == LLM_STOP_LENGTH ? "length" : "filter");
+	if (stop_word(r))
+		json_kv_cstr(&o, "stop", stop_word(r));
 	if (r->answer.mending.replaced)
 		json_kv_i64(&o, "replaced", (int64_t)r->answer.mending.replaced);
 	json_obj_end(&o);
@@ -211,9 +225,9 @@ void commit_failover(struct run *r, const char *from, const char *to, enum err w
 
 /* ---- calls */
 
-static void put_value(struct json_out *o, const char *key, struct slice json)
+static void put_value(struct json_out *o, const char *key, struct slice json, size_t most)
 {
-	if (json.n <= EVENT_VALUE_BYTES) {
+	if (json.n <= most) {
 		json_kv_raw(o, key, json);
 		return;
 	}
@@ -248,12 +262,15 @@ static void call_event(struct run *r, size_t call, const char *state)
 	json_kv_str(&o, "toolName", c->name);
 	json_kv_cstr(&o, "toolState", state);
 	put_value(&o, c->output.p ? "toolOutput" : "toolInput",
-		  c->output.p ? c->output : c->input);
+		  c->output.p ? c->output : c->input,
+		  c->client ? EVENT_CLIENT_BYTES : EVENT_VALUE_BYTES);
 	json_key(&o, "metadata");
 	json_obj(&o);
 	json_kv_str(&o, "callId", c->id);
 	json_kv_i64(&o, "step", r->step_no);
 	json_kv_i64(&o, "call", (int64_t)call);
+	if (c->client)
+		json_kv_bool(&o, "clientSide", true);
 	if (c->asks)
 		put_question(r, &o, c);
 	if (c->output.p && c->began_us)
@@ -360,6 +377,12 @@ void commit_call(struct run *r, size_t call, const char *state)
 	c->settling = true;
 }
 
+void commit_result(struct run *r, struct slice content)
+{
+	add_message(r, "tool", arena_slice(r->arena, content), 0);
+	r->commit.bytes += content.n;
+}
+
 void commit_asks(struct run *r)
 {
 	for (size_t i = 0; i < r->call_count; i++) {
@@ -396,7 +419,8 @@ void commit_void(struct run *r, size_t call, const char *state, const char *text
 	c->facts =
 		(struct tool_facts){.bytes = c->output.n, .error_class = err_code(why)};
 	c->said = slice_str(text);
-	call_row(r, call, state);
+	if (!c->client)
+		call_row(r, call, state);
 	call_event(r, call, "error");
 	result_message(r, c);
 	c->settling = true;
@@ -434,6 +458,8 @@ static void last_event(struct run *r, enum run_result result)
 	json_kv_cstr(&o, "result", result_word(result));
 	if (r->failure)
 		json_kv_cstr(&o, "code", run_code(r));
+	if (result == RESULT_COMPLETED && client_calls_are_open(r))
+		json_kv_cstr(&o, "stop", "client_tools");
 	json_kv_i64(&o, "steps", r->step_no);
 	json_kv_i64(&o, "toolCalls", r->calls_made);
 	json_kv_i64(&o, "tokensIn", r->tokens_in);
@@ -458,6 +484,14 @@ void commit_end(struct run *r, enum run_result result)
 					    .tool_calls = r->calls_made,
 					    .tokens_in = r->tokens_in,
 					    .tokens_out = r->tokens_out};
+}
+
+void commit_hand_over(struct run *r)
+{
+	for (size_t i = 0; i < r->call_count; i++)
+		if (r->calls[i].client && !r->calls[i].settled)
+			call_event(r, i, "pending");
+	commit_end(r, RESULT_COMPLETED);
 }
 
 void commit_retry(struct run *r, int64_t pause_us, enum err why)

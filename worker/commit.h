@@ -20,6 +20,11 @@ void commit_call(struct run *r, size_t call, const char *state);
 /* A call that has no result and will have none: row `unknown` (its outcome is not known),
  * `cancelled` or `error`, and a message that says the text, which is not copied. */
 void commit_void(struct run *r, size_t call, const char *state, const char *text);
+/* The message of a result that came from outside, JSON. */
+void commit_result(struct run *r, struct slice content);
+/* The end of a turn whose open calls are the client's: they are shown, and the run has
+ * completed. */
+void commit_hand_over(struct run *r);
 /* The calls that ask: a person is asked for all of them, and the run waits for that.
  * Beside their rows, which are pending. */
 void commit_asks(struct run *r);

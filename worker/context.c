@@ -155,8 +155,10 @@ void context_measure(struct run *r, const struct llm_question *q)
 	int64_t skills = tokens_of_text(skills_text(r));
 	int64_t system = tokens_of_text(q->system) - memory - skills, tools = 0;
 	*c = (struct context){.window = window_now(r)};
-	for (size_t i = 0; i < q->tool_count; i++)
+	for (size_t i = 0; i < q->tool_count - q->foreign; i++)
 		tools += agent_tool_tokens(r->agent, q->tools[i]);
+	if (q->foreign)
+		tools += r->asking.client.tokens;
 	struct plan_limits limits = limits_of(r, 0);
 	plan_make(items, count, &limits, form, &sum);
 	c->estimate = system + memory + skills + tools + sum.tokens;

@@ -90,8 +90,12 @@ void group_check(struct run *r, struct run_call *c)
 {
 	char why[320];
 	struct json_doc *schema;
-	if (c->refusal)
+	if (c->refusal || c->client)
 		return;
+	if (!c->tool && client_tools_have(&r->asking.client, c->name)) {
+		refuse(c, ERR_TOOL_ARGUMENTS, "the arguments must be a JSON object");
+		return;
+	}
 	if (!c->tool) {
 		refuse(c, ERR_TOOL_UNKNOWN,
 		       arena_printf(r->arena, "there is no tool '%.*s' for this agent",
@@ -217,6 +221,7 @@ void group_prepare(struct run *r)
 		c->name = clean(r, strbuf_slice(&m->name), NAME_MOST);
 		c->id = id_of(r, i, clean(r, strbuf_slice(&m->id), NAME_MOST));
 		c->tool = tool_find(c->name);
+		c->client = client_tools_have(&r->asking.client, c->name);
 		if (r->calls_made >= permit_max_calls(r)) {
 			refuse(c, ERR_TOOL_EXCESS, GROUP_EXCESS);
 			c->policy_version = permit_max_calls_version(r);
@@ -230,12 +235,13 @@ void group_prepare(struct run *r)
 		group_check(r, c);
 		c->may_ask = false;
 		c->asks &= !c->refusal;
+		c->client &= !c->refusal; /* the runtime says why not */
 	}
 }
 
 static bool is_done(const struct run_call *c)
 {
-	return c->settled || c->settling || c->unknown;
+	return c->settled || c->settling || c->unknown || c->client;
 }
 
 /* It may run beside others of its kind before its row stands. */
@@ -246,6 +252,8 @@ static bool is_light(const struct run_call *c)
 
 static void start_from(struct run *r, size_t i)
 {
+	while (i < r->call_count && is_done(&r->calls[i]))
+		i++;
 	r->call_at = i;
 	while (i < r->call_count && is_light(&r->calls[i]))
 		i++;
@@ -269,7 +277,8 @@ void group_first(struct run *r)
 {
 	group_start(r);
 	for (size_t i = r->group_end; i < r->call_count; i++)
-		commit_call(r, i, "pending");
+		if (!r->calls[i].client)
+			commit_call(r, i, "pending");
 }
 
 bool group_asks(const struct run *r)
@@ -284,11 +293,15 @@ void group_hold(struct run *r)
 {
 	r->call_at = r->group_end = 0;
 	for (size_t i = 0; i < r->call_count; i++)
-		commit_call(r, i, "pending");
+		if (!r->calls[i].client)
+			commit_call(r, i, "pending");
 }
 
 void group_skip(struct run *r)
 {
+	for (size_t i = 0; i < r->call_count; i++)
+		if (r->calls[i].client && !r->calls[i].settled && !r->calls[i].settling)
+			commit_void(r, i, "cancelled", GROUP_SKIPPED);
 	for (size_t i = r->group_end; i < r->call_count; i++)
 		if (is_done(&r->calls[i]))
 			continue;

@@ -35,7 +35,8 @@ bool group_asks(const struct run *r);
 /* Instead of group_first: all calls pending, none started. */
 void group_hold(struct run *r);
 /* The calls behind the group, none of which has started, get a result that says so, or
- * why a person denied them: the batch ends with this commit. */
+ * why a person denied them, and so do those of the client, wherever they stand: the batch
+ * ends with this commit. */
 void group_skip(struct run *r);
 /* The group behind the one whose results are in the commit being built. */
 void group_next(struct run *r);

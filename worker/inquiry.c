@@ -33,6 +33,14 @@ static void send_error(const struct inquiry *i, enum err e, const char *message)
 
 /* ---- life */
 
+/* Those of its kind. */
+static unsigned *count_of(struct worker *w, enum inquiry_kind kind)
+{
+	return kind == INQUIRY_EMBED     ? &w->embedding_count
+	       : kind == INQUIRY_WEBHOOK ? &w->webhook_count
+					 : &w->inquiry_count;
+}
+
 void inquiry_hold(struct inquiry *i)
 {
 	i->holds++;
@@ -43,12 +51,13 @@ void inquiry_release(struct inquiry *i)
 	if (--i->holds)
 		return;
 	list_remove(&i->node);
-	i->worker->inquiry_count--;
+	--*count_of(i->worker, i->kind);
 	if (i->free_work)
 		i->free_work(i->work);
 	loop_timer_free(i->deadline);
 	loop_timer_free(i->pause);
 	strbuf_fini(&i->answer);
+	strbuf_fini(&i->body);
 	crypto_wipe(i->cap, sizeof i->cap);
 	free(i);
 }
@@ -140,14 +149,29 @@ static void copy(char *to, size_t size, struct slice s)
 	snprintf(to, size, "%.*s", SLICE_ARG(s));
 }
 
-static const char *refusal(const struct worker *w, const struct wire_inquiry *m)
+static void (*const begins[])(struct inquiry *i) = {
+	[INQUIRY_KEY] = key_test_begin,
+	[INQUIRY_REQUEST] = step_request_begin,
+	[INQUIRY_EMBED] = embed_begin,
+	[INQUIRY_WEBHOOK] = webhook_begin,
+};
+
+static bool is_full(struct worker *w, enum inquiry_kind kind)
+{
+	unsigned most = kind == INQUIRY_EMBED     ? EMBEDDINGS_OF_WORKER
+			: kind == INQUIRY_WEBHOOK ? WEBHOOKS_OF_WORKER
+						  : INQUIRIES_OF_WORKER;
+	return *count_of(w, kind) >= most;
+}
+
+static const char *refusal(struct worker *w, const struct wire_inquiry *m)
 {
 	if (w->draining)
 		return "the worker that was to answer this ends; try again";
-	if (w->congested || w->inquiry_count >= INQUIRIES_OF_WORKER)
-		return "the worker that was to answer this is busy; try again";
-	if (m->kind != INQUIRY_KEY && m->kind != INQUIRY_REQUEST)
+	if (m->kind >= ARRAY_LEN(begins) || !begins[m->kind])
 		return "nothing is asked";
+	if (w->congested || is_full(w, (enum inquiry_kind)m->kind))
+		return "the worker that was to answer this is busy; try again";
 	return NULL;
 }
 
@@ -169,15 +193,13 @@ void inquiry_begin(struct worker *w, const struct wire_inquiry *m)
 	i->holds = 1;
 	copy(i->model, sizeof i->model, m->model);
 	copy(i->cap, sizeof i->cap, m->cap);
+	strbuf_add_slice(&i->body, m->body);
 	i->deadline = loop_timer_new(w->loop, on_deadline, i);
 	i->pause = loop_timer_new(w->loop, tell, i);
 	loop_timer_start(i->deadline, m->within_ms * 1000ll);
 	list_push(&w->inquiries, &i->node);
-	w->inquiry_count++;
+	++*count_of(w, i->kind);
 	inquiry_hold(i);
-	if (i->kind == INQUIRY_KEY)
-		key_test_begin(i);
-	else
-		step_request_begin(i);
+	begins[i->kind](i);
 	inquiry_release(i);
 }

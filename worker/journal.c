@@ -66,6 +66,13 @@ static bool is_act(const struct commit *c)
 	return false;
 }
 
+/* Of the calls of a turn before. */
+static bool is_results(const struct commit *c)
+{
+	return c->message_count && !c->usage_count && !c->tool_count && !c->act_count &&
+	       !c->has_end;
+}
+
 static void pass_send(const struct commit *c)
 {
 	if (is_act(c))
@@ -86,6 +93,8 @@ static void pass_landed(const struct commit *c, const struct commit_result *res)
 		FAULT(T2_LANDED);
 	if (is_t3(c))
 		FAULT(T3_LANDED);
+	if (is_results(c))
+		FAULT(RESULTS_LANDED);
 	if (res->taken.n)
 		FAULT(T4_LANDED);
 	if (c->has_end)

@@ -5,6 +5,8 @@
 #include "worker/resume.h"
 
 #include "worker/group.h"
+#include "common/json.h"
+#include "worker/llm/blocks.h"
 #include "worker/load.h"
 #include "worker/run.h"
 #include "worker/tools/registry.h"
@@ -41,7 +43,9 @@ static enum call_answer answer_of(struct slice state)
  * judged first. */
 static void take_row(struct run *r, const struct resume_row *row, int call)
 {
-	struct run_call *c = &r->calls[r->call_count++];
+	if (row->call < 0 || (size_t)row->call >= r->call_count)
+		return;
+	struct run_call *c = &r->calls[row->call];
 	*c = (struct run_call){.id = row->call_id,
 			       .name = row->tool,
 			       .input = row->input,
@@ -91,6 +95,77 @@ static void tell_guard(struct run *r)
 	}
 }
 
+static bool has_result(const struct run *r, struct slice id)
+{
+	for (size_t i = r->session->count; i-- > 0;) {
+		const struct message *t = r->session->messages[i];
+		if (t->seq <= r->input_seq)
+			continue;
+		if (t->llm.role == LLM_ASSISTANT)
+			break;
+		AUTO(auto_json_free)
+		struct json_doc *d =
+			json_parse(t->llm.content, t->llm.content.n, NULL, 0);
+		json_t b = json_at(json_get(json_root(d), "blocks"), 0);
+		if (t->llm.role == LLM_TOOL &&
+		    slice_eq(json_str(json_get(b, "callId")), id))
+			return true;
+	}
+	return false;
+}
+
+/* A call of the client's has no row: the answer says all of it. */
+static void take_client_call(struct run *r, struct run_call *c, json_t block)
+{
+	AUTO(strbuf_fini) struct strbuf input = STRBUF_INIT;
+	json_print_ordered(&input, json_get(block, "arguments"));
+	*c = (struct run_call){
+		.client = true,
+		.id = arena_slice(r->arena, json_str(json_get(block, "callId"))),
+		.name = arena_slice(r->arena, json_str(json_get(block, "name"))),
+		.input = arena_slice(r->arena, strbuf_slice(&input)),
+		.attempt = 1};
+	c->settled = has_result(r, c->id);
+}
+
+static void take_client_calls(struct run *r, const struct message *answer)
+{
+	AUTO(auto_json_free)
+	struct json_doc *d =
+		json_parse(answer->llm.content, answer->llm.content.n, NULL, 0);
+	json_t blocks = json_get(json_root(d), "blocks");
+	struct json_iter it = json_iter(blocks);
+	size_t n = 0;
+	r->calls = arena_zalloc(r->arena, (json_len(blocks) + 1) * sizeof *r->calls);
+	for (json_t b; (b = json_next(&it, NULL));) {
+		if (block_kind(b) != BLOCK_CALL)
+			continue;
+		if (json_bool(json_get(b, "clientSide"), false))
+			take_client_call(r, &r->calls[n], b);
+		else
+			r->calls[n].settled = true; /* its row will say */
+		n++;
+	}
+	r->call_count = n;
+}
+
+/* Room for the calls of the step, those of the client made. */
+static void make_calls(struct run *r, const struct message *answer)
+{
+	const struct resume *p = r->past;
+	size_t rows = 0;
+	if (answer && slice_find(answer->llm.content, SLICE("\"clientSide\"")) >= 0) {
+		take_client_calls(r, answer);
+		return;
+	}
+	for (int i = 0; i < p->count; i++)
+		if (r->answer_stored && p->rows[i].step == r->step_no &&
+		    (size_t)p->rows[i].call >= rows)
+			rows = (size_t)p->rows[i].call + 1;
+	r->calls = arena_zalloc(r->arena, (rows + 1) * sizeof *r->calls);
+	r->call_count = rows;
+}
+
 void resume_calls(struct run *r)
 {
 	const struct resume *p = r->past;
@@ -103,9 +178,9 @@ void resume_calls(struct run *r)
 		r->step_no = m ? m->step : 0;
 		r->answer_stored = m != NULL;
 	}
-	r->calls = arena_zalloc(r->arena, (size_t)(p->count + 1) * sizeof *r->calls);
 	r->call_count = 0;
 	r->calls_made = p->count < permit_max_calls(r) ? p->count : permit_max_calls(r);
+	make_calls(r, m);
 	for (int i = 0; i < p->count; i++)
 		if (r->answer_stored && p->rows[i].step == r->step_no)
 			take_row(r, &p->rows[i], i);

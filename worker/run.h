@@ -59,6 +59,9 @@ struct run_call {
 	struct slice id, name;
 	struct slice input; /* JSON */
 	const struct tool_spec *tool;
+	/* It is made by who sent the message: it has no row, and its result comes with
+	 * the session's next message, unless it settles before. */
+	bool client;
 	struct json_doc *args;
 	const char *refusal;     /* not NULL: it is not executed; the model reads this */
 	enum err refused;        /* the class of the refusal */
@@ -177,6 +180,7 @@ struct run {
 	int calls_made;
 	struct loop_guard loops;
 	bool answer_stored; /* the message that made the calls */
+	bool results_taken; /* those that its message brings: client_results.h */
 
 	/* the journal */
 	struct commit commit;

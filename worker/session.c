@@ -73,12 +73,12 @@ static void free_message(struct session *e, struct message *m)
 	free(m);
 }
 
-/* From that position on, but the one with that seq. */
-static void free_newest(struct session *e, size_t kept, int64_t but)
+/* From that one on, but the one with seq `but`. */
+static void free_newest(struct session *e, int64_t from, int64_t but)
 {
-	size_t n = kept;
-	for (size_t i = kept; i < e->count; i++)
-		if (e->messages[i]->seq == but)
+	size_t n = 0;
+	for (size_t i = 0; i < e->count; i++)
+		if (e->messages[i]->seq < from || e->messages[i]->seq == but)
 			e->messages[n++] = e->messages[i];
 		else
 			free_message(e, e->messages[i]);
@@ -221,14 +221,42 @@ static void obey_mark(struct session *e, struct slice content)
 {
 	AUTO(auto_json_free)
 	struct json_doc *d = json_parse(content, MARK_MOST, NULL, 0);
-	int64_t from, summary = 0; /* it may stand behind what it goes before */
-	size_t kept = 0;
-	if (json_i64(json_get(json_root(d), "branchFrom"), &from)) {
+	int64_t from = 0, summary = 0; /* it may stand behind what it goes before */
+	if (json_i64(json_get(json_root(d), "branchFrom"), &from))
 		summary = e->summary_seq;
-		while (kept < e->count && e->messages[kept]->seq < from)
-			kept++;
-	}
-	free_newest(e, kept, summary ? summary : -1);
+	free_newest(e, from, summary ? summary : -1);
+}
+
+/* A message that only brings results says nothing to models. What the edge writes and
+ * what Postgres gives back begin with the blocks. */
+static bool is_bare(const struct message *m)
+{
+	return m->item.role == PLAN_USER &&
+	       (slice_has_prefix(m->llm.content, SLICE("{\"blocks\":[]")) ||
+		slice_has_prefix(m->llm.content, SLICE("{\"blocks\": []")));
+}
+
+static bool is_open_answer(const struct message *m)
+{
+	return m->llm.role == LLM_ASSISTANT &&
+	       slice_find(m->llm.content, SLICE("\"clientSide\"")) >= 0;
+}
+
+/* Where a message belongs. Results that came with a user's message are behind it in the
+ * transcript; models are shown them behind the answer that asked for them. */
+static size_t place_of(const struct session *e, const struct message *m)
+{
+	size_t i = e->count;
+	if (m->llm.role != LLM_TOOL || !i || e->messages[i - 1]->llm.role == LLM_TOOL ||
+	    e->messages[i - 1]->llm.role == LLM_ASSISTANT)
+		return e->count;
+	while (i > 0 && !is_open_answer(e->messages[i - 1]))
+		i--;
+	if (!i)
+		return e->count;
+	while (i < e->count && e->messages[i]->llm.role == LLM_TOOL)
+		i++;
+	return i;
 }
 
 void session_add(struct session *e, int64_t seq, struct slice role, int step,
@@ -252,7 +280,13 @@ void session_add(struct session *e, int64_t seq, struct slice role, int step,
 		e->cap = e->cap ? e->cap * 2 : 8;
 		e->messages = xrealloc(e->messages, e->cap * sizeof(struct message *));
 	}
-	e->messages[e->count++] = m;
+	if (is_bare(m))
+		m->item.role = PLAN_MARK;
+	size_t at = place_of(e, m);
+	memmove(e->messages + at + 1, e->messages + at,
+		(e->count - at) * sizeof *e->messages);
+	e->messages[at] = m;
+	e->count++;
 	e->bytes += weight(m);
 	e->home->bytes += weight(m);
 	e->head_seq = seq;

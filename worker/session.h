@@ -32,6 +32,8 @@ struct session {
 	int64_t tenant;
 	struct uuid id;
 	int64_t fence, head_seq; /* what the cached messages stand for */
+	/* In the order of the transcript, but results that came with a user's message:
+	 * they are behind their answer. */
 	struct message **messages;
 	size_t count, cap;
 	/* What the model is shown begins with this summary (0: none) ... */

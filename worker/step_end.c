@@ -24,6 +24,13 @@ static void settle_open_calls(struct run *r)
 		struct run_call *c = &r->calls[i];
 		if (c->settled)
 			continue;
+		if (c->client) {
+			commit_void(r, i, "cancelled",
+				    r->failure == ERR_CANCELLED
+					    ? "cancelled"
+					    : "the run ended before this call was made");
+			continue;
+		}
 		if (c->unknown) {
 			commit_void(r, i, "unknown",
 				    "outcome unknown: the worker stopped while this ran");

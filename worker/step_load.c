@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "worker/client_results.h"
 #include "worker/group.h"
 #include "worker/load.h"
 #include "worker/resume.h"
@@ -71,7 +72,12 @@ enum step_verdict step_resume(struct run *r)
 	size_t open = 0;
 	resume_calls(r);
 	for (size_t i = 0; i < r->call_count; i++)
-		open += !r->calls[i].settled;
+		open += !r->calls[i].settled && !r->calls[i].client;
+	if (!open && client_calls_are_open(r)) { /* of an answer that had others, too */
+		r->call_at = r->group_end = r->call_count;
+		r->step = STEP_SETTLED;
+		return STEP_MORE;
+	}
 	if (!open && (r->call_count || resume_is_followed(r)))
 		return ask_again(r);
 	if (!open) { /* the answer stands, perhaps only the end is missing */

@@ -8,6 +8,7 @@
 #include "common/clock.h"
 #include "common/crypto.h"
 #include "common/log.h"
+#include "worker/client_results.h"
 #include "worker/commit.h"
 #include "worker/emit.h"
 #include "worker/failover.h"
@@ -28,18 +29,31 @@ static const struct backoff queue_pause = {.first_us = 1000000, .cap_us = 300000
 
 static void fill_question(struct run *r, struct llm_question *q)
 {
+	const struct client_tools *client = &r->asking.client;
 	const struct llm_tool **tools =
-		arena_alloc(r->arena, tool_count() * sizeof *tools);
+		arena_alloc(r->arena, (tool_count() + client->count) * sizeof *tools);
 	size_t shown = 0;
 	for (size_t i = 0; i < tool_count(); i++)
 		if (permit_judge(r, i, NULL) != POLICY_DENY)
 			tools[shown++] = agent_tool(r->agent, i);
+	for (size_t i = 0; i < client->count; i++)
+		tools[shown++] = &client->tools[i];
 	*q = (struct llm_question){.model = r->model,
 				   .system = context_system(r),
 				   .tools = tools,
 				   .tool_count = shown,
+				   .foreign = client->count,
+				   .choice = client_tools_choice(r),
 				   .params = asking_params(r)};
 	context_measure(r, q);
+}
+
+static bool names_no_tool(const struct llm_question *q)
+{
+	for (size_t i = 0; i < q->tool_count; i++)
+		if (slice_is(q->choice.name, q->tools[i]->name))
+			return false;
+	return q->choice.kind == LLM_CHOICE_NAMED;
 }
 
 static void on_text(void *arg)
@@ -68,6 +82,8 @@ enum step_verdict step_ask(struct run *r)
 		load_run(r);
 		return STEP_WAIT;
 	}
+	if (!r->results_taken)
+		return client_results_take(r);
 	if (r->take) {
 		commit_begin(r);
 		commit_take(r);
@@ -100,6 +116,10 @@ enum step_verdict step_ask(struct run *r)
 		return model_failed(r, e);
 	r->asking.was_asked = true;
 	fill_question(r, &q);
+	if (names_no_tool(&q))
+		return run_fail(r, ERR_BAD_REQUEST,
+				"toolChoice: this agent may not use the tool '%.*s'",
+				SLICE_ARG(q.choice.name));
 	if (compact_is_due(r)) {
 		compact_start(r, &(struct compact_wish){.why = COMPACT_FULL,
 							.keep_messages = -1,
@@ -226,6 +246,9 @@ static void begin_calls(struct run *r)
 		group_hold(r);
 		commit_asks(r);
 		r->step = STEP_ASKED;
+	} else if (client_calls_are_all(r)) {
+		commit_hand_over(r);
+		r->step = STEP_ENDING;
 	} else if (r->yielding) {
 		group_hold(r);
 	} else {

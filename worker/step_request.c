@@ -83,16 +83,22 @@ static void fill_tools(struct again *x, struct llm_question *q)
 	struct run *r = &x->run;
 	const char *hex = json_cstr(json_get(x->asked, "tools"), "0");
 	uint64_t set = strtoull(hex, NULL, 16);
+	const struct client_tools *client = &r->asking.client;
 	const struct llm_tool **tools =
-		arena_alloc(r->arena, tool_count() * sizeof *tools);
+		arena_alloc(r->arena, (tool_count() + client->count) * sizeof *tools);
 	size_t n = 0;
 	for (size_t i = 0; i < tool_count(); i++)
 		if (set >> i & 1)
 			tools[n++] = agent_tool(r->agent, i);
 	if (tool_count() < 64 && set >> tool_count())
 		differ(x, "tools: this build does not have all that there were");
+	for (size_t i = 0; i < client->count; i++)
+		tools[n++] = &client->tools[i];
 	q->tools = tools;
 	q->tool_count = n;
+	q->foreign = client->count;
+	r->step_no = x->step - 1; /* as it was when this was asked */
+	q->choice = client_tools_choice(r);
 }
 
 static void fill(struct again *x, struct llm_question *q)

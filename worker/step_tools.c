@@ -6,6 +6,7 @@
 #include "common/attr.h"
 #include "common/clock.h"
 #include "common/json.h"
+#include "worker/client_results.h"
 #include "worker/commit.h"
 #include "worker/emit.h"
 #include "worker/group.h"
@@ -171,7 +172,7 @@ static enum step_verdict commit_group(struct run *r, size_t from)
 	}
 	commit_begin(r);
 	for (size_t i = from; i < r->group_end; i++)
-		if (!r->calls[i].settled && !r->calls[i].unknown)
+		if (!r->calls[i].settled && !r->calls[i].unknown && !r->calls[i].client)
 			commit_call(r, i, r->calls[i].failed ? "error" : "completed");
 	if (r->take & TAKE_STEER)
 		group_skip(r);
@@ -246,7 +247,8 @@ enum step_verdict step_tools(struct run *r)
 		return active(r) ? STEP_WAIT : run_fail(r, r->failure, NULL);
 	for (size_t i = r->call_at; i < r->group_end; i++) {
 		struct run_call *c = &r->calls[i];
-		if (c->settled || c->unknown || c->output.p || op_is_active(&c->op))
+		if (c->settled || c->unknown || c->client || c->output.p ||
+		    op_is_active(&c->op))
 			continue;
 		if (c->refusal) {
 			refuse(r, c);
@@ -263,6 +265,22 @@ enum step_verdict step_tools(struct run *r)
 	return active(r) ? STEP_WAIT : commit_group(r, r->call_at);
 }
 
+/* What is left of the answer is the client's to do; a message that came meanwhile goes
+ * before it. */
+static enum step_verdict hand_over(struct run *r)
+{
+	commit_begin(r);
+	if (r->take) {
+		group_skip(r);
+		commit_take(r);
+	} else {
+		commit_hand_over(r);
+		r->step = STEP_ENDING;
+	}
+	commit_submit(r);
+	return STEP_MORE;
+}
+
 enum step_verdict step_settled(struct run *r)
 {
 	if (r->committing)
@@ -270,6 +288,8 @@ enum step_verdict step_settled(struct run *r)
 	if (r->outcome == COMMIT_REFUSED)
 		return run_fail(r, ERR_INTERNAL,
 				"the result of a tool could not be stored");
+	if (r->call_at == r->call_count && client_calls_are_open(r))
+		return hand_over(r);
 	r->step = r->call_at < r->call_count ? STEP_TOOLS : STEP_ASK;
 	return STEP_MORE;
 }

@@ -31,7 +31,10 @@ static const struct {
 		   {"keys", "key", "a key's id"},
 		   {"approvals", "approval", "an approval's id"},
 		   {"tokens", "token", "a token's id"},
-		   {"tenants", "tenant", "a tenant's name or number"}};
+		   {"tenants", "tenant", "a tenant's name or number"},
+		   {"responses", "response", "a response's id"},
+		   {"models", "model", "an agent's name, or default"},
+		   {"ui", "chat", "a chat's id, percent-encoded"}};
 
 static const char session_key[] = "a session's key, percent-encoded";
 

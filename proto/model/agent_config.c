@@ -9,10 +9,13 @@
 
 #include "common/alloc.h"
 #include "common/attr.h"
+#include "common/ident.h"
 #include "common/strbuf.h"
+#include "proto/model/webhook.h"
 #include "proto/tools/catalog.h"
 
 #define SKILL_NAME_BYTES 64
+#define NAME_BYTES 63
 
 struct member {
 	const char *name;
@@ -165,6 +168,14 @@ static bool read_budgets(struct agent_config *c, json_t v, const struct member *
 			     "whole numbers above 0) of a 'run' or 'session'");
 }
 
+static bool read_webhook(struct agent_config *c, json_t v, const struct member *m,
+			 struct settings_fault *fault)
+{
+	char why[160];
+	(void)c;
+	return webhook_check(v, why, sizeof why) || wrong(fault, m, "%s", why);
+}
+
 /* ---- the table */
 
 static const struct member members[] = {
@@ -181,6 +192,20 @@ static const struct member *find(struct slice name)
 		if (slice_is(name, members[i].name))
 			return &members[i];
 	return NULL;
+}
+
+const char *agent_name_problem(struct slice name)
+{
+	struct uuid id;
+	if (!name.n || name.n > NAME_BYTES)
+		return "must be a text of 1 to 63 bytes";
+	if (!slice_is_utf8(name) || slice_has_control(name))
+		return "must be text without control characters";
+	if (slice_trim(name).n != name.n)
+		return "must not begin or end with a blank";
+	if (memchr(name.p, '/', name.n))
+		return "must not hold a '/'";
+	return uuid_parse(name, &id) ? "must not look like an id" : NULL;
 }
 
 bool agent_config_knows(struct slice name)

@@ -31,6 +31,9 @@ void agent_config_fini(struct agent_config *c);
  * wrong; fault says what of the first, the others are read. */
 bool agent_config_read(struct agent_config *c, json_t object, bool door,
 		       struct settings_fault *fault);
+/* What is wrong with a name for an agent, as the end of a sentence that names it; NULL:
+ * nothing. It is a word of paths, where an id may stand in its place. */
+const char *agent_name_problem(struct slice name);
 /* Whether a configuration has a member of that name. */
 bool agent_config_knows(struct slice name);
 

@@ -97,6 +97,15 @@ static bool read_temperature(const struct reading *r, struct model_settings *s, 
 	return true;
 }
 
+static bool read_top_p(const struct reading *r, struct model_settings *s, json_t v)
+{
+	double p = json_double(v, NAN);
+	if (!(p > 0 && p <= 1))
+		return wrong(r, "%s must be a number above 0, at most 1", r->name);
+	s->top_p = p;
+	return true;
+}
+
 static bool read_max_tokens(const struct reading *r, struct model_settings *s, json_t v)
 {
 	int64_t n;

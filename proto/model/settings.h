@@ -27,6 +27,7 @@ struct model_settings {
 	bool has_fallbacks; /* an empty list is one, too */
 	bool has_temperature;
 	double temperature;
+	double top_p; /* 0: not said */
 	int64_t max_tokens;
 	char *effort;                /* none, minimal, low, medium, high */
 	char *stop;                  /* JSON array of texts */

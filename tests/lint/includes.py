@@ -18,6 +18,11 @@ STOREYS = {
     "sandbox/client": ["common", "proto", "sandbox/client"],
     "supervisor": ["common", "proto", "proto/keys", "sandbox", "supervisor"],
     "edge": ["common", "proto", "proto/tools", "proto/keys", "proto/model", "sandbox", "sandbox/client", "edge"],
+    "edge/openai": ["common", "proto", "proto/tools", "proto/keys", "proto/model", "edge", "edge/openai"],
+    # Foreign protocols: on top of the edge, beside each other.
+    "edge/agui": ["common", "proto", "edge", "edge/agui"],
+    "edge/uistream": ["common", "proto", "edge", "edge/uistream"],
+    "edge/mcp": ["common", "proto", "edge", "edge/mcp"],
     "worker": ["common", "proto", "proto/tools", "proto/keys", "proto/model", "sandbox", "sandbox/client", "worker"],
     "cli": ["common", "proto/tools", "proto/keys", "proto/model", "cli"],
 }
@@ -33,6 +38,7 @@ HOMES = {  # foreign headers, and the files that may name them
     r"sodium": r"common/crypto\.c$",
     r"event2?[/.]": r"common/loop\.c$",
     r"llhttp\.h": r"edge/",
+    r"openssl/": r"edge/tls\.c$",
     r"(n?curses|term)\.h|ncursesw?/": r"cli/top[^/]*\.c$",
     r"confuse\.h": r"common/config\.c$",
 }

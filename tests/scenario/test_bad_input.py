@@ -18,7 +18,7 @@ class Requests(WithNode):
         self.assertEqual(answer[0], status, answer[2])
         error = answer[2]["error"]
         self.assertEqual(error["code"], code)
-        self.assertEqual(set(error), {"code", "type", "message", "param", "requestId"})
+        self.assertEqual(set(error), {"code", "type", "message", "param", "status", "requestId"})
         self.assertTrue(error["message"])
         self.assertEqual(answer[1]["content-type"], "application/json")
 

@@ -363,6 +363,22 @@ class Api(WithMoney):
             status, _, answer = self.node.request(method, path, body)
             self.assertIn((status, answer["error"]["code"]), ((404, "not_found"),), answer)
 
+    def test_a_change_replaces_the_version_that_it_names(self):
+        lists = {"/v1/budgets": {"scope": "tenant", "period": "total"}, "/v1/agents/main/budget": {"period": "month"},
+                 "/v1/prices": {"provider": "openai", "model": "fake-tagged"}}
+        for path, one in lists.items():
+            def put(tag, n):
+                numbers = {"input": n, "output": n} if path == "/v1/prices" else {"calls": 1000 + n}
+                status, head, answer = self.node.request("PUT", path, {**one, **numbers}, headers={"If-Match": tag})
+                return status, head.get("etag"), answer
+            _, head, _ = self.node.get(path)
+            self.assertEqual(put(head["etag"], 1)[:2], (200, self.node.get(path)[1]["etag"]))
+            status, _, answer = put(head["etag"], 2)
+            self.assertEqual((status, answer["error"]["param"]), (412, "If-Match"), path)
+            self.assertNotIn("1002", str(self.get(path)))
+            self.assertEqual(put("*", 3)[0], 200)
+            self.put(path, **one)  # away with it
+
     def test_usage_by_everything(self):
         agent, session = self.agent(), uuid.uuid4().hex
         runs = [self.ended(self.post("hello", session, agent=agent, user="zoe")) for _ in range(3)]

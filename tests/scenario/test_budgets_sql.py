@@ -246,13 +246,13 @@ class Budgets(WithDatabase):
             with self.assertRaises(Refused, msg=what):
                 who.ask(what)
         with self.assertRaises(Refused):                   # a tenant is named first
-            self.edge.ask(f"SELECT tb.budget_put('tenant', '', 'day', 1, NULL, NULL, NULL, '{uuid7()}', 'x');")
+            self.edge.ask(f"SELECT tb.budget_edit(NULL, 'tenant', '', 'day', 1, NULL, NULL, NULL, '{uuid7()}', 'x');")
 
     def test_a_tenant_sees_and_changes_its_own(self):
         self.limit(tokens=1000)
         self.root.ask(f"SELECT tb.price_set(0, 'openai', 'gpt-9*', 1, 2, NULL, NULL, '{uuid7()}', 'x');")
-        put = (f"SELECT tb.budget_put('tenant', '', 'day', 7, NULL, NULL, NULL, '{uuid7()}', 'x');"
-               f"SELECT tb.price_put('openai', 'gpt-9', 5, 6, 1, 7, '{uuid7()}', 'x');")
+        put = (f"SELECT tb.budget_edit(NULL, 'tenant', '', 'day', 7, NULL, NULL, NULL, '{uuid7()}', 'x');"
+               f"SELECT tb.price_edit(NULL, 'openai', 'gpt-9', 5, 6, 1, 7, '{uuid7()}', 'x');")
         self.edge.ask("BEGIN; SET LOCAL app.tenant_id = '2';" + put + "COMMIT;")
         for tenant, tokens, prices in ((1, 1000, [("platform", 1, 1)]), (2, 7, [("tenant", 5, 1), ("platform", 1, 1)])):
             got = self.edge.ask(f"BEGIN; SET LOCAL app.tenant_id = '{tenant}'; SELECT tb.budget_report(1, NULL, NULL) || tb.budget_report(2, NULL, NULL);"

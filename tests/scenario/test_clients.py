@@ -1,26 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
 """Client libraries as they come from npm, against a node with the fake model: programs of tests/clients."""
 import re
-import unittest
 
 import clients
-from invariants import violations
-from node import Node
+from test_main_job import WithNode
 
 
-class TestClients(unittest.TestCase):
-    seconds = 40
-
-    @classmethod
-    def setUpClass(cls):
-        cls.node = Node(model="fake", migrated=True).start()
-        cls.addClassCleanup(cls.node.close)
-
-    def tearDown(self):
-        self.assertEqual(violations(self.node), {})
+class Clients(WithNode):
+    model = "fake"
+    workers = 2
+    seconds = 60
 
     def test_the_libraries_are_there(self):
         clients.run(self.node, "libraries.mjs")
+
+    def test_chat_completions(self):
+        clients.run(self.node, "chat.mjs")
+
+    def test_responses(self):
+        clients.run(self.node, "responses.mjs")
+
+    def test_openai_agents(self):
+        clients.run(self.node, "agents.mjs")
+
+    def test_tools_of_the_client(self):
+        clients.run(self.node, "tools.mjs")
+
+    def test_ai_sdk(self):
+        clients.run(self.node, "ai.mjs")
 
     def test_the_description_is_an_openapi_document(self):
         clients.run(self.node, "openapi.mjs")

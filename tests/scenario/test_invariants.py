@@ -10,6 +10,8 @@ from test_journal_sql import WithDatabase, ended, event, said, text_body, tool, 
 # {blocked}: a lane whose only run failed and blocks it.
 OLD = "01900000-0000-7000-8000-000000000000"
 ASKS = "INSERT INTO tb.approvals (tenant_id, approval_id, run_id, session_id, step, call_no, tool, input) VALUES (1, '{old}', '{%s}', '{lane}', 1, 0, 'x', '{}')"
+CLIENT = ("UPDATE tb.session_messages SET content = jsonb_set(content, '{blocks,0,clientSide}', 'true') WHERE run_id = '{done}'"
+          " AND content @> '{\"blocks\":[{\"type\":\"tool_call\"}]}'; %s")
 PLANTED = {
     "waiting_asks": ["UPDATE tb.agent_run_queue SET state = 'waiting' WHERE run_id = '{child}'", ASKS % "child", ASKS % "done"],
     "one_runner": ["UPDATE tb.agent_run_queue SET state = 'running' WHERE run_id = '{waits}'",
@@ -33,8 +35,14 @@ PLANTED = {
                           "DELETE FROM tb.session_messages WHERE run_id = '{second}' AND role = 'summary'"],
     "calls_answered": ["UPDATE tb.session_messages SET content = '{}' WHERE run_id = '{done}' AND role = 'tool'",
                        "UPDATE tb.session_messages SET content = jsonb_set(content, '{blocks,1}', content->'blocks'->0)"
+                       " WHERE run_id = '{done}' AND role = 'tool'",
+                       # a client's call that is open before another answer, or has two results
+                       CLIENT % "DELETE FROM tb.tool_executions WHERE run_id = '{done}';"
+                       " UPDATE tb.session_messages SET content = '{}' WHERE run_id = '{done}' AND role = 'tool'",
+                       CLIENT % "DELETE FROM tb.tool_executions WHERE run_id = '{done}';"
+                       " UPDATE tb.session_messages SET content = jsonb_set(content, '{blocks,1}', content->'blocks'->0)"
                        " WHERE run_id = '{done}' AND role = 'tool'"],
-    "calls_recorded": ["DELETE FROM tb.tool_executions WHERE run_id = '{done}'", "UPDATE tb.tool_executions SET step = 7 WHERE run_id = '{done}'"],
+    "calls_recorded": [CLIENT % "", "DELETE FROM tb.tool_executions WHERE run_id = '{done}'", "UPDATE tb.tool_executions SET step = 7 WHERE run_id = '{done}'"],
     "tools_ended": ["UPDATE tb.tool_executions SET state = 'running' WHERE run_id = '{done}'",
                     "UPDATE tb.tool_executions SET state = 'pending' WHERE run_id = '{done}'"],
     "lane_order": ["UPDATE tb.agent_runs SET started_at = started_at - interval '1 hour' WHERE run_id = '{second}'",
@@ -59,7 +67,8 @@ PLANTED = {
                          "INSERT INTO tb.run_events SELECT tenant_id, run_id, 3, at, type, body FROM tb.run_events"
                          " WHERE run_id = '{dropped}' AND ev_seq = 2"],
     "live_stream_open": ["INSERT INTO tb.run_events VALUES (1, '{child}', 2, now(), 'lifecycle', '{\"phase\":\"end\"}')"],
-    "answer_stands": ["UPDATE tb.agent_runs SET output_seq = input_seq WHERE run_id = '{done}'",
+    "answer_stands": ["UPDATE tb.agent_runs SET output_seq = (SELECT max(seq) FROM tb.session_messages WHERE run_id = '{done}' AND role = 'tool')"
+                      " WHERE run_id = '{done}'", "UPDATE tb.agent_runs SET output_seq = input_seq WHERE run_id = '{done}'",
                       "UPDATE tb.agent_runs SET output_seq = NULL WHERE run_id = '{done}'"],
     "input_stands": ["UPDATE tb.agent_runs SET input_seq = output_seq WHERE run_id = '{done}'",
                      "UPDATE tb.agent_run_queue SET input_seq = 99 WHERE run_id = '{child}'"],

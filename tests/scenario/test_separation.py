@@ -13,9 +13,12 @@ from node import ROOT, Node, wait_for
 
 # What stands for ':' behind a word of a path: a key of the objects that `Things` makes, or a text that is everybody's ("=text").
 OBJECTS = {"agents": "agent", "runs": "run", "sessions": "session", "agents/sessions": "key", "steps": "=1", "snapshots": "=1", "providers": "=openai",
-           "keys": "provider_key", "approvals": "approval", "tokens": "token", "tenants": "tenant"}
+           "keys": "provider_key", "approvals": "approval", "tokens": "token", "tenants": "tenant", "revisions": "=1", "dead-letters": "run", "ui": "key",
+           "responses": "response", "models": "agent", "deliveries": "delivery"}
 
 LINE = '{"seq":1,"role":"user","step":0,"createdAt":"2026-01-01T00:00:00.000000Z","content":{"blocks":[{"type":"text","text":"x"}]}}'
+AGUI = {"threadId": "t", "runId": "r", "state": {}, "messages": [{"id": "m", "role": "user", "content": "hi"}], "tools": [], "context": [], "forwardedProps": {}}
+UI = {"id": "chat", "messages": [{"id": "m", "role": "user", "parts": [{"type": "text", "text": "hi"}]}], "trigger": "submit-message"}
 # What a route that takes a body is asked with; {} for one that needs none.
 BODIES = {
     "RUN_POST": {"message": "hi"}, "RUN_CANCEL": {}, "FILE_PUT": "text", "SKILL_FILE_PUT": "text",
@@ -31,6 +34,12 @@ BODIES = {
     "AGENT_BUDGET_PUT": {"period": "day", "calls": 1000000}, "PRICES_PUT": {"provider": "openai", "model": "m", "input": 1, "output": 1},
     "RUN_STREAM_TOKEN": {}, "SESSION_STREAM_TOKEN": {}, "SESSION_KEY_STREAM_TOKEN": {}, "TOKEN_ADD": {"scopes": ["read"]}, "TOKEN_CHANGE": {"name": "x"},
     "TOKEN_ROTATE": {}, "TENANT_ADD": {"name": "third"}, "TENANT_CHANGE": {"weight": 5}, "TENANT_TOKEN": {"scopes": ["read"]},
+    "AGENT_CREATE": {"name": "fresh"}, "AGENT_PUT": {"name": "main"}, "AGENT_PATCH": {"maxRunning": 5}, "AGENT_CLONE": {"name": "copy"},
+    "REVISION_RESTORE": {}, "RUN_RETRY": {}, "RUN_APPROVE": {"decision": "deny"}, "DEAD_REDRIVE": {}, "AGUI": AGUI, "AGENT_AGUI": AGUI, "UI": UI, "AGENT_UI": UI,
+    "MCP": {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "run_get", "arguments": {"runId": "{run}"}}},
+    "OPENAI_CHAT": {"model": "main", "messages": [{"role": "user", "content": "hi"}]}, "OPENAI_RESPONSES": {"model": "main", "input": "hi"},
+    "OPENAI_RESPONSE_CANCEL": {}, "WEBHOOK_SECRET_MAKE": {}, "WEBHOOK_SECRET_ROTATE": {}, "DELIVERY_AGAIN": {},
+    "EMBEDDINGS": {"model": "openai/text-embedding-3-small", "input": "hi"},
 }
 
 # What belongs into a query, for a route that needs one, or that has a filter by id.
@@ -41,9 +50,10 @@ QUERIES = {
 }
 
 # Their ':' is a word of everybody's: what they show is held to, not their status.
-SHARED = {"KEY_LIST", "KEY_ADD", "KEY_SET"}
+SHARED = {"KEY_LIST", "KEY_ADD", "KEY_SET", "UI_RESUME"}
 # Where the one whose objects they are is answered 404, too: there is no such step, snapshot, file or question here.
 MISSING_ANYWAY = {"STEP_REQUEST", "SNAPSHOT_GET", "SNAPSHOT_KEY_GET", "FILE_GET", "FILES_REMOVE", "SKILL_FILE_GET", "SKILL_FILES_REMOVE",
+                  "DEAD_GET", "DEAD_REDRIVE", "DELIVERY_GET", "DELIVERY_AGAIN", "DEAD_DISCARD", "RUN_RETRY", "RUN_APPROVE",
                   "TENANT_LIST", "TENANT_ADD", "TENANT_GET", "TENANT_CHANGE", "TENANT_REMOVE", "TENANT_TOKEN"}
 ADD = "add to tests/scenario/test_separation.py, "
 
@@ -93,7 +103,12 @@ class Things(unittest.TestCase):
         approval = str(uuid.uuid4())
         node.sql("INSERT INTO tb.approvals (tenant_id, approval_id, run_id, session_id, step, call_no, tool, input, state)"
                  f" SELECT tenant_id, '{approval}', run_id, session_id, 1, 1, 'read', '{{}}', 'once' FROM tb.agent_runs WHERE run_id = '{run['runId']}'")
-        return {"agent": row["agent_id"], "session": row["session_id"], "key": key, "run": run["runId"], "live": live["runId"], "approval": approval}
+        delivery = str(uuid.uuid4())
+        node.sql("INSERT INTO tb.deliveries (tenant_id, delivery_id, run_id, channel, target, body, state)"
+                 f" SELECT tenant_id, '{delivery}', run_id, 'webhook', 'https://example.invalid/', '{{}}', 'failed' FROM tb.agent_runs"
+                 f" WHERE run_id = '{run['runId']}'")
+        return {"delivery": delivery, "agent": row["agent_id"], "session": row["session_id"], "key": key, "run": run["runId"], "live": live["runId"], "approval": approval,
+                "response": "resp_" + run["runId"]}
 
     def describe(self):
         """Fails for a route that nothing here covers, and says what to add."""
@@ -105,12 +120,18 @@ class Things(unittest.TestCase):
             if scopes and method in ("POST", "PUT", "PATCH") and name not in BODIES:
                 self.fail(f"{name}: {ADD}BODIES, a body that it takes")
 
+    def body_of(self, name, method, things):
+        body = BODIES.get(name) if method in ("POST", "PUT", "PATCH") else None
+        if name == "MCP":
+            body = json.loads(json.dumps(body).replace("{run}", things["run"]))
+        return body
+
     def ids(self, things):
-        return [v for k, v in things.items() if k not in ("agent", "tenant", "key", "provider_key", "token")] + [things["key"]]
+        return [v for k, v in things.items() if k not in ("agent", "tenant", "key", "provider_key", "token", "response")] + [things["key"]]
 
     def hold(self, node, name, method, pattern, things, token, has_id):
         """(status, answer) of another's question; what it may not show is held to here."""
-        body = BODIES.get(name) if method in ("POST", "PUT", "PATCH") else None
+        body = self.body_of(name, method, things)
         status, _, answer = node.request(method, path_of(name, pattern, things), body, token=token, timeout=20)
         asked = path_of(name, pattern, things)
         said = json.dumps(answer) if not isinstance(answer, str) else answer
@@ -159,7 +180,7 @@ class Tenants(Things):
         for name, method, pattern, scopes in [r for r in routes() if r not in last] + last:
             if not scopes or ":" not in pattern or name in MISSING_ANYWAY or name in ("TOKEN_REVOKE", "TOKEN_ROTATE", "RUN_EVENTS"):
                 continue
-            status, _, answer = node.request(method, path_of(name, pattern, one), BODIES.get(name) if method != "GET" else None, timeout=20)
+            status, _, answer = node.request(method, path_of(name, pattern, one), self.body_of(name, method, one), timeout=20)
             gone = name in ("SESSION_KEY_DELETE", "KEY_TEST", "KEY_REMOVE")
             self.assertTrue(status != 404 or gone, f"{name}: {method} {path_of(name, pattern, one)} of one's own: {status} {answer}")
             self.assertNotIn(status, (400, 405), f"{name}: {answer}: {ADD}BODIES or QUERIES, what it takes")

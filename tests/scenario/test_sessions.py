@@ -115,6 +115,23 @@ class Reads(WithSessions):
         for wrong in ({"title": ""}, {"meta": []}, {"queueMode": "announce"}, {"status": "archived"}, {"title": "a\nb"}):
             self.call("PATCH", path, wrong, want=400)
 
+    def test_a_patch_replaces_the_version_that_it_names(self):
+        one = self.open()
+        for path in (f"/v1/sessions/{one['sessionId']}", self.by_key(one["sessionKey"])):
+            def patch(tag, title):
+                status, head, answer = self.node.request("PATCH", path, {"title": title}, headers={"If-Match": tag})
+                return status, head.get("etag"), answer
+            old = self.node.get(path)[1]["etag"]
+            status, new, answer = patch(old, "Herons")
+            self.assertEqual((status, answer["title"]), (200, "Herons"))
+            self.assertNotEqual(new, old)
+            self.assertEqual(self.node.get(path)[1]["etag"], new)
+            status, _, answer = patch(old, "Storks")
+            self.assertEqual((status, answer["error"]["param"]), (412, "If-Match"))
+            self.assertEqual(self.node.get(path)[2]["title"], "Herons")
+            self.assertEqual(patch("7", "Storks")[0], 400)
+            self.assertEqual(patch("*", "Cranes")[0], 200)
+
     def test_history_is_newest_first_and_goes_on(self):
         one = self.open()
         for i in range(3):

@@ -228,7 +228,8 @@ static void put_tools(struct json_out *o, const struct llm_question *q)
 	for (size_t i = 0; i < q->tool_count; i++) {
 		json_obj(o);
 		json_kv_cstr(o, "name", q->tools[i]->name);
-		json_kv_cstr(o, "description", q->tools[i]->description);
+		if (q->tools[i]->description)
+			json_kv_cstr(o, "description", q->tools[i]->description);
 		json_kv_raw(o, "input_schema", slice_str(q->tools[i]->schema));
 		if (i + 1 == q->tool_count)
 			json_kv_raw(o, "cache_control",
@@ -236,6 +237,22 @@ static void put_tools(struct json_out *o, const struct llm_question *q)
 		json_obj_end(o);
 	}
 	json_arr_end(o);
+}
+
+static void put_choice(struct json_out *o, const struct llm_question *q)
+{
+	static const char *const types[] = {[LLM_CHOICE_NONE] = "none",
+					    [LLM_CHOICE_REQUIRED] = "any",
+					    [LLM_CHOICE_NAMED] = "tool"};
+	enum llm_choice_kind kind = llm_choice_of(q);
+	if (kind == LLM_CHOICE_FREE)
+		return;
+	json_key(o, "tool_choice");
+	json_obj(o);
+	json_kv_cstr(o, "type", types[kind]);
+	if (kind == LLM_CHOICE_NAMED)
+		json_kv_str(o, "name", q->choice.name);
+	json_obj_end(o);
 }
 
 /* ---- parameters */
@@ -303,11 +320,13 @@ static int64_t budget(const struct llm_question *q, int64_t max_tokens)
 	return n >= 1024 ? n : 0;
 }
 
-/* Says whether the model is asked to think. */
+/* Says whether the model is asked to think. One that has to call a tool must not be. */
 static bool put_thinking(struct json_out *o, const struct llm_question *q,
 			 const struct traits *t, int64_t max_tokens)
 {
 	int64_t n = t->budget ? budget(q, max_tokens) : 0;
+	if (llm_choice_of(q) >= LLM_CHOICE_REQUIRED)
+		return false;
 	if (t->budget ? !n : !q->params.effort.n && !t->bound)
 		return false;
 	json_key(o, "thinking");
@@ -342,6 +361,18 @@ static void put_output(struct json_out *o, const struct llm_params *p, bool effo
 	json_obj_end(o);
 }
 
+/* One of the two: models of 4.1 and later refuse both. */
+static void put_sampling(struct json_out *o, const struct llm_params *p)
+{
+	if (p->has_temperature) {
+		json_key(o, "temperature");
+		json_put_double(o, p->temperature);
+	} else if (p->top_p > 0) {
+		json_key(o, "top_p");
+		json_put_double(o, p->top_p);
+	}
+}
+
 static void put_params(struct json_out *o, const struct llm_question *q)
 {
 	const struct llm_params *p = &q->params;
@@ -349,10 +380,8 @@ static void put_params(struct json_out *o, const struct llm_question *q)
 	int64_t max_tokens = p->max_tokens ? p->max_tokens : t.max_tokens;
 	json_kv_i64(o, "max_tokens", max_tokens);
 	bool thinks = put_thinking(o, q, &t, max_tokens);
-	if (p->has_temperature && t.temperature && !thinks) {
-		json_key(o, "temperature");
-		json_put_double(o, p->temperature);
-	}
+	if (t.temperature && !thinks)
+		put_sampling(o, p);
 	if (p->stop.n)
 		json_kv_raw(o, "stop_sequences", p->stop);
 	put_output(o, p, p->effort.n && !t.budget);
@@ -366,6 +395,7 @@ void anthropic_write_request(struct strbuf *out, const struct llm_question *q)
 	json_kv_bool(&o, "stream", true);
 	put_params(&o, q);
 	put_tools(&o, q);
+	put_choice(&o, q);
 	put_system(&o, q);
 	put_messages(&o, q);
 	json_obj_end(&o);

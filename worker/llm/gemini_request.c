@@ -294,13 +294,36 @@ static void put_tools(struct json_out *o, const struct llm_question *q)
 	for (size_t i = 0; i < q->tool_count; i++) {
 		json_obj(o);
 		json_kv_cstr(o, "name", q->tools[i]->name);
-		json_kv_cstr(o, "description", q->tools[i]->description);
+		/* it must not be missing */
+		json_kv_cstr(o, "description",
+			     q->tools[i]->description ? q->tools[i]->description
+						      : q->tools[i]->name);
 		json_kv_raw(o, "parametersJsonSchema", slice_str(q->tools[i]->schema));
 		json_obj_end(o);
 	}
 	json_arr_end(o);
 	json_obj_end(o);
 	json_arr_end(o);
+}
+
+static void put_choice(struct json_out *o, const struct llm_question *q)
+{
+	enum llm_choice_kind kind = llm_choice_of(q);
+	if (kind == LLM_CHOICE_FREE)
+		return;
+	json_key(o, "toolConfig");
+	json_obj(o);
+	json_key(o, "functionCallingConfig");
+	json_obj(o);
+	json_kv_cstr(o, "mode", kind == LLM_CHOICE_NONE ? "NONE" : "ANY");
+	if (kind == LLM_CHOICE_NAMED) {
+		json_key(o, "allowedFunctionNames");
+		json_arr(o);
+		json_put_str(o, q->choice.name);
+		json_arr_end(o);
+	}
+	json_obj_end(o);
+	json_obj_end(o);
 }
 
 /* ---- parameters */
@@ -349,6 +372,10 @@ static void put_config(struct json_out *o, const struct llm_question *q)
 		json_key(o, "temperature");
 		json_put_double(o, p->temperature);
 	}
+	if (p->top_p > 0) {
+		json_key(o, "topP");
+		json_put_double(o, p->top_p);
+	}
 	if (p->max_tokens)
 		json_kv_i64(o, "maxOutputTokens", p->max_tokens);
 	if (p->stop.n)
@@ -367,6 +394,7 @@ void gemini_write_request(struct strbuf *out, const struct llm_question *q)
 	json_obj(&o);
 	put_config(&o, q);
 	put_tools(&o, q);
+	put_choice(&o, q);
 	put_system(&o, q);
 	put_contents(&o, q);
 	json_obj_end(&o);

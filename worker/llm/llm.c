@@ -176,6 +176,11 @@ enum err llm_too_many(struct llm_answer *a)
 
 /* ---- messages */
 
+enum llm_choice_kind llm_choice_of(const struct llm_question *q)
+{
+	return q->tool_count ? q->choice.kind : LLM_CHOICE_FREE;
+}
+
 struct slice llm_wire(const struct llm_provider *p, struct llm_message *m)
 {
 	if (!m->wire_of || m->wire_of->write_message != p->write_message) {

@@ -31,14 +31,27 @@ struct llm_message {
 };
 
 struct llm_tool {
-	const char *name, *description;
-	const char *schema; /* JSON schema of the arguments, an object */
+	const char *name, *description; /* description NULL: none */
+	const char *schema;             /* JSON schema of the arguments, an object */
+};
+
+/* Which of the tools are to be called; of a question without tools it is not sent. */
+enum llm_choice_kind {
+	LLM_CHOICE_FREE,     /* the model's own choice: not sent */
+	LLM_CHOICE_NONE,     /* none of them */
+	LLM_CHOICE_REQUIRED, /* at least one */
+	LLM_CHOICE_NAMED     /* that one */
+};
+struct llm_choice {
+	enum llm_choice_kind kind;
+	struct slice name; /* with LLM_CHOICE_NAMED */
 };
 
 /* How to answer; what is not said is left to the provider. */
 struct llm_params {
 	bool has_temperature;
 	double temperature;
+	double top_p;        /* of probability, what is chosen from; 0: not said */
 	int64_t max_tokens;  /* of the answer; 0: not said */
 	struct slice effort; /* of reasoning: minimal, low, medium, high; n 0: not said */
 	struct slice stop;   /* JSON array of texts that end the answer; n 0: none */
@@ -52,6 +65,8 @@ struct llm_question {
 	size_t message_count;
 	const struct llm_tool *const *tools;
 	size_t tool_count;
+	size_t foreign; /* of them, at their end: the client's */
+	struct llm_choice choice;
 	struct llm_params params;
 };
 
@@ -187,6 +202,9 @@ const struct llm_provider *llm_provider_at(size_t i);
 
 /* Whether that URL is of this machine. */
 bool llm_is_local(struct slice url);
+
+/* What is to be said of the choice among the tools; LLM_CHOICE_FREE: nothing. */
+enum llm_choice_kind llm_choice_of(const struct llm_question *q);
 
 /* The provider's form of a message, from its cache. */
 struct slice llm_wire(const struct llm_provider *p, struct llm_message *m);

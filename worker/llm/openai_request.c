@@ -127,12 +127,32 @@ static void put_tools(struct json_out *o, const struct llm_question *q)
 		json_key(o, "function");
 		json_obj(o);
 		json_kv_cstr(o, "name", q->tools[i]->name);
-		json_kv_cstr(o, "description", q->tools[i]->description);
+		if (q->tools[i]->description)
+			json_kv_cstr(o, "description", q->tools[i]->description);
 		json_kv_raw(o, "parameters", slice_str(q->tools[i]->schema));
 		json_obj_end(o);
 		json_obj_end(o);
 	}
 	json_arr_end(o);
+}
+
+static void put_choice(struct json_out *o, const struct llm_question *q)
+{
+	enum llm_choice_kind kind = llm_choice_of(q);
+	if (kind == LLM_CHOICE_FREE)
+		return;
+	json_key(o, "tool_choice");
+	if (kind != LLM_CHOICE_NAMED) {
+		json_put_cstr(o, kind == LLM_CHOICE_NONE ? "none" : "required");
+		return;
+	}
+	json_obj(o);
+	json_kv_cstr(o, "type", "function");
+	json_key(o, "function");
+	json_obj(o);
+	json_kv_str(o, "name", q->choice.name);
+	json_obj_end(o);
+	json_obj_end(o);
 }
 
 static void put_schema(struct json_out *o, struct slice schema)
@@ -155,6 +175,10 @@ static void put_params(struct json_out *o, const struct llm_params *p,
 	if (p->has_temperature) {
 		json_key(o, "temperature");
 		json_put_double(o, p->temperature);
+	}
+	if (p->top_p > 0) {
+		json_key(o, "top_p");
+		json_put_double(o, p->top_p);
 	}
 	if (p->max_tokens)
 		json_kv_i64(o, max_tokens, p->max_tokens);
@@ -215,6 +239,7 @@ static void write_request(struct strbuf *out, const struct llm_question *q,
 	put_params(&o, &q->params, max_tokens);
 	if (q->tool_count)
 		put_tools(&o, q);
+	put_choice(&o, q);
 	json_key(&o, "messages");
 	json_arr(&o);
 	if (q->system.n) {

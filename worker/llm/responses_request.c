@@ -180,13 +180,30 @@ static void put_tools(struct json_out *o, const struct llm_question *q)
 		json_obj(o);
 		json_kv_cstr(o, "type", "function");
 		json_kv_cstr(o, "name", q->tools[i]->name);
-		json_kv_cstr(o, "description", q->tools[i]->description);
+		if (q->tools[i]->description)
+			json_kv_cstr(o, "description", q->tools[i]->description);
 		json_kv_raw(o, "parameters", slice_str(q->tools[i]->schema));
 		/* it would make each member required, if it is not said */
 		json_kv_bool(o, "strict", false);
 		json_obj_end(o);
 	}
 	json_arr_end(o);
+}
+
+static void put_choice(struct json_out *o, const struct llm_question *q)
+{
+	enum llm_choice_kind kind = llm_choice_of(q);
+	if (kind == LLM_CHOICE_FREE)
+		return;
+	json_key(o, "tool_choice");
+	if (kind != LLM_CHOICE_NAMED) {
+		json_put_cstr(o, kind == LLM_CHOICE_NONE ? "none" : "required");
+		return;
+	}
+	json_obj(o);
+	json_kv_cstr(o, "type", "function");
+	json_kv_str(o, "name", q->choice.name);
+	json_obj_end(o);
 }
 
 /* ---- parameters */
@@ -217,6 +234,18 @@ static void put_format(struct json_out *o, struct slice schema)
 }
 
 /* There is no parameter for texts that end the answer. */
+static void put_sampling(struct json_out *o, const struct llm_params *p)
+{
+	if (p->has_temperature) {
+		json_key(o, "temperature");
+		json_put_double(o, p->temperature);
+	}
+	if (p->top_p > 0) {
+		json_key(o, "top_p");
+		json_put_double(o, p->top_p);
+	}
+}
+
 static void put_params(struct json_out *o, const struct llm_question *q)
 {
 	const struct llm_params *p = &q->params;
@@ -228,9 +257,8 @@ static void put_params(struct json_out *o, const struct llm_question *q)
 			json_kv_str(o, "effort", p->effort);
 			json_obj_end(o);
 		}
-	} else if (p->has_temperature) {
-		json_key(o, "temperature");
-		json_put_double(o, p->temperature);
+	} else {
+		put_sampling(o, p);
 	}
 	if (p->max_tokens)
 		json_kv_i64(o, "max_output_tokens", p->max_tokens);
@@ -247,6 +275,7 @@ void responses_write_request(struct strbuf *out, const struct llm_question *q)
 	json_kv_bool(&o, "store", false);
 	put_params(&o, q);
 	put_tools(&o, q);
+	put_choice(&o, q);
 	if (q->system.n)
 		json_kv_str(&o, "instructions", q->system);
 	json_key(&o, "input");

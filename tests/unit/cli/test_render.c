@@ -78,6 +78,27 @@ static void test_tools(void **state)
 	       "");
 }
 
+static void test_a_call_that_is_to_be_allowed(void **state)
+{
+	(void)state;
+#define CALL(rest) "{\"type\":\"tool\",\"toolName\":\"write\"," rest "}"
+	begin(RENDER_TEXT);
+	r.quiet = 1;
+	event("1", "{\"type\":\"lifecycle\",\"phase\":\"start\",\"runId\":\"abc\"}");
+	event("2", CALL("\"toolState\":\"pending\",\"toolInput\":{\"a\":1},"
+			"\"metadata\":{\"approval\":{\"state\":\"pending\"}}"));
+	event("3", CALL("\"toolState\":\"pending\",\"metadata\":{\"approval\":{"
+			"\"state\":\"denied\",\"message\":\"not\\u009b now\"}}"));
+	event("4", CALL("\"toolState\":\"pending\",\"metadata\":{\"approval\":{"
+			"\"state\":\"session\"}}"));
+	event("5", CALL("\"toolState\":\"completed\",\"toolOutput\":1,"
+			"\"metadata\":{\"durationMs\":12}"));
+	expect("[tool write waits to be allowed {\"a\":1}]\n"
+	       "[tool write was refused: not now]\n[tool write was allowed]\n"
+	       "[tool write completed in 12 ms]\n",
+	       "");
+}
+
 /* Cut at 200 bytes, never inside a character. */
 static void test_long_input(void **state)
 {
@@ -154,6 +175,7 @@ static void test_requests(void **state)
 {
 	(void)state;
 	char url[100];
+	char sock[NODE_SOCKET];
 	struct strbuf b = STRBUF_INIT;
 	struct message m = {.agent = "main", .text = SLICE("say \"hi\"\n")};
 	follow_compose(&b, &m);
@@ -166,12 +188,18 @@ static void test_requests(void **state)
 	follow_encode(&b, "my agent/\xc3\xa4.x");
 	assert_string_equal(b.p, "my%20agent%2F%C3%A4.x");
 	strbuf_fini(&b);
-	node_url("127.0.0.1:7717", url, sizeof url);
+	assert_true(node_url("127.0.0.1:7717", url, sizeof url, sock));
 	assert_string_equal(url, "http://127.0.0.1:7717");
-	node_url("0.0.0.0:80", url, sizeof url);
+	assert_string_equal(sock, "");
+	assert_true(node_url("mtls://:1,tls://a:2 0.0.0.0:80", url, sizeof url, sock));
 	assert_string_equal(url, "http://127.0.0.1:80");
-	node_url("[::]:80", url, sizeof url);
+	assert_true(node_url("[::]:80", url, sizeof url, sock));
 	assert_string_equal(url, "http://[::1]:80");
+	assert_true(node_url("tls://a:2", url, sizeof url, sock));
+	assert_string_equal(url, "https://a:2");
+	assert_true(node_url("tls://a:2,unix:/run/x", url, sizeof url, sock));
+	assert_string_equal(sock, "/run/x");
+	assert_false(node_url("mtls://a:2", url, sizeof url, sock));
 }
 
 static void test_tokens(void **state)
@@ -230,15 +258,17 @@ static void test_what_a_program_prints(void **state)
 int main(void)
 {
 	crypto_init();
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_answer),
-					   cmocka_unit_test(test_what_a_program_prints),
-					   cmocka_unit_test(test_tools),
-					   cmocka_unit_test(test_long_input),
-					   cmocka_unit_test(test_reset_and_error),
-					   cmocka_unit_test(test_json),
-					   cmocka_unit_test(test_ends),
-					   cmocka_unit_test(test_requests),
-					   cmocka_unit_test(test_tokens),
-					   cmocka_unit_test(test_status)};
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_answer),
+		cmocka_unit_test(test_what_a_program_prints),
+		cmocka_unit_test(test_tools),
+		cmocka_unit_test(test_a_call_that_is_to_be_allowed),
+		cmocka_unit_test(test_long_input),
+		cmocka_unit_test(test_reset_and_error),
+		cmocka_unit_test(test_json),
+		cmocka_unit_test(test_ends),
+		cmocka_unit_test(test_requests),
+		cmocka_unit_test(test_tokens),
+		cmocka_unit_test(test_status)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

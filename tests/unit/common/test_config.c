@@ -46,6 +46,7 @@ static void drop(struct config *c)
 #define config_drop_STR(name) free(c->name)
 #define config_drop_SECRET(name) free(c->name)
 #define config_drop_INT(name)
+#define config_drop_BOOL(name)
 #define CONF(name, TYPE, env, fallback, min, max, doc) config_drop_##TYPE(name);
 #include "common/config.tbl"
 #undef CONF
@@ -152,7 +153,8 @@ static void test_bad_environment(void **state)
 		{"TERABITS_WORKERS", "2 ", "from 1 to 62"},
 		{"TERABITS_WORKERS", "99999999999999999999", "from 1 to 62"},
 		{"TERABITS_DRAIN_SECONDS", "3601", "from 0 to 3600"},
-		{"TERABITS_LISTEN", "", "1 to 250 bytes"},
+		{"TERABITS_LISTEN", "", "1 to 2000 bytes"},
+		{"TERABITS_LISTEN_PLAIN", "1", "yes or no"},
 		{"TERABITS_LOG_LEVEL", "abcdefghijk", "1 to 10 bytes"},
 	};
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {

@@ -40,7 +40,6 @@ UNUSED static void bed_open(struct server_config c)
 	crypto_init();
 	bed_loop = loop_new();
 	c.loop = bed_loop;
-	c.listen_fd = -1;
 	if (!c.max_connections)
 		c.max_connections = 100;
 	if (!c.max_per_address)
@@ -60,7 +59,7 @@ UNUSED static struct client client_open(void)
 	int pair[2];
 	static const uint8_t address[16];
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
-	server_adopt(bed_server, pair[1], address);
+	server_adopt(bed_server, pair[1], address, LISTEN_PLAIN);
 	return (struct client){.fd = pair[0]};
 }
 

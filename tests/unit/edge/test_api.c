@@ -17,15 +17,16 @@ static void test_every_route_has_its_row(void **state)
 			strbuf_add_str(&path, *p == ':' ? "a%20b%2fc" : (char[2]){*p, 0});
 		for (unsigned method = METHOD_GET; method <= METHOD_OPTIONS;
 		     method *= 2) {
+			unsigned meant = method == METHOD_HEAD ? METHOD_GET : method;
 			route_find(method, strbuf_slice(&path), a, &m);
-			if (row->methods & method)
+			if (row->methods & meant)
 				assert_int_equal(m.route, i);
 			else if (m.route == ROUTE_NONE)
 				assert_true(m.allow[0]);
 			else /* a row of its own for another method of the path */
 				assert_true(!strcmp(route_row(m.route)->pattern,
 						    row->pattern) &&
-					    route_row(m.route)->methods & method);
+					    route_row(m.route)->methods & meant);
 		}
 		route_find(row->methods & -row->methods, strbuf_slice(&path), a, &m);
 		if (strchr(row->pattern, ':'))
@@ -45,9 +46,9 @@ static void test_unknown_routes_and_methods(void **state)
 	expect("\"code\":\"not_found\"");
 	say("DELETE /v1/runs/x/wait HTTP/1.1\r\nHost: x\r\n\r\n");
 	expect("HTTP/1.1 405 ");
-	expect("\r\nallow: GET\r\n");
+	expect("\r\nallow: GET, HEAD, OPTIONS\r\n");
 	say("PUT /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
-	expect("\r\nallow: GET, HEAD\r\n");
+	expect("\r\nallow: GET, HEAD, OPTIONS\r\n");
 }
 
 static void test_health(void **state)
@@ -671,9 +672,100 @@ static void test_cut_streams_may_come_back(void **state)
 	client_close(&d);
 }
 
+static void test_options_and_head(void **state)
+{
+	(void)state;
+	say("OPTIONS /v1/runs HTTP/1.1\r\nHost: x\r\n\r\n");
+	expect("HTTP/1.1 204 No Content\r\n");
+	expect("allow: GET, HEAD, OPTIONS\r\n");
+	expect_not("content-length");
+	say("OPTIONS /nowhere HTTP/1.1\r\nHost: x\r\n\r\n");
+	expect("HTTP/1.1 404 ");
+	running();
+	say("HEAD /v1/runs/" RUN " HTTP/1.1\r\nHost: x\r\n" BEARER "\r\n");
+	expect("HTTP/1.1 200 OK\r\n");
+	expect_not("\"runId\"");
+	say("HEAD /v1/runs/" RUN "/events HTTP/1.1\r\nHost: x\r\n" BEARER "\r\n");
+	say_state(SUB_LIVE);
+	bed_settle(&c);
+	expect("content-type: text/event-stream");
+	assert_int_equal(sup.unsubscribes, 1);
+	say("HEAD /v1/agents/default/runs HTTP/1.1\r\nHost: x\r\n\r\n");
+	expect("HTTP/1.1 405 ");
+	expect("allow: POST, OPTIONS\r\n");
+}
+
+static void test_problem_details(void **state)
+{
+	(void)state;
+	say("GET /nowhere HTTP/1.1\r\nHost: x\r\nX-Request-Id: r-1\r\n"
+	    "Accept: application/problem+json\r\n\r\n");
+	expect("content-type: application/problem+json\r\n");
+	expect("{\"type\":\"urn:terabits:error:not_found\",\"title\":\"Not Found\","
+	       "\"status\":404,\"detail\":\"there is nothing at this path\","
+	       "\"instance\":\"urn:terabits:request:r-1\",\"error\":{");
+	say("GET /nowhere HTTP/1.1\r\nHost: x\r\nX-Request-Id: r-1\r\n\r\n");
+	expect("content-type: application/json\r\n");
+	expect("{\"error\":{\"code\":\"not_found\",\"type\":\"not_found\","
+	       "\"message\":\"there is nothing at this path\",\"param\":null,"
+	       "\"status\":404,\"requestId\":\"r-1\"}}");
+}
+
+/* However many follow a run. */
+static void test_an_event_is_written_out_once(void **state)
+{
+	(void)state;
+	struct client others[3];
+	uint64_t subs[4];
+	running();
+	say(GET("/v1/runs/" RUN "/events"));
+	subs[0] = sup.sub;
+	say_state(SUB_LIVE);
+	for (int i = 0; i < 3; i++) {
+		others[i] = client_open();
+		client_say(&others[i], GET("/v1/runs/" RUN "/events"));
+		subs[i + 1] = sup.sub;
+		say_state(SUB_LIVE);
+	}
+	for (int i = 0; i < 4; i++) {
+		sup.sub = subs[i];
+		say_event(EVENT_LIFECYCLE, 1, "{\"phase\":\"start\"}");
+	}
+	assert_int_equal(edge.composed, 1);
+	for (int i = 0; i < 4; i++) {
+		sup.sub = subs[i];
+		say_delta(2, 3, "{\"content\":\"abc\"}");
+	}
+	assert_int_equal(edge.composed, 2);
+	for (int i = 0; i < 3; i++) {
+		bed_settle(&others[i]);
+		assert_true(has_text(&others[i], "\"phase\":\"start\""));
+		assert_true(has_text(&others[i], "\"content\":\"abc\""));
+		client_close(&others[i]);
+	}
+}
+
+static void test_streams_of_a_tenant_are_capped(void **state)
+{
+	(void)state;
+	edge.waiting_most = 1;
+	running();
+	say(GET("/v1/runs/" RUN "/events"));
+	say_state(SUB_LIVE);
+	struct client second = client_open();
+	client_say(&second, GET("/v1/runs/" RUN "/events"));
+	assert_true(has_text(&second, "HTTP/1.1 429 "));
+	assert_true(has_text(&second, "retry-after: 5\r\n"));
+	client_close(&second);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		T(test_options_and_head),
+		T(test_problem_details),
+		T(test_streams_of_a_tenant_are_capped),
+		T(test_an_event_is_written_out_once),
 		T(test_every_route_has_its_row),
 		T(test_unknown_routes_and_methods),
 		T(test_health),

@@ -134,7 +134,7 @@ static void test_an_answer_nobody_waits_for(void **state)
 	/* Only a wait makes the door look whether its client is still there. */
 	struct call *call = handle_get(edge.calls, req);
 	assert_non_null(call);
-	cancel_answered(call, &(struct wire_cancelled){.result = RESULT_CANCELLED});
+	call->on_cancelled(call, &(struct wire_cancelled){.result = RESULT_CANCELLED});
 	bed_settle(NULL);
 	assert_null(handle_get(edge.calls, req));
 	c = client_open();

@@ -3,6 +3,9 @@
  * keep-alive and drain. */
 #include "tests/unit/edge/bed.h"
 
+#include <netinet/in.h>
+
+#include "edge/cors.h"
 #include "edge/reply.h"
 
 #define GET(path) "GET " path " HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -308,6 +311,214 @@ static void test_connections_are_capped(void **state)
 	client_close(&again);
 }
 
+/* Whoever asks on and on and takes no answers is not read on. */
+static void test_answers_that_nobody_takes_are_bounded(void **state)
+{
+	(void)state;
+	static const char one[] = GET("/0123456789012345678901234567890123456789");
+	struct client c = client_open();
+	size_t sent = 0, asked = 0;
+	for (int quiet = 0; quiet < 50 && sent < (64u << 20);) {
+		ssize_t n = send(c.fd, one + sent % (sizeof one - 1),
+				 sizeof one - 1 - sent % (sizeof one - 1),
+				 MSG_NOSIGNAL | MSG_DONTWAIT);
+		quiet = n > 0 ? 0 : quiet + 1;
+		sent += n > 0 ? (size_t)n : 0;
+		loop_turn(bed_loop, 0);
+	}
+	asked = sent / (sizeof one - 1);
+	assert_true(sent < (8u << 20));
+	/* All that came whole is answered once the client reads, in order and time. */
+	for (int quiet = 0; quiet < 50;) {
+		loop_turn(bed_loop, 0);
+		quiet = client_read(&c) ? 0 : quiet + 1;
+	}
+	size_t answers = 0;
+	for (char *p = c.got.p; (p = strstr(p, "200 OK")); p++)
+		answers++;
+	assert_int_equal(answers, asked);
+	client_close(&c);
+}
+
+static bool trusted;
+
+static void on_trusted(void *arg, struct request *r)
+{
+	(void)arg;
+	trusted = r->trusted;
+	reply_head(r, 200);
+	reply_body(r, "text/plain", SLICE("x"));
+}
+
+static int tcp_listener(struct sockaddr_in *a)
+{
+	socklen_t n = sizeof *a;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	*a = (struct sockaddr_in){.sin_family = AF_INET,
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	assert_int_equal(bind(fd, (void *)a, sizeof *a), 0);
+	assert_int_equal(listen(fd, 8), 0);
+	assert_int_equal(getsockname(fd, (void *)a, &n), 0);
+	return fd;
+}
+
+static struct client connected(const struct sockaddr_in *a)
+{
+	struct client c = {.fd = socket(AF_INET, SOCK_STREAM, 0)};
+	assert_int_equal(connect(c.fd, (const void *)a, sizeof *a), 0);
+	return c;
+}
+
+/* What waits at the socket of an edge that is away is taken by another. */
+static void test_an_edge_stands_in_for_another(void **state)
+{
+	(void)state;
+	struct sockaddr_in own, other;
+	struct server_listener two[] = {{tcp_listener(&own), LISTEN_PLAIN, 0},
+					{tcp_listener(&other), LISTEN_PLAIN, 1}};
+	bed_open((struct server_config){
+		.on_request = on_trusted, .listeners = two, .listener_count = 2});
+	struct client a = connected(&own), b = connected(&other);
+	client_say(&a, GET("/a"));
+	client_say(&b, GET("/b"));
+	assert_true(has_text(&a, "200 OK"));
+	assert_false(trusted);
+	assert_int_equal(b.got.n, 0);
+	server_stand_in(bed_server, 1u << 1);
+	bed_settle(&b);
+	assert_true(has_text(&b, "200 OK"));
+	server_stand_in(bed_server, 0);
+	struct client c = connected(&other);
+	client_say(&c, GET("/c"));
+	assert_int_equal(c.got.n, 0);
+	client_close(&a);
+	client_close(&b);
+	client_close(&c);
+	bed_close();
+	close(two[0].fd);
+	close(two[1].fd);
+}
+
+/* Clients of a socket in the file system: trusted, and not counted by address. */
+static void test_local_clients(void **state)
+{
+	(void)state;
+	static const uint8_t nowhere[16];
+	struct client c[4];
+	bed_open((struct server_config){.on_request = on_trusted, .max_per_address = 2});
+	for (int i = 0; i < 4; i++) {
+		int pair[2];
+		socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair);
+		server_adopt(bed_server, pair[1], nowhere, LISTEN_UNIX);
+		c[i] = (struct client){.fd = pair[0]};
+		trusted = false;
+		client_say(&c[i], GET("/a"));
+		assert_true(has_text(&c[i], "200 OK") && trusted);
+	}
+	for (int i = 0; i < 4; i++)
+		client_close(&c[i]);
+	bed_close();
+}
+
+/* Of whoever sets them. */
+static void test_limits_of_the_configuration(void **state)
+{
+	(void)state;
+	bed_open((struct server_config){.on_request = on_request,
+					.requests_most = 2,
+					.head_us = 1000000,
+					.body_rate = 1000000,
+					.time_scale = 50});
+	struct client c = client_open();
+	client_say(&c, GET("/a"));
+	assert_false(c.closed || has_text(&c, "connection: close"));
+	client_say(&c, GET("/b") GET("/c"));
+	assert_true(c.closed && has_text(&c, "connection: close"));
+	assert_true(has_text(&c, "/b") && !has_text(&c, "/c"));
+	int64_t began = clock_mono_us();
+	struct client slow = client_open();
+	client_say(&slow, "GET /");
+	bed_until(&slow, is_closed);
+	assert_true(has_text(&slow, " 408 "));
+	/* 20 ms, and the sweep's half second as scaled */
+	assert_true(clock_mono_us() - began < 5000000);
+	struct client body = client_open();
+	client_say(&body, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n");
+	bed_until(&body, is_closed);
+	assert_true(has_text(&body, " 408 "));
+	client_close(&c);
+	client_close(&slow);
+	client_close(&body);
+	bed_close();
+}
+
+/* The head of what GET would answer, be it long or without end. */
+static void test_head_of_streams(void **state)
+{
+	(void)state;
+	struct client c = client_open();
+	client_say(&c, "HEAD /stream HTTP/1.1\r\nHost: x\r\n\r\n");
+	assert_true(has_text(&c, "transfer-encoding: chunked"));
+	assert_int_equal(ended, 1);
+	assert_null(held);
+	client_say(&c, GET("/next"));
+	char *next = strstr(c.got.p, "\r\n\r\n");
+	assert_memory_equal(next, "\r\n\r\nHTTP/1.1 200 OK", 19);
+	client_close(&c);
+}
+
+static void cors_bed(const char *origins, struct cors **out)
+{
+	char why[200];
+	*out = cors_new(origins, why, sizeof why);
+	assert_string_equal(why, "");
+	bed_open((struct server_config){.on_request = on_request, .cors = *out});
+}
+
+#define FROM(origin) "GET /a HTTP/1.1\r\nHost: x\r\nOrigin: " origin "\r\n\r\n"
+
+static void test_cors_of_named_origins(void **state)
+{
+	(void)state;
+	struct cors *cors;
+	cors_bed("https://a.example, http://localhost:3000", &cors);
+	struct client c = client_open();
+	client_say(&c, FROM("https://a.example"));
+	assert_true(has_text(&c, "access-control-allow-origin: https://a.example\r\n"));
+	assert_true(has_text(&c, "access-control-allow-credentials: true\r\n"));
+	assert_true(has_text(&c, "access-control-expose-headers: x-request-id, "));
+	assert_true(has_text(&c, "vary: origin\r\n"));
+	strbuf_reset(&c.got);
+	client_say(&c,
+		   FROM("https://b.example") GET("/plain") FROM("https://a.example.b"));
+	assert_true(has_text(&c, "vary: origin\r\n"));
+	assert_false(has_text(&c, "access-control"));
+	client_close(&c);
+	bed_close();
+	cors_free(cors);
+}
+
+static void test_cors_of_everybody(void **state)
+{
+	(void)state;
+	struct cors *cors;
+	char why[200];
+	cors_bed("*", &cors);
+	struct client c = client_open();
+	client_say(&c, FROM("https://b.example"));
+	assert_true(has_text(&c, "access-control-allow-origin: *\r\n"));
+	assert_false(has_text(&c, "credentials"));
+	client_close(&c);
+	bed_close();
+	cors_free(cors);
+	assert_null(cors_new("", why, sizeof why));
+	assert_string_equal(why, "");
+	assert_null(cors_new("https://a.example/path", why, sizeof why));
+	assert_non_null(strstr(why, "no origin"));
+	assert_null(cors_new("a.example", why, sizeof why));
+	assert_non_null(strstr(why, "no origin"));
+}
+
 static void test_drain(void **state)
 {
 	(void)state;
@@ -371,6 +582,13 @@ int main(void)
 		T(test_a_stream_may_ask_for_room),
 		T(test_a_client_that_leaves_ends_its_stream),
 		T(test_connections_are_capped),
+		T(test_answers_that_nobody_takes_are_bounded),
+		cmocka_unit_test(test_an_edge_stands_in_for_another),
+		cmocka_unit_test(test_local_clients),
+		cmocka_unit_test(test_limits_of_the_configuration),
+		T(test_head_of_streams),
+		cmocka_unit_test(test_cors_of_named_origins),
+		cmocka_unit_test(test_cors_of_everybody),
 		HASTY(test_drain),
 		T(test_request_ids),
 	};

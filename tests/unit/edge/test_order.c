@@ -115,6 +115,53 @@ static const struct {
 	 "subagent:"},
 	{"{\"message\":\"x\",\"sessionKey\":\"agent::subagent:\"}", "sessionKey",
 	 "subagent:"},
+	{"{\"message\":\"x\",\"clientTools\":{}}", "clientTools", "at most 128 tools"},
+	{"{\"message\":\"x\",\"clientTools\":[7]}", "clientTools[0]", "an object"},
+	{"{\"message\":\"x\",\"clientTools\":[{}]}", "clientTools[0].name", "1 to 64"},
+	{"{\"message\":\"x\",\"clientTools\":[{\"name\":\"a.b\"}]}",
+	 "clientTools[0].name", "letters, digits"},
+	{"{\"message\":\"x\",\"clientTools\":[{\"name\":\"bash\"}]}",
+	 "clientTools[0].name", "the runtime's own"},
+	{"{\"message\":\"x\",\"clientTools\":[{\"name\":\"a\"},{\"name\":\"a\"}]}",
+	 "clientTools[1].name", "as of one before"},
+	{"{\"message\":\"x\",\"clientTools\":[{\"name\":\"a\",\"strict\":true}]}",
+	 "clientTools[0]", "unknown member \"strict\""},
+	{"{\"message\":\"x\",\"clientTools\":[{\"name\":\"a\",\"description\":7}]}",
+	 "clientTools[0].description", "a text of at most"},
+	{"{\"message\":\"x\",\"clientTools\":[{\"name\":\"a\",\"parameters\":[]}]}",
+	 "clientTools[0].parameters", "JSON schema"},
+	{"{\"message\":\"x\",\"toolChoice\":\"some\"}", "toolChoice",
+	 "\"auto\", \"none\""},
+	{"{\"message\":\"x\",\"toolChoice\":{\"name\":\"a\",\"b\":1}}", "toolChoice",
+	 "\"auto\""},
+	{"{\"message\":\"x\",\"toolChoice\":{\"name\":\"a\"}}", "toolChoice",
+	 "names \"a\""},
+	{"{\"message\":\"x\",\"toolChoice\":{\"name\":\"a\"},\"clientTools\":[{\"name\":"
+	 "\"b\"}]}",
+	 "toolChoice", "neither one of clientTools"},
+	{"{\"toolResults\":[]}", "toolResults", "1 to 256 results"},
+	{"{\"toolResults\":[{\"toolCallId\":\"\",\"content\":\"x\"}]}",
+	 "toolResults[0].toolCallId", "1 to 128 bytes"},
+	{"{\"toolResults\":[{\"toolCallId\":\"a\"}]}", "toolResults[0].content",
+	 "is missing"},
+	{"{\"toolResults\":[{\"toolCallId\":\"a\",\"content\":7}]}",
+	 "toolResults[0].content", "non-empty string or a list"},
+	{"{\"toolResults\":[{\"toolCallId\":\"a\",\"content\":[{\"type\":\"video\"}]}]}",
+	 "toolResults[0].content", "type \"text\" or"},
+	{"{\"toolResults\":[{\"toolCallId\":\"a\",\"content\":[{\"type\":\"image\","
+	 "\"url\":"
+	 "\"https://x\"}]}]}",
+	 "toolResults[0].content", "as data"},
+	{"{\"toolResults\":[{\"toolCallId\":\"a\",\"content\":\"\",\"isError\":1}]}",
+	 "toolResults[0].isError", "true or false"},
+	{"{\"toolResults\":[{\"toolCallId\":\"a\",\"content\":\"\",\"name\":1}]}",
+	 "toolResults[0]", "unknown member \"name\""},
+	{"{\"toolResults\":[{\"toolCallId\":\"a\",\"content\":\"\"},{\"toolCallId\":"
+	 "\"a\","
+	 "\"content\":\"\"}]}",
+	 "toolResults[1].toolCallId", "as of one before"},
+	{"{\"message\":\"x\",\"clientTools\":[],\"queueMode\":\"steer\"}", "queueMode",
+	 "run of its own"},
 	{"{\"message\":\"x\",\"cancelOnDisconnect\":1}", "cancelOnDisconnect",
 	 "true or false"},
 	{"{\"message\":\"x\",\"cancelOnDisconnect\":true}", "cancelOnDisconnect",
@@ -169,6 +216,39 @@ static void test_taken(void **state)
 	assert_int_equal(o.deadline_ms, 20);
 	assert_int_equal(o.mode, MODE_COLLECT);
 	assert_true(o.stream);
+	arena_free(a);
+}
+
+/* What it says of its client's tools stays with the message, whatever order it is said
+ * in; results may be all it brings. Such a message is not merged into another's run. */
+static void test_client_tools(void **state)
+{
+	(void)state;
+	struct arena *a = arena_new(1 << 20);
+	struct order o;
+	struct order_fault f;
+	assert_true(order_parse(
+		SLICE("{\"toolChoice\":{\"name\":\"look\"},\"message\":\"x\","
+		      "\"clientTools\":[{\"parameters\":{\"type\":\"object\"},\"name\":"
+		      "\"look\",\"description\":\"d\"}]}"),
+		a, &o, &f));
+	assert_string_equal(o.content.p,
+			    "{\"blocks\":[{\"type\":\"text\",\"text\":\"x\"}],"
+			    "\"clientTools\":[{\"parameters\":{\"type\":\"object\"},"
+			    "\"name\":\"look\",\"description\":\"d\"}],\"toolChoice\":{"
+			    "\"name\":\"look\"}}");
+	assert_int_equal(o.mode, MODE_FOLLOWUP);
+	assert_true(order_parse(
+		SLICE("{\"toolResults\":[{\"toolCallId\":\"a\",\"content\":\"\"}],"
+		      "\"temperature\":1,\"queueMode\":\"interrupt\"}"),
+		a, &o, &f));
+	assert_string_equal(o.content.p,
+			    "{\"blocks\":[],\"overrides\":{\"temperature\":1},"
+			    "\"toolResults\":[{\"toolCallId\":\"a\",\"content\":\"\"}]}");
+	assert_int_equal(o.mode, MODE_INTERRUPT);
+	assert_true(order_parse(
+		SLICE("{\"message\":\"x\",\"toolChoice\":{\"name\":\"bash\"}}"), a, &o,
+		&f));
 	arena_free(a);
 }
 
@@ -352,6 +432,7 @@ int main(void)
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_taken),
 		cmocka_unit_test(test_overrides),
+		cmocka_unit_test(test_client_tools),
 		cmocka_unit_test(test_bounds),
 		cmocka_unit_test(test_keys),
 		cmocka_unit_test(test_hash),

@@ -111,7 +111,7 @@ static void test_largest_fits(void **state)
 	(void)state;
 	struct wire_boot b = example();
 	b.url = slice_of(longest, 128);
-	b.listen = b.model = slice_of(longest, 256);
+	b.doors = b.model = slice_of(longest, 256);
 	b.endpoints = slice_of(longest, LIMIT_ENDPOINTS);
 	int fd = boot_write(&b);
 	assert_true(fd >= 0);

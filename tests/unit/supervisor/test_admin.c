@@ -255,10 +255,10 @@ void control_cancel(struct sup *s, int64_t tenant, struct uuid run, const char *
 	(void)s;
 	control(tenant, run, by, done, arg);
 }
-void control_redrive(struct sup *s, int64_t tenant, struct uuid run, const char *by,
-		     control_done *done, void *arg)
+void control_redrive(struct sup *s, int64_t tenant, struct uuid run, struct slice key,
+		     const char *by, control_done *done, void *arg)
 {
-	(void)s;
+	(void)s, (void)key;
 	control(tenant, run, by, done, arg);
 }
 void control_decide(struct sup *s, const struct control_decision *d, control_done *done,

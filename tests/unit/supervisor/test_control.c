@@ -114,7 +114,7 @@ static PGresult *redrive_row(const char *outcome, struct uuid heir)
 
 static void redrive(struct uuid run)
 {
-	control_redrive(&sup, TENANT, run, "a test", done, NULL);
+	control_redrive(&sup, TENANT, run, SLICE_NONE, "a test", done, NULL);
 }
 
 /* Of the open ones, that of this statement; there must be one at most. NULL: none. */

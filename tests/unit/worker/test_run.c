@@ -955,7 +955,8 @@ static void random_answer(void)
 		return;
 	default:
 		for (size_t i = 0, n = 1 + rand_below(4); i < n; i++)
-			kinds[i] = "pkox"[rand_below(4)];
+			kinds[i] = message_body == client_body ? "pkoxc"[rand_below(5)]
+							       : "pkox"[rand_below(4)];
 		answer_calls(l, kinds);
 	}
 }
@@ -1018,6 +1019,8 @@ static void random_round(void)
 	if (rand_chance(50))
 		agent_config = "{\"contextWindow\":3000}";
 	calls_differ = rand_chance(70);
+	if (rand_chance(40))
+		message_body = client_body;
 	start(l, (struct wire_run_start){0});
 	for (int i = 0; i < 3000 && !db.ends; i++) {
 		random_step(&k);

@@ -205,6 +205,45 @@ static void test_marks_hide_what_was(void **state)
 	sessions_free(s);
 }
 
+/* Results that came behind a user's message are shown behind the answer that asked for
+ * them; others stay where they are. */
+static void test_results_go_to_their_answer(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *role, *content;
+		int64_t order[9]; /* of all so far */
+	} steps[] = {
+		{"user", "{\"blocks\":[{}]}", {1}},
+		{"assistant", "{\"clientSide\":true}", {1, 2}},
+		{"tool", "{}", {1, 2, 3}}, /* the runtime's own */
+		{"user", "{\"blocks\":[]}", {1, 2, 3, 4}},
+		{"user", "{\"blocks\": [], \"a\": 1}", {1, 2, 3, 4, 5}},
+		{"tool", "{}", {1, 2, 3, 6, 4, 5}},
+		{"tool", "{}", {1, 2, 3, 6, 7, 4, 5}},
+		{"assistant", "{}", {1, 2, 3, 6, 7, 4, 5, 8}},
+		{"tool", "{}", {1, 2, 3, 6, 7, 4, 5, 8, 9}},
+	};
+	struct sessions *s = sessions_new(1 << 20);
+	struct session *e = session_take(s, 1, lane(1));
+	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+		session_add(e, (int64_t)i + 1, slice_str(steps[i].role), 0, run,
+			    slice_str(steps[i].content));
+		assert_int_equal(e->count, i + 1);
+		for (size_t k = 0; k < e->count; k++)
+			assert_int_equal(e->messages[k]->seq, steps[i].order[k]);
+	}
+	assert_int_equal(e->messages[0]->item.role, PLAN_USER);
+	assert_int_equal(e->messages[5]->item.role, PLAN_MARK); /* says nothing */
+	assert_int_equal(e->messages[6]->item.role, PLAN_MARK);
+	mark(e, "{\"blocks\":[],\"branchFrom\":5}"); /* takes the results that came with
+							it */
+	assert_int_equal(e->count, 4);
+	assert_int_equal(e->messages[3]->seq, 4);
+	session_give_back(e);
+	sessions_free(s);
+}
+
 /* Random use: the limit holds whenever nothing is in use beyond it, and at the end all
  * bytes are accounted for. */
 static void test_random_use(void **state)
@@ -260,6 +299,7 @@ int main(void)
 		cmocka_unit_test(test_what_is_used_stays),
 		cmocka_unit_test(test_trim),
 		cmocka_unit_test(test_marks_hide_what_was),
+		cmocka_unit_test(test_results_go_to_their_answer),
 		cmocka_unit_test(test_random_use),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -95,8 +95,17 @@ struct life {
 static struct loop *loop;
 static struct uuid run_id, session_id, agent_id;
 static int asked_in_all, loads_in_all;
-static bool body_left_out; /* of the next RUN_START */
+static bool body_left_out;   /* of the next RUN_START */
+static int64_t before_input; /* messages of the session before the run's own */
 static const char *agent_config = "{}";
+#define PLAIN_BODY "{\"blocks\":[{\"type\":\"text\",\"text\":\"hello\"}]}"
+/* Of who has a tool of its own. */
+#define CLIENT_BODY                                                                      \
+	"{\"blocks\":[{\"type\":\"text\",\"text\":\"hello\"}],\"clientTools\":[{"        \
+	"\"name\":"                                                                      \
+	"\"ring\"}]}"
+UNUSED static const char client_body[] = CLIENT_BODY;
+static const char *message_body = PLAIN_BODY;
 static bool calls_differ; /* or the model goes in circles */
 static int summaries_in_all, compactions_in_all;
 
@@ -499,6 +508,10 @@ static bool is_shown(const struct llm_message *m, const struct line *l)
 static void check_question(const struct run *r, const struct llm_question *q)
 {
 	size_t at = 0, skipped = 0;
+	if (before_input) { /* it only brought results: they are the last that is shown */
+		assert_int_equal(q->messages[q->message_count - 1]->role, LLM_TOOL);
+		return;
+	}
 	if (db.summary) {
 		assert_true(slice_is(q->messages[at++]->content,
 				     db.lines[db.summary - 1].content));
@@ -563,7 +576,7 @@ static void answer_text(struct life *l, const char *text)
 	answer(l, ERR_OK, LLM_STOP_END);
 }
 
-/* 'p' pure, 'k' keyed, 'o' once, 'x' refused. */
+/* 'p' pure, 'k' keyed, 'o' once, 'c' the client's, 'x' refused. */
 static void answer_calls(struct life *l, const char *kinds)
 {
 	for (; *kinds; kinds++) {
@@ -573,6 +586,7 @@ static void answer_calls(struct life *l, const char *kinds)
 		strbuf_add_str(&c->name, *kinds == 'p'   ? "look"
 					 : *kinds == 'k' ? "store"
 					 : *kinds == 'o' ? "shout"
+					 : *kinds == 'c' ? "ring"
 							 : "nothing");
 		strbuf_printf(&c->arguments, calls_differ ? "{\"n\":%d%zu}" : "{}",
 			      l->run->step_no, l->asked->call_count);
@@ -580,7 +594,7 @@ static void answer_calls(struct life *l, const char *kinds)
 	answer(l, ERR_OK, LLM_STOP_TOOLS);
 }
 
-static void answer_failure(struct life *l, enum err e)
+UNUSED static void answer_failure(struct life *l, enum err e)
 {
 	snprintf(l->asked->error, sizeof l->asked->error, "the model said no");
 	answer(l, e, LLM_STOP_NONE);
@@ -768,13 +782,13 @@ static void start(struct life *l, struct wire_run_start m)
 	m.agent_revision = 1;
 	m.fence = db.fence;
 	m.commit_no = db.commit_no;
-	m.input_seq = 1;
+	m.input_seq = 1 + before_input;
 	m.cap = SLICE("cap");
 	m.resumed = !first;
 	m.attempt = m.attempt ? m.attempt : 1;
 	m.max_attempts = m.max_attempts ? m.max_attempts : 3;
 	if (first) {
-		m.body = SLICE("{\"blocks\":[{\"type\":\"text\",\"text\":\"hello\"}]}");
+		m.body = slice_str(message_body);
 		m.appended = 1;
 		m.ev_seq = db.ev_seq = 1;
 		db_add("user", 0, run_id, m.body);
@@ -798,7 +812,7 @@ static struct waiting *wait_in_lane(unsigned take)
 	return w;
 }
 
-static void end_pause(struct life *l)
+UNUSED static void end_pause(struct life *l)
 {
 	loop_timer_stop(l->run->pause);
 	run_wake(l->run);
@@ -831,7 +845,16 @@ static size_t count_in(const char *text, const char *word)
 	return n;
 }
 
-/* Each call of an answer has its result behind it, before anything else. */
+static bool is_last_answer(size_t i)
+{
+	while (++i < db.line_count)
+		if (*db.lines[i].role == 'a')
+			return false;
+	return true;
+}
+
+/* Each call of an answer has its result behind it, before anything else; but those that a
+ * run left to its client. */
 static void check_pairs(void)
 {
 	for (size_t i = 0; i < db.line_count; i++) {
@@ -841,6 +864,8 @@ static void check_pairs(void)
 		size_t calls = count_in(m->content, "\"tool_call\""), k = 0;
 		while (i + 1 + k < db.line_count && db.lines[i + 1 + k].role[0] == 't')
 			k++;
+		if (db.result == RESULT_COMPLETED && is_last_answer(i))
+			calls -= count_in(m->content, "\"clientSide\":true");
 		if (k != calls)
 			fail_msg("%s: %zu results of %zu calls", transcript(), k, calls);
 	}
@@ -865,9 +890,14 @@ static void check_end(void)
 		assert_int_equal(db.waiting[i].taken, db.waiting[i].told);
 	}
 	if (db.result == RESULT_COMPLETED) {
-		assert_string_equal(db.lines[db.line_count - 1].role, "assistant");
-		assert_int_equal(
-			count_in(db.lines[db.line_count - 1].content, "tool_call"), 0);
+		size_t last = db.line_count - 1;
+		while (last && *db.lines[last].role == 't')
+			last--;
+		const char *content = db.lines[last].content;
+		bool left = count_in(content, "\"clientSide\":true") > 0;
+		assert_string_equal(db.lines[last].role, "assistant");
+		assert_true(left || last == db.line_count - 1);
+		assert_true(left || !count_in(content, "tool_call"));
 	}
 }
 
@@ -882,8 +912,10 @@ static void world_begin(void)
 	asked_in_all = loads_in_all = 0;
 	summaries_in_all = compactions_in_all = 0;
 	agent_config = "{}";
+	message_body = PLAIN_BODY;
 	calls_differ = false;
 	body_left_out = false;
+	before_input = 0;
 }
 
 #endif

@@ -124,10 +124,31 @@ static void test_known(void **state)
 	assert_false(agent_config_knows(SLICE("metadata"))); /* of a message alone */
 }
 
+static void test_names(void **state)
+{
+	(void)state;
+	static const char *const good[] = {"a", "support", "Ünïcode name", "a.b-c_d",
+					   "default"};
+	static const char *const bad[] = {
+		"",
+		" a",
+		"a ",
+		"a/b",
+		"a\nb",
+		"a\xff",
+		"0192f3a0-0000-7000-8000-0000000000aa",
+		"123456789 123456789 123456789 123456789 123456789 123456789 1234"};
+	for (size_t i = 0; i < ARRAY_LEN(good); i++)
+		assert_null(agent_name_problem(slice_str(good[i])));
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		assert_non_null(agent_name_problem(slice_str(bad[i])));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_all_of_it), cmocka_unit_test(test_nothing_said),
-		cmocka_unit_test(test_refused), cmocka_unit_test(test_known)};
+		cmocka_unit_test(test_refused), cmocka_unit_test(test_known),
+		cmocka_unit_test(test_names)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -41,16 +41,18 @@ static bool read_all(const char *json, enum settings_of who)
 static void test_all_of_an_agent(void **state)
 {
 	(void)state;
-	assert_true(read_all("{\"model\":\"a/b/c\",\"fallbacks\":[\"d/e\",\"f/g\"],"
-			     "\"temperature\":0,\"maxTokens\":5,\"stop\":[\"x\",\"y\"],"
-			     "\"reasoningEffort\":\"high\",\"responseSchema\":{\"type\":"
-			     "\"object\"},\"queueMode\":\"steer\",\"tools\":[\"read\"],"
-			     "\"system\":\"no\"}",
-			     SETTINGS_AGENT));
+	assert_true(read_all(
+		"{\"model\":\"a/b/c\",\"fallbacks\":[\"d/e\",\"f/g\"],"
+		"\"temperature\":0,\"topP\":0.5,\"maxTokens\":5,\"stop\":[\"x\",\"y\"],"
+		"\"reasoningEffort\":\"high\",\"responseSchema\":{\"type\":"
+		"\"object\"},\"queueMode\":\"steer\",\"tools\":[\"read\"],"
+		"\"system\":\"no\"}",
+		SETTINGS_AGENT));
 	assert_string_equal(s.model, "a/b/c");
 	assert_int_equal(s.fallback_count, 2);
 	assert_string_equal(s.fallbacks[1], "f/g");
 	assert_true(s.has_temperature && s.temperature == 0);
+	assert_true(s.top_p > 0.4 && s.top_p < 0.6);
 	assert_int_equal(s.max_tokens, 5);
 	assert_string_equal(s.stop, "[\"x\",\"y\"]");
 	assert_string_equal(s.effort, "high");
@@ -107,6 +109,8 @@ static void test_refusals(void **state)
 		 "fallbacks", "at most 8"},
 		{"{\"temperature\":-0.1}", "temperature", "0 to 2"},
 		{"{\"temperature\":\"1\"}", "temperature", "0 to 2"},
+		{"{\"topP\":0}", "topP", "above 0"},
+		{"{\"topP\":1.5}", "topP", "at most 1"},
 		{"{\"maxTokens\":1.5}", "maxTokens", "integer"},
 		{"{\"maxTokens\":1000001}", "maxTokens", "integer"},
 		{"{\"stop\":\"x\"}", "stop", "list"},

@@ -33,6 +33,43 @@ static void test_tools(void **state)
 			    "'input_schema':{'type':'object'}," MARK "}],'messages':[]}");
 }
 
+/* Those of a client may have no description; which one is to be called. */
+static void test_choices(void **state)
+{
+	(void)state;
+	static const struct llm_tool t1 = {"f", NULL, "{\"type\":\"object\"}"};
+	static const struct {
+		struct llm_choice choice;
+		const char *want;
+	} cases[] = {
+		{{.kind = LLM_CHOICE_FREE},
+		 HEAD "'tools':[{'name':'f','input_schema':{'type':'object'}," MARK "}],"
+		      ""
+		      "'messages':[]}"},
+		{{.kind = LLM_CHOICE_NONE},
+		 HEAD "'tools':[{'name':'f','input_schema':{'type':'object'}," MARK "}],"
+		      "'tool_choice':{'type':'none'},"
+		      "'messages':[]}"},
+		{{.kind = LLM_CHOICE_REQUIRED},
+		 HEAD "'tools':[{'name':'f','input_schema':{'type':'object'}," MARK "}],"
+		      "'tool_choice':{'type':'any'},"
+		      "'messages':[]}"},
+		{{LLM_CHOICE_NAMED, {"f", 1}},
+		 HEAD "'tools':[{'name':'f','input_schema':{'type':'object'}," MARK "}],"
+		      "'tool_choice':{'type':'tool','name':'f'},"
+		      "'messages':[]}"},
+	};
+	const struct llm_tool *tools[] = {&t1};
+	talk.q.tools = tools;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		talk.q.tool_count = 1;
+		talk.q.choice = cases[i].choice;
+		expect_request(cases[i].want);
+	}
+	talk.q.tool_count = 0; /* none to choose of */
+	expect_request(HEAD "'messages':[]}");
+}
+
 /* Parallel calls, their results in two stored messages, and what the user said meanwhile:
  * one message, results first. */
 static void test_results(void **state)
@@ -209,6 +246,18 @@ static void test_parameters(void **state)
 		       "'json_schema','schema':{'type':'object'}}},'messages':[]}");
 }
 
+/* Of the two ways to choose among tokens it is told one. */
+static void test_top_p(void **state)
+{
+	(void)state;
+	talk.q.params = (struct llm_params){.top_p = 0.25, .max_tokens = 9};
+	expect_request("{'model':'m1','stream':true,'max_tokens':9,'top_p':0.25,"
+		       "'messages':[]}");
+	talk.q.params.has_temperature = true;
+	expect_request("{'model':'m1','stream':true,'max_tokens':9,'temperature':0,"
+		       "'messages':[]}");
+}
+
 /* Which model is asked to think in which way. */
 static void test_effort(void **state)
 {
@@ -311,6 +360,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CASE(test_text),
+		CASE(test_choices),
 		CASE(test_tools),
 		CASE(test_results),
 		CASE(test_what_was_sent_is_sent_again),
@@ -321,6 +371,7 @@ int main(void)
 		CASE(test_what_would_be_refused),
 		CASE(test_strange_content),
 		CASE(test_parameters),
+		CASE(test_top_p),
 		CASE(test_effort),
 		CASE(test_calls_of_another),
 		CASE(test_headers),

@@ -34,6 +34,48 @@ static void test_tools(void **state)
 			    "'object'}}]}],'contents':[]}");
 }
 
+/* Those of a client may have no description; which one is to be called. */
+static void test_choices(void **state)
+{
+	(void)state;
+	static const struct llm_tool t1 = {"f", NULL, "{\"type\":\"object\"}"};
+	static const struct {
+		struct llm_choice choice;
+		const char *want;
+	} cases[] = {
+		{{.kind = LLM_CHOICE_FREE},
+		 HEAD "'tools':[{'functionDeclarations':[{'name':'f','description':'f','"
+		      "parametersJsonSchema':{'type':'object'}}]}],"
+		      ""
+		      "'contents':[]}"},
+		{{.kind = LLM_CHOICE_NONE},
+		 HEAD "'tools':[{'functionDeclarations':[{'name':'f','description':'f','"
+		      "parametersJsonSchema':{'type':'object'}}]}],"
+		      "'toolConfig':{'functionCallingConfig':{'mode':'NONE'}},"
+		      "'contents':[]}"},
+		{{.kind = LLM_CHOICE_REQUIRED},
+		 HEAD "'tools':[{'functionDeclarations':[{'name':'f','description':'f','"
+		      "parametersJsonSchema':{'type':'object'}}]}],"
+		      "'toolConfig':{'functionCallingConfig':{'mode':'ANY'}},"
+		      "'contents':[]}"},
+		{{LLM_CHOICE_NAMED, {"f", 1}},
+		 HEAD "'tools':[{'functionDeclarations':[{'name':'f','description':'f','"
+		      "parametersJsonSchema':{'type':'object'}}]}],"
+		      "'toolConfig':{'functionCallingConfig':{'mode':'ANY','"
+		      "allowedFunctionNames':['f']}},"
+		      "'contents':[]}"},
+	};
+	const struct llm_tool *tools[] = {&t1};
+	talk.q.tools = tools;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		talk.q.tool_count = 1;
+		talk.q.choice = cases[i].choice;
+		expect_request(cases[i].want);
+	}
+	talk.q.tool_count = 0; /* none to choose of */
+	expect_request(HEAD "'contents':[]}");
+}
+
 /* All results of a turn are one content, what the user said meanwhile is another. Only
  * what Gemini gave an id has one, in the call and in its result. */
 static void test_results(void **state)
@@ -201,12 +243,14 @@ static void test_parameters(void **state)
 	(void)state;
 	talk.q.params = (struct llm_params){.has_temperature = true,
 					    .temperature = 0.5,
+					    .top_p = 0.25,
 					    .max_tokens = 99,
 					    .stop = SLICE("[\"END\"]"),
 					    .schema = SLICE("{\"type\":\"object\"}")};
-	expect_request("{'generationConfig':{'temperature':0.5,'maxOutputTokens':99,"
-		       "'stopSequences':['END'],'responseMimeType':'application/json',"
-		       "'responseJsonSchema':{'type':'object'}},'contents':[]}");
+	expect_request(
+		"{'generationConfig':{'temperature':0.5,'topP':0.25,'maxOutputTokens':99,"
+		"'stopSequences':['END'],'responseMimeType':'application/json',"
+		"'responseJsonSchema':{'type':'object'}},'contents':[]}");
 }
 
 static void test_effort(void **state)
@@ -276,6 +320,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CASE(test_text),
+		CASE(test_choices),
 		CASE(test_tools),
 		CASE(test_results),
 		CASE(test_ids),

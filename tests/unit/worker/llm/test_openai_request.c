@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
@@ -77,6 +78,38 @@ static void test_system_and_tools(void **state)
 		    "\"object\"}}},{\"type\":\"function\",\"function\":{\"name\":\"g\","
 		    "\"description\":\"does g\",\"parameters\":{}}}],\"messages\":[{"
 		    "\"role\":\"system\",\"content\":\"be\\nkind\"}]}");
+}
+
+/* A client's may have no description; which one is to be called. */
+static void test_choices(void **state)
+{
+	(void)state;
+	static const struct llm_tool t1 = {"f", NULL, "{\"type\":\"object\"}"};
+	static const struct {
+		struct llm_choice choice;
+		const char *want;
+	} cases[] = {
+		{{.kind = LLM_CHOICE_FREE}, ""},
+		{{.kind = LLM_CHOICE_NONE}, "\"tool_choice\":\"none\","},
+		{{.kind = LLM_CHOICE_REQUIRED}, "\"tool_choice\":\"required\","},
+		{{LLM_CHOICE_NAMED, {"f", 1}},
+		 "\"tool_choice\":{\"type\":\"function\",\"function\":{\"name\":\"f\"}}"
+		 ","},
+	};
+	const struct llm_tool *tools[] = {&t1};
+	struct llm_question q = {.model = SLICE("m1"), .tools = tools, .tool_count = 1};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		char want[400];
+		q.choice = cases[i].choice;
+		snprintf(want, sizeof want,
+			 HEAD "\"tools\":[{\"type\":\"function\",\"function\":{"
+			      "\"name\":\"f\",\"parameters\":{\"type\":\"object\"}}}],%s"
+			      "\"messages\":[]}",
+			 cases[i].want);
+		expect(&q, want);
+	}
+	q.tool_count = 0; /* none to choose of */
+	expect(&q, HEAD "\"messages\":[]}");
 }
 
 /* A whole transcript: text, calls, both results in one stored message, the answer. */
@@ -221,11 +254,12 @@ static void test_parameters(void **state)
 	struct llm_question q = {.model = SLICE("m1"),
 				 .params = {.has_temperature = true,
 					    .temperature = 0.5,
+					    .top_p = 0.25,
 					    .max_tokens = 99,
 					    .effort = SLICE("low"),
 					    .stop = SLICE("[\"END\"]"),
 					    .schema = SLICE("{\"type\":\"object\"}")}};
-	expect(&q, HEAD "\"temperature\":0.5,\"max_completion_tokens\":99,"
+	expect(&q, HEAD "\"temperature\":0.5,\"top_p\":0.25,\"max_completion_tokens\":99,"
 			"\"reasoning_effort\":\"low\",\"stop\":[\"END\"],"
 			"\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{"
 			"\"name\":\"answer\",\"strict\":true,\"schema\":{\"type\":"
@@ -303,6 +337,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CASE(test_nothing_but_a_question),
+		CASE(test_choices),
 		CASE(test_system_and_tools),
 		CASE(test_a_transcript),
 		CASE(test_messages),

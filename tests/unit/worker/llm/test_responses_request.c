@@ -36,6 +36,47 @@ static void test_tools(void **state)
 			    "'parameters':{},'strict':false}],'input':[]}");
 }
 
+/* Those of a client may have no description; which one is to be called. */
+static void test_choices(void **state)
+{
+	(void)state;
+	static const struct llm_tool t1 = {"f", NULL, "{\"type\":\"object\"}"};
+	static const struct {
+		struct llm_choice choice;
+		const char *want;
+	} cases[] = {
+		{{.kind = LLM_CHOICE_FREE},
+		 HEAD "'tools':[{'type':'function','name':'f','parameters':{'type':'"
+		      "object'},'strict':false}],"
+		      ""
+		      "'input':[]}"},
+		{{.kind = LLM_CHOICE_NONE},
+		 HEAD "'tools':[{'type':'function','name':'f','parameters':{'type':'"
+		      "object'},'strict':false}],"
+		      "'tool_choice':'none',"
+		      "'input':[]}"},
+		{{.kind = LLM_CHOICE_REQUIRED},
+		 HEAD "'tools':[{'type':'function','name':'f','parameters':{'type':'"
+		      "object'},'strict':false}],"
+		      "'tool_choice':'required',"
+		      "'input':[]}"},
+		{{LLM_CHOICE_NAMED, {"f", 1}},
+		 HEAD "'tools':[{'type':'function','name':'f','parameters':{'type':'"
+		      "object'},'strict':false}],"
+		      "'tool_choice':{'type':'function','name':'f'},"
+		      "'input':[]}"},
+	};
+	const struct llm_tool *tools[] = {&t1};
+	talk.q.tools = tools;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		talk.q.tool_count = 1;
+		talk.q.choice = cases[i].choice;
+		expect_request(cases[i].want);
+	}
+	talk.q.tool_count = 0; /* none to choose of */
+	expect_request(HEAD "'input':[]}");
+}
+
 static void test_results(void **state)
 {
 	(void)state;
@@ -224,14 +265,17 @@ static void test_models(void **state)
 					    "chatgpt-4o-latest", "gpt-5-chat-latest"};
 	static const char *const reasoning[] = {"gpt-5", "gpt-5.3-codex", "o3", "o4-mini",
 						"gpt-6"};
-	talk.q.params = (struct llm_params){
-		.has_temperature = true, .temperature = 1, .effort = SLICE("high")};
+	talk.q.params = (struct llm_params){.has_temperature = true,
+					    .temperature = 1,
+					    .top_p = 0.5,
+					    .effort = SLICE("high")};
 	for (size_t i = 0; i < ARRAY_LEN(plain); i++) {
 		talk.q.model = slice_str(plain[i]);
-		expect_has("'temperature':1");
+		expect_has("'temperature':1,'top_p':0.5");
 		expect_lacks("reasoning");
 		talk.q.model = slice_str(reasoning[i]);
 		expect_lacks("temperature");
+		expect_lacks("top_p");
 		expect_has("'include':['reasoning.encrypted_content']");
 		expect_has("'reasoning':{'effort':'high'}");
 	}
@@ -253,6 +297,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CASE(test_text),
+		CASE(test_choices),
 		CASE(test_tools),
 		CASE(test_results),
 		CASE(test_thoughts),

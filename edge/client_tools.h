@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What a message says of its client's own tools: which there are, which is to be called,
+ * what calls of the last turn gave (docs/tools.md). Checked, and written as the worker
+ * reads it. Pure. */
+#ifndef TB_EDGE_CLIENT_TOOLS_H
+#define TB_EDGE_CLIENT_TOOLS_H
+
+#include <stdbool.h>
+
+#include "common/json.h"
+
+#define CLIENT_TOOLS_MOST 128u
+#define CLIENT_RESULTS_MOST 256u
+
+struct client_tools_fault {
+	char member[64];
+	char message[200]; /* names the member */
+};
+
+/* [{"name","description"?,"parameters"?}]. False: fault is set, as with the next ones. */
+bool client_tools_read(json_t v, struct strbuf *out, struct client_tools_fault *fault);
+/* "auto", "none", "required" or {"name"}; a name has to be one of `tools` (what
+ * client_tools_read took; NULL: none) or of the runtime's. */
+bool client_choice_read(json_t v, json_t tools, struct strbuf *out,
+			struct client_tools_fault *fault);
+/* [{"toolCallId","content","isError"?}]. */
+bool client_results_read(json_t v, struct strbuf *out, struct client_tools_fault *fault);
+
+#endif
