@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "edge/openai/names.h"
 #include "edge/reply.h"
 #include "edge/session_look.h"
 
@@ -36,6 +37,20 @@ static bool check_run(struct call *c, struct owner *o)
 	return false;
 }
 
+static bool check_response(struct call *c, struct owner *o)
+{
+	struct uuid id;
+	if (o->asked)
+		return has_answer(c, o->run.found, "there is no such response");
+	o->asked = true;
+	if (name_run(c->match.params[0], NAME_RESPONSE, &id))
+		store_get_run(c, id, &o->run);
+	else
+		reply_err(c->request, ERR_NOT_FOUND, NULL, "there is no such response",
+			  0);
+	return false;
+}
+
 static bool check_approval(struct call *c, struct owner *o)
 {
 	struct uuid id;
@@ -58,10 +73,10 @@ static bool check_session(struct call *c, struct owner *o)
 static const struct {
 	const char *prefix;
 	bool (*check)(struct call *c, struct owner *o);
-} kinds[] = {{"/v1/runs/:", check_run},
-	     {"/v1/approvals/:", check_approval},
-	     {"/v1/sessions/:", check_session},
-	     {"/v1/agents/:/sessions/:", check_session}};
+} kinds[] = {
+	{"/v1/runs/:", check_run},           {"/v1/dead-letters/:", check_run},
+	{"/v1/responses/:", check_response}, {"/v1/approvals/:", check_approval},
+	{"/v1/sessions/:", check_session},   {"/v1/agents/:/sessions/:", check_session}};
 
 bool owner_check(struct call *c)
 {
