@@ -55,6 +55,15 @@ void crypto_digest(struct slice data, uint8_t out[CRYPTO_DIGEST])
 			   NULL, 0);
 }
 
+void crypto_hmac_sha256(struct slice key, struct slice data, uint8_t out[32])
+{
+	crypto_auth_hmacsha256_state s;
+	crypto_auth_hmacsha256_init(&s, (const unsigned char *)key.p, key.n);
+	crypto_auth_hmacsha256_update(&s, (const unsigned char *)data.p, data.n);
+	crypto_auth_hmacsha256_final(&s, out);
+	crypto_wipe(&s, sizeof s);
+}
+
 uint64_t crypto_siphash(const uint8_t key[16], struct slice data)
 {
 	uint8_t h[8];

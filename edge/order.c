@@ -13,6 +13,7 @@
 #include "edge/client_tools.h"
 #include "edge/culprit.h"
 #include "proto/model/settings.h"
+#include "proto/model/webhook.h"
 
 #define BODY_MAX (1u << 20)
 
@@ -22,6 +23,7 @@ struct reading {
 	struct order_fault *fault;
 	struct slice blocks;           /* JSON list */
 	json_t tools, choice, results; /* of the client's tools; NULL: not said */
+	struct slice webhook;          /* JSON object; n 0: none */
 	struct model_settings settings;
 	struct strbuf overrides; /* members of an object */
 };
@@ -147,6 +149,19 @@ static bool take_mode(struct reading *r, json_t v)
 	return true;
 }
 
+/* It stays with the message: the run's end finds it there. */
+static bool take_webhook(struct reading *r, json_t v)
+{
+	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
+	char why[160];
+	if (!webhook_check(v, why, sizeof why))
+		return wrong(r, "webhook", "webhook %s", why);
+	json_print(&b, v);
+	r->webhook = arena_slice(r->arena, strbuf_slice(&b));
+	r->out->webhook = arena_slice(r->arena, webhook_url(v));
+	return true;
+}
+
 /* What every run is. */
 static bool take_run_mode(struct reading *r, json_t v)
 {
@@ -246,6 +261,10 @@ static bool compose(struct reading *r)
 		strbuf_add_slice(&b, strbuf_slice(&r->overrides));
 		strbuf_add_char(&b, '}');
 	}
+	if (r->webhook.n) {
+		strbuf_add_str(&b, ",\"webhook\":");
+		strbuf_add_slice(&b, r->webhook);
+	}
 	if (!add_client(r, &b))
 		return false;
 	strbuf_add_char(&b, '}');
@@ -258,19 +277,13 @@ static bool compose(struct reading *r)
 static const struct {
 	const char *name;
 	bool (*take)(struct reading *r, json_t v);
-} members[] = {{"sessionKey", take_session_key},
-	       {"message", take_message},
-	       {"stream", take_stream},
-	       {"priority", take_priority},
-	       {"delayMs", take_delay},
-	       {"deadlineMs", take_deadline},
-	       {"queueMode", take_mode},
-	       {"mode", take_run_mode},
-	       {"clientTools", take_tools},
-	       {"toolChoice", take_choice},
-	       {"toolResults", take_results},
-	       {"user", take_user},
-	       {"cancelOnDisconnect", take_cancel}};
+} members[] = {{"sessionKey", take_session_key}, {"message", take_message},
+	       {"stream", take_stream},          {"priority", take_priority},
+	       {"delayMs", take_delay},          {"deadlineMs", take_deadline},
+	       {"queueMode", take_mode},         {"mode", take_run_mode},
+	       {"clientTools", take_tools},      {"toolChoice", take_choice},
+	       {"toolResults", take_results},    {"user", take_user},
+	       {"webhook", take_webhook},        {"cancelOnDisconnect", take_cancel}};
 
 static bool take_member(struct reading *r, struct slice key, json_t v)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * POST /v1/agents/{agent}/runs: the API's own way to place an order. */
 #include "common/clock.h"
+#include "common/url_guard.h"
 #include "edge/call.h"
 #include "edge/placing.h"
 #include "edge/reply.h"
@@ -29,6 +30,21 @@ static void open_stream(struct call *c)
 static const struct follow_sink post_sink = {
 	.open = open_stream, .event = stream_event, .end = stream_end, .cut = stream_cut};
 
+/* Where nothing else is allowed it has to lead to the public network, by TLS. What its
+ * name stands for is judged again with each delivery. */
+static bool check_webhook(struct call *c, const struct order *o)
+{
+	char why[200];
+	if (!o->webhook.p || c->edge->webhook_private ||
+	    url_guard_check(o->webhook, why, sizeof why))
+		return true;
+	return reply_wrong(c->request, "webhook",
+			   arena_printf(c->request->arena,
+					"webhook has a url that is "
+					"not allowed: %s",
+					why));
+}
+
 static bool read_order(struct call *c)
 {
 	struct request *r = c->request;
@@ -45,6 +61,8 @@ static bool read_order(struct call *c)
 		return false;
 	}
 	strbuf_fini(&r->body);
+	if (!check_webhook(c, &p->order))
+		return false;
 	c->stage = POST_PLACING;
 	if (!p->order.stream)
 		return true;

@@ -140,6 +140,7 @@ void edge_start(struct edge *e, struct loop *l, const struct wire_boot *b)
 	auth_watch(e);
 	e->jails = jails_new(l, BOOT_PEER_FD);
 	e->transfers = map_new();
+	e->webhook_private = b->webhook_private;
 	e->can_seal = b->seal_key.n == sizeof e->seal_key;
 	if (e->can_seal)
 		memcpy(e->seal_key, b->seal_key.p, sizeof e->seal_key);

@@ -85,6 +85,7 @@ void child_boot_fill(struct child *c, const uint8_t *secret, const char *conninf
 				.max_runs = (uint32_t)g->worker_runs,
 				.silence_s = (uint32_t)g->model_silence_seconds,
 				.approval_s = (uint32_t)g->approval_seconds,
+				.webhook_private = g->webhook_private != 0,
 				.database_connections = DATABASE_CONNECTIONS};
 	if (c->role == ROLE_WORKER) { /* nobody else needs the provider's key */
 		write_endpoints(g, &x->endpoints);

@@ -27,7 +27,7 @@
 
 struct use { /* by a tenant */
 	int64_t tenant;
-	unsigned open, testing, embedding;        /* open: but the last */
+	unsigned open, testing, embedding, delivering; /* open: but the last two */
 	int64_t tests_us[INQUIRY_TESTS_A_MINUTE]; /* a ring of when they began */
 	unsigned next;
 };
@@ -94,7 +94,8 @@ static void forget_uses(struct inquiries *q, bool all)
 		struct use *u = value;
 		unsigned newest =
 			(u->next + INQUIRY_TESTS_A_MINUTE - 1) % INQUIRY_TESTS_A_MINUTE;
-		if (!all && (u->open || u->embedding || u->tests_us[newest] > since_us))
+		if (!all && (u->open || u->embedding || u->delivering ||
+			     u->tests_us[newest] > since_us))
 			continue;
 		map_take(q->uses, slice_of(&u->tenant, sizeof u->tenant));
 		free(u);
@@ -115,6 +116,11 @@ static struct pg_pool *pool_of(struct inquiries *q)
 					 .statement_timeout_ms = STATEMENT_MS});
 	drop_conninfo(q);
 	return q->pool;
+}
+
+struct pg_pool *inquiries_pool(struct inquiries *q)
+{
+	return pool_of(q);
 }
 
 /* ---- the end of one */
@@ -146,6 +152,8 @@ static void end(struct inquiry *i, const struct inquiry_heard *h)
 	if (i->kind == INQUIRY_EMBED) {
 		q->embedding--;
 		i->use->embedding--;
+	} else if (i->kind == INQUIRY_WEBHOOK) {
+		i->use->delivering--;
 	} else {
 		q->count--;
 		i->use->open--;
@@ -268,6 +276,8 @@ static bool may(struct inquiries *q, const struct use *u, const struct inquiry_a
 		no->message = "this node starts or shuts down";
 	} else if (ask->kind == INQUIRY_EMBED) {
 		return may_embed(q, u, no);
+	} else if (ask->kind == INQUIRY_WEBHOOK) { /* webhooks.c counts them */
+		no->err = ERR_OK;
 	} else if (tests && u->testing) {
 		no->message = "a key of this tenant is being tested: one at a time";
 	} else if (tests && test_wait_us(u, now_us)) {
@@ -366,23 +376,16 @@ static void on_granted(void *arg, const struct pg_answer *a)
 	refuse(i, ERR_DATABASE, "the database is away, or refused this; try again");
 }
 
-static struct slice word_of(enum inquiry_kind kind)
-{
-	switch (kind) {
-	case INQUIRY_KEY:
-		return SLICE("key");
-	case INQUIRY_EMBED:
-		return SLICE("embed");
-	default:
-		return SLICE("request");
-	}
-}
+static const char *const kinds[] = {[INQUIRY_KEY] = "key",
+				    [INQUIRY_REQUEST] = "request",
+				    [INQUIRY_EMBED] = "embed",
+				    [INQUIRY_WEBHOOK] = "webhook"};
 
 static void put_words(struct pg_params *p, const struct inquiry *i, struct slice by)
 {
 	pg_uuid(p, i->life);
 	pg_i64(p, i->use->tenant);
-	pg_text(p, word_of(i->kind));
+	pg_text(p, slice_str(kinds[i->kind]));
 	pg_uuid(p, i->object);
 	pg_i32(p, (int32_t)i->step);
 	pg_bytea(p, slice_of(i->cap_sha256, sizeof i->cap_sha256));
@@ -416,6 +419,10 @@ static void count(struct inquiries *q, struct inquiry *i)
 	if (i->kind == INQUIRY_EMBED) {
 		q->embedding++;
 		u->embedding++;
+		return;
+	}
+	if (i->kind == INQUIRY_WEBHOOK) {
+		u->delivering++;
 		return;
 	}
 	q->count++;

@@ -22,6 +22,7 @@
 
 struct child;
 struct inquiries;
+struct pg_pool;
 struct sup;
 
 /* From the question to the end of its answer; who asks has to wait longer. */
@@ -56,6 +57,8 @@ typedef void inquiry_hear(void *arg, const struct inquiry_heard *h);
 
 struct inquiries *inquiries_new(struct sup *s);
 void inquiries_free(struct inquiries *q);
+/* Its connection, for who gives out such questions. */
+struct pg_pool *inquiries_pool(struct inquiries *q);
 /* Calls `hear` at once or later, the last time with `last` or an error. */
 void inquiries_ask(struct sup *s, const struct inquiry_ask *ask, inquiry_hear *hear,
 		   void *arg);

@@ -31,6 +31,7 @@
 #include "supervisor/master.h"
 #include "supervisor/runs.h"
 #include "supervisor/sup.h"
+#include "supervisor/webhooks.h"
 #include "supervisor/trash.h"
 #include "supervisor/workers.h"
 
@@ -229,9 +230,11 @@ int main(int argc, char **argv)
 	s.journal = journal_new(&s, conninfo);
 	s.expiry = expiry_new(&s);
 	s.inquiries = inquiries_new(&s);
+	s.webhooks = webhooks_new(&s);
 	loop_timer_start(s.second, 1000000);
 	loop_run(s.loop);
 	inquiries_free(s.inquiries);
+	webhooks_free(s.webhooks);
 	admin_close(s.admin);
 	groups_free(s.groups);
 	door_close(&s.door);

@@ -25,6 +25,7 @@ struct workers;
 struct expiry;
 struct groups;
 struct inquiries;
+struct webhooks;
 
 enum sup_state { SUP_STARTING, SUP_SERVING, SUP_DRAINING, SUP_STOPPING };
 
@@ -54,6 +55,7 @@ struct sup {
 	struct workers *workers; /* see workers.h */
 	struct groups *groups;
 	struct inquiries *inquiries;  /* see inquiries.h */
+	struct webhooks *webhooks;    /* see webhooks.h */
 	struct sandbox_level sandbox; /* of the jails, once a launcher is ready */
 	bool sandbox_known;
 	struct loop_timer *tick, *drain_limit, *second;

@@ -17,6 +17,7 @@
 
 #define INQUIRIES_OF_WORKER 8u
 #define EMBEDDINGS_OF_WORKER 16u
+#define WEBHOOKS_OF_WORKER 64u
 
 struct inquiry {
 	struct list node; /* in worker.inquiries */
@@ -60,5 +61,6 @@ void inquiries_drain(struct worker *w);
 void key_test_begin(struct inquiry *i);
 void step_request_begin(struct inquiry *i);
 void embed_begin(struct inquiry *i);
+void webhook_begin(struct inquiry *i);
 
 #endif

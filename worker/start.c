@@ -133,6 +133,7 @@ void worker_start(struct worker *w, struct loop *l, const struct wire_boot *b)
 	w->endpoints = endpoints_new(b->endpoints);
 	w->silence_us = b->silence_s * 1000000ll;
 	w->approval_us = b->approval_s * 1000000ll;
+	w->webhook_private = b->webhook_private;
 	w->runs = map_new();
 	list_init(&w->inquiries);
 	w->agents = agents_new();

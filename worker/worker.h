@@ -42,7 +42,8 @@ struct worker {
 	int flush_fd;         /* ... a timer until they may be again ... */
 	bool flush_waits;     /* ... which runs */
 	struct list inquiries;
-	unsigned inquiry_count, embedding_count; /* of them: others, embeddings */
+	unsigned inquiry_count; /* of them: others than ... */
+	unsigned embedding_count, webhook_count; /* ... these */
 
 	struct tokens_models models; /* what was learnt of them */
 
@@ -51,6 +52,7 @@ struct worker {
 	struct endpoints *endpoints; /* of the node's model providers */
 	int64_t silence_us;          /* of a model; 0: by where it is */
 	int64_t approval_us;         /* how long a person has to answer */
+	bool webhook_private;        /* webhooks may go to addresses of this network */
 	/* What marks in questions are made with: see bootstrap.c. */
 	uint8_t mark_key[16];
 	struct slice password; /* of its database role: to be redacted */

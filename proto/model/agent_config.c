@@ -11,6 +11,7 @@
 #include "common/attr.h"
 #include "common/ident.h"
 #include "common/strbuf.h"
+#include "proto/model/webhook.h"
 #include "proto/tools/catalog.h"
 
 #define SKILL_NAME_BYTES 64
@@ -165,6 +166,14 @@ static bool read_budgets(struct agent_config *c, json_t v, const struct member *
 	return fine || wrong(fault, m,
 			     "must hold limits (tokens, costMicros, calls, seconds: "
 			     "whole numbers above 0) of a 'run' or 'session'");
+}
+
+static bool read_webhook(struct agent_config *c, json_t v, const struct member *m,
+			 struct settings_fault *fault)
+{
+	char why[160];
+	(void)c;
+	return webhook_check(v, why, sizeof why) || wrong(fault, m, "%s", why);
 }
 
 /* ---- the table */

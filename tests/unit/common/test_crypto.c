@@ -56,6 +56,30 @@ static void test_sha256_in_pieces(void **state)
 }
 
 /* The reference implementation's vectors: key 00..0f, message 00, 00 01, ... */
+/* RFC 4231, cases 1, 2 and 6. */
+static void test_hmac(void **state)
+{
+	(void)state;
+	char hex[65], key[131];
+	uint8_t mac[32];
+	memset(key, 0x0b, 20);
+	crypto_hmac_sha256(slice_of(key, 20), SLICE("Hi There"), mac);
+	crypto_hex(mac, sizeof mac, hex);
+	assert_string_equal(
+		hex, "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7");
+	crypto_hmac_sha256(SLICE("Jefe"), SLICE("what do ya want for nothing?"), mac);
+	crypto_hex(mac, sizeof mac, hex);
+	assert_string_equal(
+		hex, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+	memset(key, 0xaa, 131);
+	crypto_hmac_sha256(
+		slice_of(key, 131),
+		SLICE("Test Using Larger Than Block-Size Key - Hash Key First"), mac);
+	crypto_hex(mac, sizeof mac, hex);
+	assert_string_equal(
+		hex, "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
+}
+
 static void test_siphash(void **state)
 {
 	(void)state;
@@ -110,8 +134,8 @@ int main(void)
 	crypto_init();
 	crypto_init();
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_sha256), cmocka_unit_test(test_sha256_in_pieces),
-		cmocka_unit_test(test_siphash), cmocka_unit_test(test_base64url),
-		cmocka_unit_test(test_the_rest)};
+		cmocka_unit_test(test_sha256),    cmocka_unit_test(test_sha256_in_pieces),
+		cmocka_unit_test(test_hmac),      cmocka_unit_test(test_siphash),
+		cmocka_unit_test(test_base64url), cmocka_unit_test(test_the_rest)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

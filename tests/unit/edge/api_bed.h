@@ -21,6 +21,7 @@
 #include "edge/dead_store.h"
 #include "edge/meter_store.h"
 #include "edge/money.h"
+#include "edge/webhook_store.h"
 #include "edge/opener.h"
 #include "edge/policy_store.h"
 #include "edge/reply.h"
@@ -513,6 +514,41 @@ void dead_store_get(struct call *c, struct uuid run, struct slice *out)
 void dead_store_discard(struct call *c, struct uuid run, struct slice *out)
 {
 	(void)run;
+	(void)out;
+	not_here(c);
+}
+
+void webhook_store_list(struct call *c, const struct delivery_filter *f,
+			struct json_page *out)
+{
+	(void)f;
+	(void)out;
+	not_here(c);
+}
+
+void webhook_store_get(struct call *c, struct uuid delivery, struct slice *out)
+{
+	(void)delivery;
+	(void)out;
+	not_here(c);
+}
+
+void webhook_store_again(struct call *c, struct uuid delivery, struct slice *out)
+{
+	webhook_store_get(c, delivery, out);
+}
+
+void webhook_store_secret(struct call *c, struct slice *out)
+{
+	(void)out;
+	not_here(c);
+}
+
+void webhook_store_set_secret(struct call *c, const struct webhook_secret_row *row,
+			      bool rotate, struct slice *out)
+{
+	(void)row;
+	(void)rotate;
 	(void)out;
 	not_here(c);
 }
