@@ -29,6 +29,7 @@ static const struct named schemas[] = {
 #define TYPE_read_model "string"
 #define TYPE_read_fallbacks "[string]"
 #define TYPE_read_temperature "num"
+#define TYPE_read_top_p "num"
 #define TYPE_read_max_tokens "int"
 #define TYPE_read_stop "string|[string]"
 #define TYPE_read_effort "'none,minimal,low,medium,high'"
