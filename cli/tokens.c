@@ -46,9 +46,45 @@ static int put_scopes(struct pg_params *p, const char *text)
 
 static const char insert_sql[] =
 	"WITH made AS (INSERT INTO tb.api_tokens (tenant_id, token_id, secret_sha256, "
-	"expires_at, scopes) VALUES ($3, $4, $5, now() + make_interval(days => $6), $8) "
-	"RETURNING *), " NOTED "SELECT json_build_object('id', token_id, 'tenant', $7, "
-	"'scopes', scopes, 'expiresAt', " MADE_EXPIRES ")::text FROM made";
+	"expires_at, name, user_id, requests_per_minute, tokens_per_minute, created_by, "
+	"scopes) VALUES ($3, $4, $5, now() + make_interval(days => $6), $8, $9, $10, "
+	"$11, "
+	"$2, $12) RETURNING *), " NOTED "SELECT json_build_object('id', token_id, "
+	"'tenant', $7, 'scopes', scopes, 'name', "
+	"name, 'user', user_id, 'expiresAt', " MADE_EXPIRES ")::text FROM made";
+
+static void put_text(struct pg_params *p, const struct args *a, enum param_id id)
+{
+	const char *text = args_text(a, id, NULL);
+	pg_text(p, text ? slice_str(text) : SLICE_NONE);
+}
+
+/* What the table would refuse, in words. */
+static int check(const struct args *a)
+{
+	bool admin = strstr(args_text(a, PARAM_scopes, ""), "admin") != NULL;
+	if (args_has(a, O(platform)) &&
+	    (strcmp(args_text(a, PARAM_scopes, ""), "admin") != 0 ||
+	     args_has(a, O(user)))) {
+		report("token create: a token of the platform has --scopes admin and no "
+		       "--user");
+		return EXIT_USAGE;
+	}
+	if (admin && args_has(a, O(user))) {
+		report("token create: a token with --user cannot have the scope admin: "
+		       "an end user administers nothing");
+		return EXIT_USAGE;
+	}
+	return 0;
+}
+
+static int find_tenant(struct catalogue *c)
+{
+	if (!args_has(c->args, O(platform)))
+		return catalogue_tenant(c);
+	snprintf(c->slug, sizeof c->slug, "platform");
+	return 0;
+}
 
 static int insert(struct catalogue *c, const struct tenant_new_token *t,
 		  struct strbuf *json)
@@ -65,6 +101,16 @@ static int insert(struct catalogue *c, const struct tenant_new_token *t,
 	else
 		pg_null(&p, PG_INT4);
 	pg_text(&p, slice_str(c->slug));
+	put_text(&p, a, PARAM_name);
+	put_text(&p, a, PARAM_user);
+	if (args_has(a, O(requests)))
+		pg_i32(&p, (int32_t)a->number[PARAM_requests]);
+	else
+		pg_null(&p, PG_INT4);
+	if (args_has(a, O(model_tokens)))
+		pg_i64(&p, a->number[PARAM_model_tokens]);
+	else
+		pg_null(&p, PG_INT8);
 	int found = -2;
 	if (!put_scopes(&p, a->text[PARAM_scopes]))
 		found = catalogue_query(c, insert_sql, &p, json,
@@ -94,9 +140,12 @@ int token_create_command(const struct args *a)
 	static struct catalogue c;
 	AUTO(strbuf_fini) struct strbuf json = STRBUF_INIT;
 	struct tenant_new_token t;
-	int status = catalogue_open(&c, a);
+	int status = check(a);
+	if (status)
+		return status;
+	status = catalogue_open(&c, a);
 	if (!status)
-		status = catalogue_tenant(&c);
+		status = find_tenant(&c);
 	if (!status) {
 		tenant_token_new(c.tenant, &t);
 		status = insert(&c, &t, &json);
@@ -112,16 +161,17 @@ int token_create_command(const struct args *a)
 
 #define CREATED CATALOGUE_TIME("k.created_at")
 #define EXPIRES CATALOGUE_TIME("k.expires_at")
+#define USED CATALOGUE_TIME("k.last_used_at")
 #define REVOKED CATALOGUE_TIME("k.revoked_at")
 
 static const char list_sql[] =
 	"SELECT json_build_object('tokens', coalesce(json_agg(json_build_object("
-	"'id', k.token_id, 'tenant', t.slug, "
+	"'id', k.token_id, 'tenant', t.slug, 'name', k.name, 'user', k.user_id, "
 	"'scopes', array_to_string(k.scopes, ','), "
 	"'state', CASE WHEN k.revoked_at IS NOT NULL THEN 'revoked' "
 	"WHEN k.expires_at <= now() THEN 'expired' ELSE 'active' END, "
 	"'createdAt', " CREATED ", 'expiresAt', " EXPIRES ", 'revokedAt', " REVOKED
-	") ORDER BY t.slug, k.token_id), '[]'))::text "
+	", 'lastUsedAt', " USED ") ORDER BY t.slug, k.token_id), '[]'))::text "
 	"FROM tb.api_tokens k JOIN tb.tenants t USING (tenant_id) "
 	"WHERE $1 = 0 OR k.tenant_id = $1";
 

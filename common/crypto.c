@@ -9,6 +9,8 @@
 _Static_assert(crypto_hash_sha256_BYTES == 32, "sha256");
 _Static_assert(sizeof(crypto_hash_sha256_state) <= sizeof(struct crypto_sha256_state),
 	       "sha256 state");
+_Static_assert(crypto_auth_hmacsha256_BYTES == 32, "hmac");
+_Static_assert(crypto_auth_hmacsha256_KEYBYTES == 32, "hmac key");
 _Static_assert(crypto_shorthash_siphash24_KEYBYTES == 16, "siphash key");
 
 void crypto_init(void)
@@ -70,6 +72,11 @@ uint64_t crypto_siphash(const uint8_t key[16], struct slice data)
 	for (int i = 7; i >= 0; i--)
 		v = v << 8 | h[i];
 	return v;
+}
+
+void crypto_hmac_sha256(const uint8_t key[32], struct slice data, uint8_t out[32])
+{
+	crypto_auth_hmacsha256(out, (const unsigned char *)data.p, data.n, key);
 }
 
 bool crypto_equal(const void *a, const void *b, size_t n)

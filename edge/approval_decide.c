@@ -99,6 +99,7 @@ static void send_decision(struct call *c, struct deciding *x)
 				.message = x->message.p ? x->message : SLICE(""),
 				.by = slice_str(by)};
 	c->stage = DECIDE_SENT;
+	c->on_decided = decide_answered;
 	question_asked(c, link_decide(c->edge, &m));
 }
 

@@ -75,6 +75,21 @@ bool body_read(struct call *c, const struct body_member *members, size_t count)
 	return true;
 }
 
+bool body_members(struct call *c, const char *within, json_t object,
+		  const struct body_member *members, size_t count)
+{
+	struct slice key;
+	struct json_iter it = json_iter(object);
+	if (json_kind(object) != JSON_OBJECT)
+		return reply_wrong(
+			c->request, within,
+			arena_printf(c->request->arena, "%s must be an object", within));
+	for (json_t v; (v = json_next(&it, &key));)
+		if (!take(c, members, count, key, v))
+			return false;
+	return true;
+}
+
 bool body_text(struct call *c, const char *name, json_t v, size_t least, size_t most,
 	       bool lines, struct slice *out)
 {

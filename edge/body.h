@@ -18,6 +18,9 @@ struct json_doc *body_object(struct call *c);
 /* Hands each member to its row; an empty body has none. False: answered 400, naming the
  * member. */
 bool body_read(struct call *c, const struct body_member *members, size_t count);
+/* Likewise of an object in it, whose name is `within`. */
+bool body_members(struct call *c, const char *within, json_t object,
+		  const struct body_member *members, size_t count);
 /* A text of least..most bytes without control characters, in the request's arena; with
  * `lines` these may stand in it. False: answered. */
 bool body_text(struct call *c, const char *name, json_t v, size_t least, size_t most,

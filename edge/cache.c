@@ -154,6 +154,26 @@ enum cache_verdict cache_look(struct cache *c, struct slice key, struct cache_wa
 	return CACHE_FOUND;
 }
 
+enum cache_verdict cache_peek(struct cache *c, struct slice key, void *value)
+{
+	struct cache_entry *e = map_get(c->map, key);
+	if (!e || !serves(e, loop_now_us(c->config.loop)))
+		return CACHE_WAIT;
+	if (e->absent)
+		return CACHE_ABSENT;
+	memcpy(value, e->value, c->config.value_size);
+	return CACHE_FOUND;
+}
+
+void cache_touch(struct cache *c, struct slice key)
+{
+	struct cache_entry *e = map_get(c->map, key);
+	if (!e)
+		e = add(c, key);
+	if (!serves(e, loop_now_us(c->config.loop)))
+		start_load(e, NULL);
+}
+
 void cache_leave(struct cache_wait *w)
 {
 	if (w->waiting)

@@ -54,6 +54,11 @@ void cache_free(struct cache *c);
  * FAILED: the load that was waited for failed with w->failed. */
 enum cache_verdict cache_look(struct cache *c, struct slice key, struct cache_wait *w,
 			      struct loop_task *task, const void *hint, void *value);
+/* What is known, without waiting for more and without a load. WAIT: nothing, or it is too
+ * old. */
+enum cache_verdict cache_peek(struct cache *c, struct slice key, void *value);
+/* Loads it, if it is not known or too old; nobody waits. */
+void cache_touch(struct cache *c, struct slice key);
 void cache_leave(struct cache_wait *w);
 struct slice cache_entry_key(const struct cache_entry *e);
 /* value NULL: there is none. */

@@ -10,6 +10,8 @@
 #include "edge/auth.h"
 #include "edge/handles.h"
 #include "edge/query.h"
+#include "edge/limits.h"
+#include "edge/owner.h"
 #include "edge/reply.h"
 #include "edge/server.h"
 #include "edge/session_job.h"
@@ -51,6 +53,15 @@ static void uncount(struct call *c)
 
 /* ---- running */
 
+static bool may_go_on(struct call *c)
+{
+	c->admitted = c->admitted || limits_check(c) == LIMITS_PASS;
+	if (!c->admitted)
+		return false;
+	c->owned = c->owned || !c->caller.user.n || owner_check(c);
+	return c->owned;
+}
+
 static void run(void *arg)
 {
 	struct call *c = arg;
@@ -60,6 +71,8 @@ static void run(void *arg)
 		if (!c->authorised || !query_fits(c))
 			return;
 	}
+	if (row->scopes && !may_go_on(c))
+		return;
 	row->handler(c);
 }
 
@@ -141,6 +154,17 @@ void call_begin(void *arg, struct request *r)
 
 /* ---- helpers of handlers */
 
+bool call_user(struct call *c, struct slice *user)
+{
+	struct slice own = c->caller.user;
+	if (own.n && user->n && !slice_eq(own, *user))
+		return reply_wrong(c->request, "user",
+				   "user must be the token's own, or left out");
+	if (own.n)
+		*user = own;
+	return true;
+}
+
 void call_actor(const struct call *c, char text[CALL_ACTOR])
 {
 	memcpy(text, "token:", strlen("token:"));
@@ -161,6 +185,15 @@ void call_cut(struct edge *e, const struct uuid *token)
 	struct call *c;
 	while ((c = handle_next(e->calls, &it)))
 		if (c->cut && (!token || uuid_eq(*token, c->caller.token)))
+			c->cut(c);
+}
+
+void call_cut_tenant(struct edge *e, int64_t tenant)
+{
+	uint32_t it = 0;
+	struct call *c;
+	while ((c = handle_next(e->calls, &it)))
+		if (c->cut && c->caller.tenant == tenant)
 			c->cut(c);
 }
 

@@ -26,27 +26,29 @@ void call_book_fini(struct call_book *b)
 	b->by_id = NULL;
 }
 
-/* The model's own id, unless the reader knows another call by it. */
-static char *told_id(const struct event_view *v, bool is_used)
+static struct told_call *enter(struct call_book *b, const struct event_view *v,
+			       struct slice id)
 {
-	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
-	strbuf_add_slice(&b, v->call_id);
-	if (is_used)
-		strbuf_printf(&b, "~%lld", (long long)v->step);
-	return xstrndup(b.p, b.n);
+	struct told_call *c = xcalloc(1, sizeof *c);
+	c->id = xstrndup(id.p, id.n);
+	c->tool = xstrndup(v->tool.p ? v->tool.p : "", v->tool.n);
+	c->step = v->step;
+	c->next = b->all;
+	b->all = c;
+	map_put(b->by_id, id, c);
+	return c;
 }
 
+/* The model's own id, unless the reader knows a call of another step by it. */
 struct told_call *call_book_get(struct call_book *b, const struct event_view *v)
 {
+	AUTO(strbuf_fini) struct strbuf other = STRBUF_INIT;
 	struct told_call *c = map_get(b->by_id, v->call_id);
-	if (c && c->step == v->step)
+	if (!c)
+		return enter(b, v, v->call_id);
+	if (c->step == v->step)
 		return c;
-	struct told_call *made = xcalloc(1, sizeof *made);
-	made->id = told_id(v, c);
-	made->tool = xstrndup(v->tool.p ? v->tool.p : "", v->tool.n);
-	made->step = v->step;
-	made->next = b->all;
-	b->all = made;
-	map_put(b->by_id, v->call_id, made);
-	return made;
+	strbuf_printf(&other, "%.*s~%lld", SLICE_ARG(v->call_id), (long long)v->step);
+	c = map_get(b->by_id, strbuf_slice(&other));
+	return c ? c : enter(b, v, strbuf_slice(&other));
 }

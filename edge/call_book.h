@@ -19,7 +19,7 @@ struct told_call {
 };
 
 struct call_book {
-	struct map *by_id; /* the model's id -> the newest call of that id */
+	struct map *by_id; /* the id its reader is told -> a call */
 	struct told_call *all;
 };
 

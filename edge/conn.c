@@ -293,6 +293,11 @@ static bool take_piece(struct conn *c)
 	return true;
 }
 
+const uint8_t *request_address(const struct request *r)
+{
+	return r->conn->address;
+}
+
 void body_start(struct request *r)
 {
 	struct conn *c = r->conn;

@@ -6,7 +6,7 @@
 #include "edge/call.h"
 #include "proto/wire.h"
 
-/* Stores the answer and wakes the call. */
+/* For c->on_decided of a call that asks a question: stores the answer and wakes it. */
 void decide_answered(struct call *c, const struct wire_decided *m);
 
 #endif

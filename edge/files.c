@@ -145,6 +145,14 @@ static bool find_agent(struct call *c, struct files *f)
 			c->request, "session",
 			"the sessions of this agent share one workspace: leave "
 			"session out");
+	if (!f->session.n && c->caller.user.n && f->what != SKILLS) {
+		reply_err(c->request, ERR_NOT_FOUND, NULL,
+			  "this agent's workspace is everybody's: an end user sees the "
+			  "files of their own sessions, of agents that have a workspace "
+			  "a session",
+			  0);
+		return false;
+	}
 	c->stage = FILES_SESSION;
 	if (f->session.n)
 		store_find_session(c, f->agent.id, f->session, &f->session_id);

@@ -8,6 +8,7 @@
 
 /* The supervisor gives up after 12 s; one that is silent for so long is stuck. */
 #define ANSWER_US 15000000
+#define EMBED_US 65000000 /* after 60 s */
 
 static void on_end(struct call *c)
 {
@@ -25,7 +26,7 @@ static void on_patience(void *arg)
 }
 
 /* It was sent, or not: then it is answered. */
-static bool wait_for_it(struct call *c, bool sent)
+static bool wait_for_it(struct call *c, bool sent, int64_t patience_us)
 {
 	struct inquiring *q = c->state;
 	if (!sent) {
@@ -36,7 +37,7 @@ static bool wait_for_it(struct call *c, bool sent)
 	c->on_finding = inquiry_found;
 	c->on_end = on_end;
 	q->patience = loop_timer_new(c->edge->loop, on_patience, c);
-	loop_timer_start(q->patience, ANSWER_US);
+	loop_timer_start(q->patience, patience_us);
 	return true;
 }
 
@@ -48,7 +49,7 @@ bool inquiry_manage(struct call *c, struct slice command)
 				.tenant = c->caller.tenant,
 				.by = slice_str(by),
 				.line = command};
-	return wait_for_it(c, link_manage(c->edge, &m));
+	return wait_for_it(c, link_manage(c->edge, &m), ANSWER_US);
 }
 
 bool inquiry_ask(struct call *c, struct wire_inquire *m)
@@ -60,7 +61,10 @@ bool inquiry_ask(struct call *c, struct wire_inquire *m)
 	m->by = slice_str(by);
 	if (!m->model.p)
 		m->model = SLICE("");
-	return wait_for_it(c, link_inquire(c->edge, m));
+	if (!m->body.p)
+		m->body = SLICE("");
+	return wait_for_it(c, link_inquire(c->edge, m),
+			   m->kind == INQUIRY_EMBED ? EMBED_US : ANSWER_US);
 }
 
 void inquiry_found(struct call *c, const struct wire_finding *m)

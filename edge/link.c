@@ -13,9 +13,9 @@
 #include "edge/auth.h"
 #include "edge/call.h"
 #include "edge/files.h"
-#include "edge/decide.h"
 #include "edge/doors.h"
 #include "edge/handles.h"
+#include "edge/limits.h"
 #include "edge/lookup.h"
 #include "edge/server.h"
 #include "proto/chan.h"
@@ -48,6 +48,7 @@ bool link_enqueue(struct edge *e, const struct wire_enqueue *m)
 {
 	if (e->linked && chan_outbox(e->chan) > LIMIT_OUTBOX_HARD)
 		return false;
+	limits_note_run(handle_get(e->calls, m->req), m->run);
 	return send_message(e, WIRE_ENQUEUE, m);
 }
 
@@ -181,6 +182,7 @@ void edge_on_invalidate(struct edge *e, const struct wire_invalidate *m)
 		call_cut(e, &m->id);
 	} else if (slice_is(m->kind, "tenant")) {
 		auth_invalidate_tenant(e, m->tenant);
+		call_cut_tenant(e, m->tenant);
 	} else if (slice_is(m->kind, "agent")) {
 		lookup_invalidate_agent(e, m->id);
 	} else if (slice_is(m->kind, "session")) {
@@ -212,9 +214,8 @@ void edge_on_files_lost(struct edge *e, const struct wire_files_lost *m)
 void edge_on_decided(struct edge *e, const struct wire_decided *m)
 {
 	struct call *c = handle_get(e->calls, m->req);
-	if (c && (c->match.route == ROUTE_APPROVAL_DECIDE ||
-		  c->match.route == ROUTE_RUN_APPROVE))
-		decide_answered(c, m);
+	if (c && c->on_decided)
+		c->on_decided(c, m);
 }
 
 void edge_on_finding(struct edge *e, const struct wire_finding *m)
@@ -313,8 +314,9 @@ static void on_leaving(void *arg)
 static void on_down(void *arg, const char *why)
 {
 	struct edge *e = arg;
-	log_info("edge-stopped", "connections=%u why=\"%s\"",
-		 e->server ? server_connections(e->server) : 0, why);
+	log_info("edge-stopped", "connections=%u composed=%llu why=\"%s\"",
+		 e->server ? server_connections(e->server) : 0,
+		 (unsigned long long)e->composed, why);
 	e->linked = false;
 	loop_task_init(&e->leaving, on_leaving, e);
 	loop_wake(e->loop, &e->leaving);

@@ -96,14 +96,28 @@ static struct slice session_key(const struct call *c, struct uuid agent, struct 
 	return slice_of(out, 24 + key.n);
 }
 
+/* A caller who is an end user is told of no other's. */
+static bool is_mine(const struct call *c, const struct session_row *row)
+{
+	uint8_t user[CRYPTO_DIGEST];
+	if (!c->caller.user.n)
+		return true;
+	crypto_digest(c->caller.user, user);
+	return !memcmp(user, row->user, sizeof user);
+}
+
 enum cache_verdict lookup_session(struct call *c, struct uuid agent, struct slice key,
 				  struct slice user, struct session_row *out,
 				  unsigned *slot)
 {
 	char text[SESSION_KEY_BYTES];
 	*slot = slot_of(c->caller.tenant, agent, key);
-	return cache_look(c->edge->sessions, session_key(c, agent, key, text), &c->wait,
-			  &c->task, &user, out);
+	if (c->caller.user.n)
+		user = c->caller.user;
+	enum cache_verdict v =
+		cache_look(c->edge->sessions, session_key(c, agent, key, text), &c->wait,
+			   &c->task, &user, out);
+	return v == CACHE_FOUND && !is_mine(c, out) ? CACHE_ABSENT : v;
 }
 
 void lookup_forget_session(struct call *c, struct uuid agent, struct slice key)

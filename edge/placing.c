@@ -17,13 +17,16 @@ static enum placing_outcome find_session(struct call *c, struct placing *p)
 {
 	enum cache_verdict v = lookup_session(c, p->found.id, p->session_key,
 					      p->order.user, &p->session, &p->slot);
-	if (!lookup_found(c, v, NULL, "there is no such agent"))
+	if (!lookup_found(c, v, NULL,
+			  "there is no such agent, or no such session of this user"))
 		return not_found(v);
 	return PLACING_DONE;
 }
 
 static enum placing_outcome find_agent(struct call *c, struct placing *p)
 {
+	if (!call_user(c, &p->order.user))
+		return PLACING_ANSWERED;
 	enum cache_verdict v = lookup_agent(c, p->agent, &p->found);
 	if (!lookup_found(c, v, NULL, "there is no such agent"))
 		return not_found(v);

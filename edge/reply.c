@@ -68,6 +68,7 @@ void reply_head(struct request *r, int status)
 	field(out, "date", slice_str(server_date(c->server)));
 	field(out, "x-request-id", slice_str(r->id));
 	cors_answer(server_cors(c->server), &r->head, out);
+	strbuf_add_slice(out, r->fields);
 }
 
 void reply_field(struct request *r, const char *name, struct slice value)

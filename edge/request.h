@@ -31,6 +31,7 @@ struct request {
 	bool trusted; /* from a client that may say on whose behalf it asks: on a socket
 			 of this machine, or one with a certificate */
 	char id[REQUEST_ID_MAX + 1];
+	struct slice fields; /* more of the answer's head: whole lines */
 	/* The handler's own. on_end: the exchange is over, answered or given up by the
 	 * client; nothing more may be answered. on_room, set for one call: a stream's
 	 * output has drained. Both may be NULL. */
@@ -49,6 +50,8 @@ struct request {
 			 const char *message);
 };
 
+/* Where it comes from, 16 bytes: all clients of one address have the same. */
+const uint8_t *request_address(const struct request *r);
 /* A client that waits for "100 Continue" is told to send. on_body is set before. */
 void body_start(struct request *r);
 void body_eat(struct request *r, size_t n);

@@ -243,6 +243,26 @@ static bool read_place(struct call *c, struct sse_place *place)
 	return false;
 }
 
+/* By a stream token of a session: of which one the run is, Postgres knows. */
+static bool is_of_session(struct call *c, struct uuid run)
+{
+	struct reading *r = c->state;
+	if (uuid_is_nil(c->caller.session))
+		return true;
+	if (c->stage == READ_START) {
+		c->state = r = arena_zalloc(c->request->arena, sizeof *r);
+		r->run = run;
+		ask(c, r);
+		return false;
+	}
+	if (c->asking || !have_row(c, r))
+		return false;
+	if (uuid_eq(r->row.session, c->caller.session))
+		return true;
+	reply_err(c->request, ERR_NOT_FOUND, NULL, "there is no such run", 0);
+	return false;
+}
+
 void run_events(struct call *c)
 {
 	struct uuid run;
@@ -251,7 +271,8 @@ void run_events(struct call *c)
 		follow_step(c->follow);
 		return;
 	}
-	if (!call_run_id(c, 0, &run) || !read_place(c, &place) || !call_may_wait(c))
+	if (!call_run_id(c, 0, &run) || !read_place(c, &place) ||
+	    !is_of_session(c, run) || !call_may_wait(c))
 		return;
 	follow_ask(follow_new(c, run, &place, &stream_sink));
 }

@@ -276,6 +276,7 @@ static void send_job(struct call *c, struct job *j)
 		/* a full lane can be deleted */
 		.lane_cap = j->mode == MODE_DELETE ? UINT32_MAX : agent->lane_cap,
 		.drop = DROP_REJECT,
+		.user = c->caller.user,
 		.idem_key = j->idem_key,
 		.body_hash = j->idem_key.n ? slice_of(sum, sizeof sum) : SLICE_NONE,
 		.body = strbuf_slice(&b)};

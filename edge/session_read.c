@@ -90,9 +90,9 @@ static void open_step(struct call *c, struct begun *x)
 							"agent:%s:main", x->agent.name));
 		c->stage = OPEN_SESSION;
 	}
-	if (!lookup_found(c,
-			  lookup_session(c, x->agent.id, x->key, x->user, &x->row, &slot),
-			  NULL, "there is no such agent"))
+	if (!lookup_found(
+		    c, lookup_session(c, x->agent.id, x->key, x->user, &x->row, &slot),
+		    NULL, "there is no such agent, or no such session of this user"))
 		return;
 	c->stage = OPEN_ASKED;
 	store_read_session(c, x->row.id, x->agent.id, SLICE_NONE, &x->info);
@@ -105,7 +105,8 @@ void session_open(struct call *c)
 		return;
 	if (c->stage == OPEN_START) {
 		c->state = x = arena_zalloc(c->request->arena, sizeof *x);
-		if (!body_read(c, open_members, ARRAY_LEN(open_members)))
+		if (!body_read(c, open_members, ARRAY_LEN(open_members)) ||
+		    !call_user(c, &x->user))
 			return;
 		c->stage = OPEN_AGENT;
 	}

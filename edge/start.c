@@ -18,11 +18,14 @@
 #include "edge/auth.h"
 #include "edge/doors.h"
 #include "edge/handles.h"
+#include "edge/limits.h"
 #include "edge/link.h"
 #include "edge/lookup.h"
 #include "edge/opener.h"
+#include "edge/penalties.h"
 #include "edge/server.h"
 #include "edge/store.h"
+#include "edge/token_uses.h"
 #include "proto/boot.h"
 #include "sandbox/client/jails.h"
 #include "sandbox/sandbox.h"
@@ -131,6 +134,10 @@ void edge_start(struct edge *e, struct loop *l, const struct wire_boot *b)
 	e->agents = lookup_agents_new(e);
 	e->sessions = lookup_sessions_new(e);
 	e->opener = opener_new(e);
+	e->limits = limits_new(e);
+	e->penalties = penalties_new();
+	e->uses = token_uses_new(e);
+	auth_watch(e);
 	e->jails = jails_new(l, BOOT_PEER_FD);
 	e->transfers = map_new();
 	e->webhook_private = b->webhook_private;

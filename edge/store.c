@@ -22,6 +22,21 @@ const struct pg_stmt *store_stmts(void)
 
 /* ---- caches */
 
+static void take_rest(const struct pg_result *r, struct token_row *row)
+{
+	struct slice sha = pg_get_bytea(r, 0, 10), user = pg_get_text(r, 0, 12);
+	if (sha.n == sizeof row->previous_sha256)
+		memcpy(row->previous_sha256, sha.p, sha.n);
+	row->previous_until_us = pg_get_time(r, 0, 11);
+	row->user_n = user.n < sizeof row->user ? user.n : sizeof row->user;
+	if (row->user_n)
+		memcpy(row->user, user.p, row->user_n);
+	row->requests = (uint32_t)pg_get_i64(r, 0, 13);
+	row->tokens = pg_get_i64(r, 0, 14);
+	row->tenant_requests = (uint32_t)pg_get_i64(r, 0, 15);
+	row->tenant_tokens = pg_get_i64(r, 0, 16);
+}
+
 static void on_token(void *arg, const struct pg_answer *a)
 {
 	struct cache_entry *e = arg;
@@ -48,6 +63,7 @@ static void on_token(void *arg, const struct pg_answer *a)
 	row.max_running = (uint32_t)pg_get_i64(r, 0, 7);
 	row.max_queued = (uint32_t)pg_get_i64(r, 0, 8);
 	row.weight = (uint32_t)pg_get_i64(r, 0, 9);
+	take_rest(r, &row);
 	cache_loaded(e, &row);
 }
 
@@ -58,7 +74,7 @@ void store_load_token(struct edge *e, struct cache_entry *entry, int64_t tenant,
 	struct pg_params *p = pg_add(r, SQL_TOKEN);
 	pg_i64(p, tenant);
 	pg_uuid(p, id);
-	pg_submit(r, PG_ANY, STORE_QUEUE_MS, on_token, entry);
+	store_submit_load(r, on_token, entry);
 }
 
 /* A number of an agent's configuration, within bounds. */
@@ -129,7 +145,7 @@ void store_load_agent(struct edge *e, struct cache_entry *entry, int64_t tenant,
 		pg_uuid(p, id);
 	else if (word.n)
 		pg_text(p, word);
-	pg_submit(r, PG_ANY, STORE_QUEUE_MS, on_agent, entry);
+	store_submit_load(r, on_agent, entry);
 }
 
 /* ---- sessions */
@@ -159,6 +175,8 @@ static void on_opened(void *arg, const struct pg_answer *a)
 			continue;
 		rows[n - 1].id = pg_get_uuid(r, i, 1);
 		rows[n - 1].mode = mode == MODE_ANNOUNCE ? 0 : mode;
+		if (pg_get_text(r, i, 3).n)
+			crypto_digest(pg_get_text(r, i, 3), rows[n - 1].user);
 	}
 	o.done(o.arg, STORE_DONE, rows);
 }

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/crypto.h"
 #include "common/err.h"
 #include "common/ident.h"
 #include "common/slice.h"
@@ -29,6 +30,12 @@ struct token_row {
 	bool suspended;
 	int64_t expires_us; /* 0: never */
 	uint32_t max_running, max_queued, weight;
+	uint8_t previous_sha256[32]; /* of the secret before, good until: */
+	int64_t previous_until_us;
+	uint32_t requests, tenant_requests; /* a minute; 0: any number */
+	int64_t tokens, tenant_tokens;      /* of models, likewise */
+	size_t user_n;                      /* the end user whose it is; 0: nobody's */
+	char user[CALL_USER_MAX];
 };
 struct agent_row {
 	struct uuid id;
@@ -47,7 +54,9 @@ struct agent_row {
 #define AGENT_DEBOUNCE_MAX_MS 60000
 struct session_row {
 	struct uuid id;
-	unsigned mode; /* enum run_mode, 0: the agent's */
+	unsigned mode;               /* enum run_mode, 0: the agent's */
+	uint8_t user[CRYPTO_DIGEST]; /* whose it is, of the user's name; zeros: nobody's
+				      */
 };
 struct session_open {
 	int64_t tenant;

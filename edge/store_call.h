@@ -11,9 +11,14 @@
 /* How long a request waits for a connection before the client is told to come back. */
 #define STORE_QUEUE_MS 3000
 
-/* A request whose first statement names the tenant. */
+/* A request whose first statement names the tenant, for store_submit or
+ * store_submit_load. */
 struct pg_request *store_begin(struct edge *e, int64_t tenant);
-/* The call waits for it: c->asking until `done`, which gets a ticket as its argument. */
+/* What is nobody's question: a cache's load. The answer is the same for every end user.
+ */
+void store_submit_load(struct pg_request *r, pg_done_fn *done, void *arg);
+/* What the call's end user may see, if it has one. The call waits for it: c->asking until
+ * `done`, which gets a ticket as its argument. */
 void store_submit(struct call *c, struct pg_request *r, pg_done_fn *done, void *out);
 /* To be called first in `done`, once: the call that asked, woken, with c->asked set. NULL
  * when it is gone or the request failed; only otherwise *out may be touched. */

@@ -27,6 +27,7 @@ void stream_event(struct call *c, const struct sse_item *item)
 		strbuf_reset(b);
 		sse_write(b, item);
 		last = *item;
+		c->edge->composed++;
 	}
 	reply_piece(c->request, strbuf_slice(b));
 	if (b->n > (64u << 10)) {

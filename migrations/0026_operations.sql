@@ -211,7 +211,7 @@ REVOKE ALL ON FUNCTION webhook_kept, webhook_body, webhook_add, webhook_due, web
 GRANT EXECUTE ON FUNCTION webhooks_due, webhook_again TO tb_supervisor;
 
 -- ---- what the worker that sends it may see and say, by a capability for this delivery alone
-ALTER TABLE inquiries DROP CONSTRAINT inquiries_kind_check, ADD CONSTRAINT inquiries_kind_check CHECK (kind IN ('key', 'request', 'webhook'));
+ALTER TABLE inquiries DROP CONSTRAINT inquiries_kind_check, ADD CONSTRAINT inquiries_kind_check CHECK (kind IN ('key', 'request', 'embed', 'webhook'));
 
 -- A try begins. No row: it is done.
 CREATE FUNCTION tb.inquiry_webhook(p_cap text) RETURNS TABLE (target text, body text, attempt integer)

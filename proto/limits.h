@@ -36,9 +36,10 @@
 /* "provider/name", or the name alone. */
 #define LIMIT_MODEL 250u
 /* What a worker finds out for a question outside of any lane: a piece, and all of it. The
- * largest is a request to a model: what one is shown of a session (4 MiB), escaped. */
+ * largest are 2048 embeddings of 1536 numbers, in base64; a request to a model is what
+ * one is shown of a session (4 MiB), escaped. */
 #define LIMIT_FINDING_PART (128u << 10)
-#define LIMIT_FINDING_BYTES (12u << 20)
+#define LIMIT_FINDING_BYTES (20u << 20)
 #define LIMIT_POLICY_VERSIONS                                                            \
 	56u /* as tb.policy_versions says them: three int32, an int64 */
 /* A link's outbox: over SOFT what can wait waits (streams of events, models), over HARD

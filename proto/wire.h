@@ -160,7 +160,7 @@ enum take { TAKE_STEER = 1, TAKE_COLLECT = 2, TAKE_FOLDED = 4 };
 enum drop_policy { DROP_REJECT = 1, DROP_OLD, DROP_SUMMARIZE };
 enum cancel_reason { CANCEL_ASKED = 1, CANCEL_INTERRUPTED };
 enum decision { DECISION_APPROVE = 1, DECISION_ALWAYS, DECISION_DENY };
-enum inquiry_kind { INQUIRY_KEY = 1, INQUIRY_REQUEST, INQUIRY_WEBHOOK };
+enum inquiry_kind { INQUIRY_KEY = 1, INQUIRY_REQUEST, INQUIRY_EMBED, INQUIRY_WEBHOOK };
 enum sub_state { SUB_LIVE = 1, SUB_GONE, SUB_GAP };
 enum run_result {
 #define RESULT(NAME, word, number, wait) RESULT_##NAME = number,

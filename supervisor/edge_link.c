@@ -142,7 +142,8 @@ static void on_heard(void *arg, const struct inquiry_heard *h)
 void edge_on_inquire(struct child *self, const struct wire_inquire *m)
 {
 	if (m->tenant <= 0 || uuid_is_nil(m->object) || m->step > INT16_MAX ||
-	    (m->kind != INQUIRY_KEY && m->kind != INQUIRY_REQUEST)) {
+	    (m->kind != INQUIRY_KEY && m->kind != INQUIRY_REQUEST &&
+	     m->kind != INQUIRY_EMBED)) {
 		child_punish(self, "an inquiry of no kind, or into nothing");
 		return;
 	}
@@ -154,6 +155,7 @@ void edge_on_inquire(struct child *self, const struct wire_inquire *m)
 					    .object = m->object,
 					    .step = m->step,
 					    .model = m->model,
+					    .body = m->body,
 					    .by = m->by},
 		      on_heard, asked);
 }

@@ -27,7 +27,8 @@
 
 struct use { /* by a tenant */
 	int64_t tenant;
-	unsigned open, testing, delivering;
+	unsigned open, testing; /* open: but the next two */
+	unsigned embedding, delivering;
 	int64_t tests_us[INQUIRY_TESTS_A_MINUTE]; /* a ring of when they began */
 	unsigned next;
 };
@@ -41,6 +42,7 @@ struct inquiry {
 	struct uuid object;
 	unsigned step;
 	char *model;
+	struct strbuf body; /* until it is handed over */
 	struct child *worker;
 	struct uuid life; /* the worker's */
 	char cap[32];
@@ -57,7 +59,7 @@ struct inquiries {
 	char *conninfo; /* until the pool has it */
 	struct pg_pool *pool;
 	struct list open;
-	unsigned count;
+	unsigned count, embedding; /* count: but the latter */
 	uint64_t last;
 	struct map *uses;
 };
@@ -93,7 +95,8 @@ static void forget_uses(struct inquiries *q, bool all)
 		struct use *u = value;
 		unsigned newest =
 			(u->next + INQUIRY_TESTS_A_MINUTE - 1) % INQUIRY_TESTS_A_MINUTE;
-		if (!all && (u->open || u->delivering || u->tests_us[newest] > since_us))
+		if (!all && (u->open || u->embedding || u->delivering ||
+			     u->tests_us[newest] > since_us))
 			continue;
 		map_take(q->uses, slice_of(&u->tenant, sizeof u->tenant));
 		free(u);
@@ -147,16 +150,20 @@ static void end(struct inquiry *i, const struct inquiry_heard *h)
 	inquiry_hear *hear = i->hear;
 	void *arg = i->arg;
 	list_remove(&i->node);
-	if (i->kind == INQUIRY_WEBHOOK) {
+	if (i->kind == INQUIRY_EMBED) {
+		q->embedding--;
+		i->use->embedding--;
+	} else if (i->kind == INQUIRY_WEBHOOK) {
 		i->use->delivering--;
 	} else {
 		q->count--;
 		i->use->open--;
+		i->use->testing -= i->kind == INQUIRY_KEY;
 	}
-	i->use->testing -= i->kind == INQUIRY_KEY;
 	take_back(q, i);
 	loop_timer_free(i->limit);
 	free(i->model);
+	strbuf_fini(&i->body);
 	crypto_wipe(i, sizeof *i);
 	free(i);
 	hear(arg, h);
@@ -192,9 +199,17 @@ static struct inquiry *find(const struct inquiries *q, uint64_t number)
 	return NULL;
 }
 
+static uint32_t within_ms(const struct inquiry *i)
+{
+	return i->kind == INQUIRY_EMBED ? EMBEDDING_MS : INQUIRY_MS;
+}
+
 static void on_limit(void *arg)
 {
-	refuse(arg, ERR_UNAVAILABLE, "no answer within 12 s; try again");
+	const struct inquiry *i = arg;
+	refuse(arg, ERR_UNAVAILABLE,
+	       i->kind == INQUIRY_EMBED ? "no answer within 60 s; try again"
+					: "no answer within 12 s; try again");
 }
 
 void inquiries_lost(struct child *worker)
@@ -235,6 +250,22 @@ static int64_t test_wait_us(const struct use *u, int64_t now_us)
 	return left > 0 ? left : 0;
 }
 
+static bool may_embed(const struct inquiries *q, const struct use *u,
+		      struct inquiry_heard *no)
+{
+	if (u->embedding >= EMBEDDINGS_OF_TENANT) {
+		no->message = "16 requests for embeddings of this tenant are under way; "
+			      "try again when one is answered";
+	} else if (q->embedding >= EMBEDDINGS_OF_NODE) {
+		no->err = ERR_NODE_FULL;
+		no->message = "this node answers 48 requests for embeddings at a time; "
+			      "try again";
+	} else {
+		no->err = ERR_OK;
+	}
+	return !no->err;
+}
+
 static bool may(struct inquiries *q, const struct use *u, const struct inquiry_ask *ask,
 		struct inquiry_heard *no)
 {
@@ -244,6 +275,8 @@ static bool may(struct inquiries *q, const struct use *u, const struct inquiry_a
 	if (q->sup->state != SUP_SERVING) {
 		no->err = ERR_DRAINING;
 		no->message = "this node starts or shuts down";
+	} else if (ask->kind == INQUIRY_EMBED) {
+		return may_embed(q, u, no);
 	} else if (ask->kind == INQUIRY_WEBHOOK) { /* webhooks.c counts them */
 		no->err = ERR_OK;
 	} else if (tests && u->testing) {
@@ -316,9 +349,11 @@ static void hand_over(struct inquiry *i)
 				 .step = i->step,
 				 .model = slice_str(i->model),
 				 .cap = slice_str(i->cap),
-				 .within_ms = INQUIRY_MS - MARGIN_MS};
+				 .within_ms = within_ms(i) - MARGIN_MS,
+				 .body = i->body.n ? strbuf_slice(&i->body) : SLICE("")};
 	i->sent = true;
 	child_send(i->worker, WIRE_INQUIRY, &m);
+	strbuf_fini(&i->body);
 }
 
 struct granting {
@@ -342,19 +377,29 @@ static void on_granted(void *arg, const struct pg_answer *a)
 	refuse(i, ERR_DATABASE, "the database is away, or refused this; try again");
 }
 
-static const char *const kinds[] = {[INQUIRY_KEY] = "key",
-				    [INQUIRY_REQUEST] = "request",
-				    [INQUIRY_WEBHOOK] = "webhook"};
+static struct slice word_of(enum inquiry_kind kind)
+{
+	switch (kind) {
+	case INQUIRY_KEY:
+		return SLICE("key");
+	case INQUIRY_WEBHOOK:
+		return SLICE("webhook");
+	case INQUIRY_EMBED:
+		return SLICE("embed");
+	default:
+		return SLICE("request");
+	}
+}
 
 static void put_words(struct pg_params *p, const struct inquiry *i, struct slice by)
 {
 	pg_uuid(p, i->life);
 	pg_i64(p, i->use->tenant);
-	pg_text(p, slice_str(kinds[i->kind]));
+	pg_text(p, word_of(i->kind));
 	pg_uuid(p, i->object);
 	pg_i32(p, (int32_t)i->step);
 	pg_bytea(p, slice_of(i->cap_sha256, sizeof i->cap_sha256));
-	pg_i32(p, INQUIRY_MS / 1000 + 1);
+	pg_i32(p, (int32_t)within_ms(i) / 1000 + 1);
 	pg_text(p, by);
 	pg_text(p, slice_str(i->model));
 }
@@ -381,6 +426,11 @@ static void count(struct inquiries *q, struct inquiry *i)
 {
 	struct use *u = i->use;
 	list_push(&q->open, &i->node);
+	if (i->kind == INQUIRY_EMBED) {
+		q->embedding++;
+		u->embedding++;
+		return;
+	}
 	if (i->kind == INQUIRY_WEBHOOK) {
 		u->delivering++;
 		return;
@@ -423,9 +473,10 @@ void inquiries_ask(struct sup *s, const struct inquiry_ask *ask, inquiry_hear *h
 		.life = w->incarnation,
 		.hear = hear,
 		.arg = arg};
+	strbuf_add_slice(&i->body, ask->body);
 	make_capability(i);
 	i->limit = loop_timer_new(s->loop, on_limit, i);
-	loop_timer_start(i->limit, INQUIRY_MS * 1000ll);
+	loop_timer_start(i->limit, within_ms(i) * 1000ll);
 	count(q, i);
 	grant(q, i, ask->by);
 }
@@ -453,7 +504,7 @@ void inquiries_part(struct child *worker, const struct wire_inquiry_part *m)
 	struct inquiry_heard h = {.last = m->last, .body = m->body};
 	i->bytes += m->body.n;
 	if (i->bytes > LIMIT_FINDING_BYTES)
-		refuse(i, ERR_TOO_LARGE, "the answer is larger than 12 MiB");
+		refuse(i, ERR_TOO_LARGE, "the answer is larger than 20 MiB");
 	else if (m->last)
 		end(i, &h);
 	else

@@ -29,6 +29,10 @@ struct sup;
 #define INQUIRY_MS 12000
 #define INQUIRIES_OF_TENANT 4u
 #define INQUIRIES_OF_NODE 16u
+/* Embeddings are counted apart, and take as long as their provider does. */
+#define EMBEDDING_MS 60000
+#define EMBEDDINGS_OF_TENANT 16u
+#define EMBEDDINGS_OF_NODE 48u
 #define INQUIRY_TESTS_A_MINUTE 10u /* of a tenant, one at a time */
 
 struct inquiry_ask {
@@ -37,6 +41,7 @@ struct inquiry_ask {
 	struct uuid object;
 	unsigned step;
 	struct slice model; /* n 0: none */
+	struct slice body;  /* likewise */
 	struct slice by;    /* who asks, for the audit log */
 };
 

@@ -33,9 +33,12 @@ static void send_error(const struct inquiry *i, enum err e, const char *message)
 
 /* ---- life */
 
+/* Those of its kind. */
 static unsigned *count_of(struct worker *w, enum inquiry_kind kind)
 {
-	return kind == INQUIRY_WEBHOOK ? &w->webhook_count : &w->inquiry_count;
+	return kind == INQUIRY_EMBED     ? &w->embedding_count
+	       : kind == INQUIRY_WEBHOOK ? &w->webhook_count
+					 : &w->inquiry_count;
 }
 
 void inquiry_hold(struct inquiry *i)
@@ -54,6 +57,7 @@ void inquiry_release(struct inquiry *i)
 	loop_timer_free(i->deadline);
 	loop_timer_free(i->pause);
 	strbuf_fini(&i->answer);
+	strbuf_fini(&i->body);
 	crypto_wipe(i->cap, sizeof i->cap);
 	free(i);
 }
@@ -148,23 +152,21 @@ static void copy(char *to, size_t size, struct slice s)
 static void (*const begins[])(struct inquiry *i) = {
 	[INQUIRY_KEY] = key_test_begin,
 	[INQUIRY_REQUEST] = step_request_begin,
+	[INQUIRY_EMBED] = embed_begin,
 	[INQUIRY_WEBHOOK] = webhook_begin,
 };
 
-static bool is_full(const struct worker *w, const struct wire_inquiry *m)
+static const char *refusal(struct worker *w, const struct wire_inquiry *m)
 {
-	return m->kind == INQUIRY_WEBHOOK ? w->webhook_count >= WEBHOOKS_OF_WORKER
-					  : w->inquiry_count >= INQUIRIES_OF_WORKER;
-}
-
-static const char *refusal(const struct worker *w, const struct wire_inquiry *m)
-{
+	unsigned most = m->kind == INQUIRY_EMBED     ? EMBEDDINGS_OF_WORKER
+			: m->kind == INQUIRY_WEBHOOK ? WEBHOOKS_OF_WORKER
+						     : INQUIRIES_OF_WORKER;
 	if (w->draining)
 		return "the worker that was to answer this ends; try again";
-	if (w->congested || is_full(w, m))
-		return "the worker that was to answer this is busy; try again";
 	if (m->kind >= ARRAY_LEN(begins) || !begins[m->kind])
 		return "nothing is asked";
+	if (w->congested || *count_of(w, (enum inquiry_kind)m->kind) >= most)
+		return "the worker that was to answer this is busy; try again";
 	return NULL;
 }
 
@@ -186,6 +188,7 @@ void inquiry_begin(struct worker *w, const struct wire_inquiry *m)
 	i->holds = 1;
 	copy(i->model, sizeof i->model, m->model);
 	copy(i->cap, sizeof i->cap, m->cap);
+	strbuf_add_slice(&i->body, m->body);
 	i->deadline = loop_timer_new(w->loop, on_deadline, i);
 	i->pause = loop_timer_new(w->loop, tell, i);
 	loop_timer_start(i->deadline, m->within_ms * 1000ll);

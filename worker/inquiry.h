@@ -16,6 +16,7 @@
 #include "worker/worker.h"
 
 #define INQUIRIES_OF_WORKER 8u
+#define EMBEDDINGS_OF_WORKER 16u
 #define WEBHOOKS_OF_WORKER 64u
 
 struct inquiry {
@@ -28,6 +29,7 @@ struct inquiry {
 	unsigned step;
 	char model[LIMIT_MODEL + 1];
 	char cap[LIMIT_CAP_TEXT + 1];
+	struct strbuf body; /* what is asked, JSON; empty: nothing beside the rest */
 	/* The work's own, freed by it when it was released last. on_time: its time is
 	 * over, and it can say more than that; NULL: it cannot. on_end: it is over, what
 	 * is under way may end. */
@@ -58,6 +60,7 @@ void inquiries_drain(struct worker *w);
 /* ---- what there is to be asked; each begins and returns */
 void key_test_begin(struct inquiry *i);
 void step_request_begin(struct inquiry *i);
+void embed_begin(struct inquiry *i);
 void webhook_begin(struct inquiry *i);
 
 #endif

@@ -42,8 +42,8 @@ struct worker {
 	int flush_fd;         /* ... a timer until they may be again ... */
 	bool flush_waits;     /* ... which runs */
 	struct list inquiries;
-	unsigned inquiry_count; /* without deliveries of webhooks ... */
-	unsigned webhook_count; /* ... of which there are so many */
+	unsigned inquiry_count, embedding_count,
+		webhook_count; /* of them: others, embeddings, deliveries */
 
 	struct tokens_models models; /* what was learnt of them */
 

@@ -61,10 +61,10 @@ def quantile(values, q):
 class Stand:
     """With `with`. tenants > 1: the further ones are copies of the first, and each has a token in token_file."""
 
-    def __init__(self, options, workers=1, tenants=1):
+    def __init__(self, options, workers=1, tenants=1, env=None):
         self.options = options
         self.seconds = options.seconds
-        self.node = scenario_node.Node(build=options.build, model="fake", workers=workers, fsync=True)
+        self.node = scenario_node.Node(build=options.build, model="fake", workers=workers, fsync=True, env=env)
         self.load_program = os.path.join(options.build, "bench", "bench_load")
         self.token_file = self.node.token_file
         try:

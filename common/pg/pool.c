@@ -136,6 +136,12 @@ struct pg_params *pg_add(struct pg_request *r, int stmt)
 	return r->params[i];
 }
 
+struct pg_params *pg_params_of(struct pg_request *r, int i)
+{
+	check(i >= 0 && i < r->stmt_count);
+	return r->params[i];
+}
+
 void pg_discard(struct pg_request *r)
 {
 	request_recycle(r);

@@ -74,6 +74,8 @@ struct pg_request *pg_begin(struct pg_pool *p);
 /* Adds a statement (an index into the table). The returned params are empty, to be filled
  * before the next call. */
 struct pg_params *pg_add(struct pg_request *r, int stmt);
+/* The parameters of a statement that was added, to append to them. */
+struct pg_params *pg_params_of(struct pg_request *r, int i);
 /* Queues it. conn: the connection to use (0..n-1), or PG_ANY. done is called exactly
  * once, from the loop, never from inside pg_submit. A request waits at most queue_ms (0:
  * as long as it takes) for a connection before it fails NOT_SENT. */

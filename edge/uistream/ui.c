@@ -106,6 +106,7 @@ static void decide(struct call *c, struct ui_call *x)
 	x->question = (struct question){0};
 	x->run = x->approval.run;
 	c->stage = UI_SENT;
+	c->on_decided = decide_answered;
 	question_asked(c, link_decide(c->edge, &m));
 }
 

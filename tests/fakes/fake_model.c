@@ -7,6 +7,7 @@
  *   POST .../v1/messages                        Anthropic's messages
  *   POST .../models/M:streamGenerateContent     Gemini
  *   POST .../responses                          OpenAI's responses
+ *   POST .../embeddings, ...:batchEmbedContents vectors of texts (fake_embed.h)
  *
  * The last user message says what is answered. Its text may begin with directives; what
  * follows them is the payload, whose default answer is its echo:
@@ -55,6 +56,7 @@
 #include "tests/fakes/fake_answer.h"
 #include "tests/fakes/fake_conn.h"
 #include "tests/fakes/fake_context.h"
+#include "tests/fakes/fake_embed.h"
 #include "tests/fakes/fake_scan.h"
 #include "tests/fakes/fake_script.h"
 
@@ -229,11 +231,24 @@ static void serve_get(struct server *s, const struct request *q, struct reply *r
 		reply_error(r, 404, "no such thing");
 }
 
+static void serve_embed(struct server *s, const struct request *q, struct reply *r)
+{
+	bool google = path_ends(q->path, SLICE(":batchEmbedContents"));
+	const struct format *f = google ? &fake_gemini : &fake_openai;
+	keep_request(s, q, f->key(q));
+	if (is_allowed(s, f->key(q)))
+		embed_serve(q->path, q->body, r);
+	else
+		answer_refuse(r, f, (struct refusal){.why = REFUSE_KEY});
+}
+
 bool serve(struct server *s, const struct request *q, struct reply *r)
 {
 	const struct format *f = slice_is(q->method, "POST") ? format_of(q->path) : NULL;
 	if (f) {
 		serve_chat(s, f, q, r);
+	} else if (slice_is(q->method, "POST") && embed_takes(q->path)) {
+		serve_embed(s, q, r);
 	} else if (slice_is(q->method, "POST") && slice_is(q->path, "/answers")) {
 		strbuf_reset(&s->answers);
 		strbuf_add_slice(&s->answers, q->body);

@@ -163,7 +163,7 @@ class Captured(unittest.TestCase):
                     "CREATE FUNCTION tb.f() RETURNS int LANGUAGE sql AS 'SELECT 1'", "ALTER ROLE tb_worker SUPERUSER",
                     "SET ROLE tb_search", "SET ROLE terabits_owner", "SELECT pg_read_file('/etc/passwd')",
                     "COPY tb.agents TO PROGRAM 'true'", "SELECT tb.cap_revoke(gen_random_uuid())",
-                    "SELECT tb.token_create(gen_random_uuid(), 'x', gen_random_uuid(), sha256('x'), '{admin}', NULL)",
+                    "SELECT tb.token_mint(gen_random_uuid(), 'x', gen_random_uuid(), '{\"scopes\":[\"admin\"]}', sha256('x'), NULL, NULL)",
                     "SELECT tb.enqueue(gen_random_uuid(), false, '{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}','{}',"
                     "'{}','{}','{}')"):
             p = self.ask("tb_worker", ddl)

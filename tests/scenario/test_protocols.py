@@ -45,3 +45,6 @@ class Protocols(unittest.TestCase):
 
     def test_mcp(self):
         clients.run(self.node, "mcp.mjs", env={"TB_READER": self.token(1, "read"), "TB_OTHER": self.token(77, "run,read,write")})
+
+    def test_ui_message_stream(self):
+        clients.run(self.node, "uistream.mjs")

@@ -711,6 +711,40 @@ static void test_problem_details(void **state)
 	       "\"status\":404,\"requestId\":\"r-1\"}}");
 }
 
+/* However many follow a run. */
+static void test_an_event_is_written_out_once(void **state)
+{
+	(void)state;
+	struct client others[3];
+	uint64_t subs[4];
+	running();
+	say(GET("/v1/runs/" RUN "/events"));
+	subs[0] = sup.sub;
+	say_state(SUB_LIVE);
+	for (int i = 0; i < 3; i++) {
+		others[i] = client_open();
+		client_say(&others[i], GET("/v1/runs/" RUN "/events"));
+		subs[i + 1] = sup.sub;
+		say_state(SUB_LIVE);
+	}
+	for (int i = 0; i < 4; i++) {
+		sup.sub = subs[i];
+		say_event(EVENT_LIFECYCLE, 1, "{\"phase\":\"start\"}");
+	}
+	assert_int_equal(edge.composed, 1);
+	for (int i = 0; i < 4; i++) {
+		sup.sub = subs[i];
+		say_delta(2, 3, "{\"content\":\"abc\"}");
+	}
+	assert_int_equal(edge.composed, 2);
+	for (int i = 0; i < 3; i++) {
+		bed_settle(&others[i]);
+		assert_true(has_text(&others[i], "\"phase\":\"start\""));
+		assert_true(has_text(&others[i], "\"content\":\"abc\""));
+		client_close(&others[i]);
+	}
+}
+
 static void test_streams_of_a_tenant_are_capped(void **state)
 {
 	(void)state;
@@ -731,6 +765,7 @@ int main(void)
 		T(test_options_and_head),
 		T(test_problem_details),
 		T(test_streams_of_a_tenant_are_capped),
+		T(test_an_event_is_written_out_once),
 		T(test_every_route_has_its_row),
 		T(test_unknown_routes_and_methods),
 		T(test_health),

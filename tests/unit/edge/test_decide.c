@@ -17,8 +17,8 @@ static void say_decided(const char *error, const char *message)
 {
 	struct call *call = handle_get(edge.calls, sup.decide.req);
 	assert_non_null(call);
-	decide_answered(call, &(struct wire_decided){.error = slice_str(error),
-						     .message = slice_str(message)});
+	call->on_decided(call, &(struct wire_decided){.error = slice_str(error),
+						      .message = slice_str(message)});
 	bed_settle(&c);
 }
 

@@ -271,6 +271,32 @@ static void test_an_answer_without_end(void **state)
 	assert_int_equal(x.ends, 1);
 }
 
+/* Embeddings are counted apart, bring a body, and may take longer. */
+static void test_embeddings(void **state)
+{
+	(void)state;
+	struct heard x[EMBEDDINGS_OF_TENANT], full, key;
+	for (unsigned i = 0; i < EMBEDDINGS_OF_TENANT; i++) {
+		ask(TENANT, INQUIRY_EMBED, &x[i]);
+		assert_int_equal(x[i].count, 0);
+	}
+	ask(TENANT, INQUIRY_EMBED, &full);
+	assert_int_equal(full.err, ERR_TENANT_FULL);
+	ask(TENANT, INQUIRY_KEY, &key); /* stands in nobody's way */
+	assert_int_equal(key.count, 0);
+	grant();
+	assert_int_equal(sent_count(WIRE_INQUIRY), 1);
+	pass(INQUIRY_MS * 1000ll);
+	assert_int_equal(key.err, ERR_UNAVAILABLE);
+	assert_int_equal(x[0].ends, 0);
+	part(&worker, 1, "{}", true);
+	assert_int_equal(x[0].ends, 1);
+	ask(TENANT, INQUIRY_EMBED, &full); /* one was answered */
+	assert_int_equal(full.count, 0);
+	pass((EMBEDDING_MS - INQUIRY_MS) * 1000ll);
+	assert_int_equal(x[1].err, ERR_UNAVAILABLE);
+}
+
 static void test_the_node_shuts_down(void **state)
 {
 	(void)state;
@@ -298,6 +324,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_how_often_a_key_is_tested, begin,
 						end),
 		cmocka_unit_test_setup_teardown(test_an_answer_without_end, begin, end),
+		cmocka_unit_test_setup_teardown(test_embeddings, begin, end),
 		cmocka_unit_test_setup_teardown(test_the_node_shuts_down, begin, end),
 	};
 	crypto_init();
