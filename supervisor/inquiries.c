@@ -27,8 +27,7 @@
 
 struct use { /* by a tenant */
 	int64_t tenant;
-	unsigned open, testing; /* open: but the next two */
-	unsigned embedding, delivering;
+	unsigned open, testing, embedding, delivering; /* open: but the last two */
 	int64_t tests_us[INQUIRY_TESTS_A_MINUTE]; /* a ring of when they began */
 	unsigned next;
 };
@@ -377,25 +376,16 @@ static void on_granted(void *arg, const struct pg_answer *a)
 	refuse(i, ERR_DATABASE, "the database is away, or refused this; try again");
 }
 
-static struct slice word_of(enum inquiry_kind kind)
-{
-	switch (kind) {
-	case INQUIRY_KEY:
-		return SLICE("key");
-	case INQUIRY_WEBHOOK:
-		return SLICE("webhook");
-	case INQUIRY_EMBED:
-		return SLICE("embed");
-	default:
-		return SLICE("request");
-	}
-}
+static const char *const kinds[] = {[INQUIRY_KEY] = "key",
+				    [INQUIRY_REQUEST] = "request",
+				    [INQUIRY_EMBED] = "embed",
+				    [INQUIRY_WEBHOOK] = "webhook"};
 
 static void put_words(struct pg_params *p, const struct inquiry *i, struct slice by)
 {
 	pg_uuid(p, i->life);
 	pg_i64(p, i->use->tenant);
-	pg_text(p, word_of(i->kind));
+	pg_text(p, slice_str(kinds[i->kind]));
 	pg_uuid(p, i->object);
 	pg_i32(p, (int32_t)i->step);
 	pg_bytea(p, slice_of(i->cap_sha256, sizeof i->cap_sha256));

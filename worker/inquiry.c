@@ -156,16 +156,21 @@ static void (*const begins[])(struct inquiry *i) = {
 	[INQUIRY_WEBHOOK] = webhook_begin,
 };
 
+static bool is_full(struct worker *w, enum inquiry_kind kind)
+{
+	unsigned most = kind == INQUIRY_EMBED     ? EMBEDDINGS_OF_WORKER
+			: kind == INQUIRY_WEBHOOK ? WEBHOOKS_OF_WORKER
+						  : INQUIRIES_OF_WORKER;
+	return *count_of(w, kind) >= most;
+}
+
 static const char *refusal(struct worker *w, const struct wire_inquiry *m)
 {
-	unsigned most = m->kind == INQUIRY_EMBED     ? EMBEDDINGS_OF_WORKER
-			: m->kind == INQUIRY_WEBHOOK ? WEBHOOKS_OF_WORKER
-						     : INQUIRIES_OF_WORKER;
 	if (w->draining)
 		return "the worker that was to answer this ends; try again";
 	if (m->kind >= ARRAY_LEN(begins) || !begins[m->kind])
 		return "nothing is asked";
-	if (w->congested || *count_of(w, (enum inquiry_kind)m->kind) >= most)
+	if (w->congested || is_full(w, (enum inquiry_kind)m->kind))
 		return "the worker that was to answer this is busy; try again";
 	return NULL;
 }

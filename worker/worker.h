@@ -42,8 +42,8 @@ struct worker {
 	int flush_fd;         /* ... a timer until they may be again ... */
 	bool flush_waits;     /* ... which runs */
 	struct list inquiries;
-	unsigned inquiry_count, embedding_count,
-		webhook_count; /* of them: others, embeddings, deliveries */
+	unsigned inquiry_count; /* of them: others than ... */
+	unsigned embedding_count, webhook_count; /* ... these */
 
 	struct tokens_models models; /* what was learnt of them */
 

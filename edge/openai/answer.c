@@ -8,23 +8,24 @@
 #include "common/attr.h"
 #include "proto/limits.h"
 
-void answer_init(struct answer *a, const struct answer_form *form, struct arena *arena)
+void answer_init(struct openai_answer *a, const struct answer_form *form,
+		 struct arena *arena)
 {
-	*a = (struct answer){.form = form, .arena = arena};
+	*a = (struct openai_answer){.form = form, .arena = arena};
 }
 
-void answer_fini(struct answer *a)
+void answer_fini(struct openai_answer *a)
 {
 	strbuf_fini(&a->out);
 	strbuf_fini(&a->text);
 }
 
-struct slice answer_model(const struct answer *a)
+struct slice answer_model(const struct openai_answer *a)
 {
 	return a->model.p ? a->model : SLICE("default");
 }
 
-void answer_begin(struct answer *a)
+void answer_begin(struct openai_answer *a)
 {
 	if (a->begun)
 		return;
@@ -47,7 +48,7 @@ void answer_begin(struct answer *a)
 
 /* ---- text */
 
-static void break_off(struct answer *a)
+static void break_off(struct openai_answer *a)
 {
 	char run[UUID_TEXT_LEN + 1], message[256];
 	uuid_format(a->run, run);
@@ -59,7 +60,7 @@ static void break_off(struct answer *a)
 }
 
 /* What is new of a piece, once what was sent has come again. */
-static struct slice unsent(struct answer *a, struct slice piece)
+static struct slice unsent(struct openai_answer *a, struct slice piece)
 {
 	size_t left = a->restarted ? a->text.n - a->again : 0;
 	size_t n = piece.n < left ? piece.n : left;
@@ -71,7 +72,7 @@ static struct slice unsent(struct answer *a, struct slice piece)
 	return slice_of(piece.p + n, piece.n - n);
 }
 
-static void take_text(struct answer *a, struct slice piece)
+static void take_text(struct openai_answer *a, struct slice piece)
 {
 	if (a->restarted)
 		piece = unsent(a, piece);
@@ -85,7 +86,7 @@ static void take_text(struct answer *a, struct slice piece)
 	a->showing = true;
 }
 
-static void take_restart(struct answer *a)
+static void take_restart(struct openai_answer *a)
 {
 	if (!a->streams)
 		strbuf_reset(&a->text);
@@ -93,7 +94,7 @@ static void take_restart(struct answer *a)
 	a->again = 0;
 }
 
-static void end_message(struct answer *a)
+static void end_message(struct openai_answer *a)
 {
 	if (a->restarted && a->again < a->text.n) {
 		break_off(a);
@@ -111,7 +112,7 @@ static void end_message(struct answer *a)
 	a->again = 0;
 }
 
-static void take_assistant(struct answer *a, json_t body, bool durable)
+static void take_assistant(struct openai_answer *a, json_t body, bool durable)
 {
 	json_t meta = json_get(body, "metadata");
 	if (json_bool(json_get(meta, "reset"), false)) {
@@ -129,7 +130,7 @@ static void take_assistant(struct answer *a, json_t body, bool durable)
 
 /* ---- calls of the client's */
 
-static void take_call(struct answer *a, json_t body)
+static void take_call(struct openai_answer *a, json_t body)
 {
 	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
 	json_t meta = json_get(body, "metadata"), input = json_get(body, "toolInput");
@@ -147,9 +148,42 @@ static void take_call(struct answer *a, json_t body)
 		       json_kind(json_get(input, "bytes")) == JSON_NUMBER};
 }
 
+bool answer_has_cut(const struct openai_answer *a)
+{
+	for (size_t i = 0; i < a->call_count; i++)
+		if (a->calls[i].cut)
+			return true;
+	return false;
+}
+
+static bool take_whole(struct openai_answer *a, struct answer_call *c, json_t pending)
+{
+	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
+	struct json_iter it = json_iter(pending);
+	for (json_t p; (p = json_next(&it, NULL));) {
+		if (!slice_eq(json_str(json_get(p, "id")), c->id))
+			continue;
+		json_print(&b, json_get(p, "arguments"));
+		c->arguments = arena_slice(a->arena, strbuf_slice(&b));
+		c->cut = false;
+		return true;
+	}
+	return false;
+}
+
+bool answer_take_calls(struct openai_answer *a, struct slice pending)
+{
+	AUTO(auto_json_free)
+	struct json_doc *d = json_parse(pending, pending.n, NULL, 0);
+	for (size_t i = 0; i < a->call_count; i++)
+		if (a->calls[i].cut && !take_whole(a, &a->calls[i], json_root(d)))
+			return false;
+	return true;
+}
+
 /* ---- the end */
 
-static void take_error(struct answer *a, json_t body)
+static void take_error(struct openai_answer *a, json_t body)
 {
 	struct slice code = json_str(json_get(json_get(body, "metadata"), "code")),
 		     error = json_str(json_get(body, "error"));
@@ -164,7 +198,7 @@ static bool is_budget(struct slice code)
 	return slice_has_prefix(code, SLICE("budget_")) || slice_is(code, "run_budget");
 }
 
-static enum answer_end failure(const struct answer *a, struct slice result)
+static enum answer_end failure(const struct openai_answer *a, struct slice result)
 {
 	if (slice_is(a->code, "model_filter"))
 		return ANSWER_FILTER;
@@ -173,7 +207,7 @@ static enum answer_end failure(const struct answer *a, struct slice result)
 	return slice_is(result, "cancelled") ? ANSWER_CANCELLED : ANSWER_FAILED;
 }
 
-static void take_end(struct answer *a, json_t body)
+static void take_end(struct openai_answer *a, json_t body)
 {
 	json_t meta = json_get(body, "metadata");
 	struct slice phase = json_str(json_get(body, "phase")),
@@ -197,7 +231,7 @@ static void take_end(struct answer *a, json_t body)
 	}
 }
 
-void answer_event(struct answer *a, const struct sse_item *item)
+void answer_event(struct openai_answer *a, const struct sse_item *item)
 {
 	if (a->end)
 		return;
@@ -214,7 +248,7 @@ void answer_event(struct answer *a, const struct sse_item *item)
 		take_end(a, body);
 }
 
-void answer_finish(struct answer *a)
+void answer_finish(struct openai_answer *a)
 {
 	if (a->text.n && a->end == ANSWER_LENGTH) /* it was cut amid its words */
 		end_message(a);
@@ -226,7 +260,7 @@ void answer_finish(struct answer *a)
 		a->form->whole(a);
 }
 
-void answer_break(struct answer *a, const char *code, const char *message)
+void answer_break(struct openai_answer *a, const char *code, const char *message)
 {
 	a->end = ANSWER_BROKEN;
 	a->code = arena_slice(a->arena, slice_str(code));
@@ -237,7 +271,7 @@ void answer_break(struct answer *a, const char *code, const char *message)
 
 /* ---- errors */
 
-int answer_status(const struct answer *a)
+int answer_status(const struct openai_answer *a)
 {
 	static const struct {
 		const char *code;
@@ -253,7 +287,7 @@ int answer_status(const struct answer *a)
 	return 500;
 }
 
-void answer_put_error(struct answer *a, struct json_out *o)
+void answer_put_error(struct openai_answer *a, struct json_out *o, const char *request_id)
 {
 	int status = answer_status(a);
 	json_obj(o);
@@ -268,5 +302,7 @@ void answer_put_error(struct answer *a, struct json_out *o)
 				    : "server_error");
 	json_kv_str(o, "code", a->code.n ? a->code : SLICE("internal"));
 	json_kv_cstr(o, "param", NULL);
+	if (request_id)
+		json_kv_cstr(o, "requestId", request_id);
 	json_obj_end(o);
 }

@@ -17,16 +17,17 @@
 #include "common/strbuf.h"
 #include "edge/sse.h"
 
-struct answer;
+struct openai_answer;
 
 /* How one API shows it. Each writes to a->out; begin, text and end_text only of an answer
  * that streams. */
 struct answer_form {
-	void (*begin)(struct answer *a);
-	void (*text)(struct answer *a, struct slice piece); /* more of the message */
-	void (*end_text)(struct answer *a); /* the message, a->text, is whole */
-	void (*end)(struct answer *a);      /* the run ended, or it was given up */
-	void (*whole)(struct answer *a);    /* instead of all these */
+	void (*begin)(struct openai_answer *a);
+	void (*text)(struct openai_answer *a,
+		     struct slice piece);          /* more of the message */
+	void (*end_text)(struct openai_answer *a); /* the message, a->text, is whole */
+	void (*end)(struct openai_answer *a);      /* the run ended, or it was given up */
+	void (*whole)(struct openai_answer *a);    /* instead of all these */
 };
 extern const struct answer_form answer_chat, answer_responses;
 
@@ -47,10 +48,10 @@ struct answer_call {
 	bool cut;                         /* they were too long for an event */
 };
 struct answer_usage {
-	int64_t in, out, cached;
+	int64_t in, out, cached, reasoning; /* the last two are parts of the first two */
 };
 
-struct answer {
+struct openai_answer {
 	const struct answer_form *form;
 	struct arena *arena; /* of what is kept until the end */
 	struct uuid run;
@@ -81,22 +82,28 @@ struct answer {
 	bool begun, showing; /* showing: parts of the message went out */
 };
 
-void answer_init(struct answer *a, const struct answer_form *form, struct arena *arena);
-void answer_fini(struct answer *a);
+void answer_init(struct openai_answer *a, const struct answer_form *form,
+		 struct arena *arena);
+void answer_fini(struct openai_answer *a);
 /* The run is there. */
-void answer_begin(struct answer *a);
-void answer_event(struct answer *a, const struct sse_item *item);
+void answer_begin(struct openai_answer *a);
+void answer_event(struct openai_answer *a, const struct sse_item *item);
+/* Whether arguments of a call were too long for its event; whole ones out of
+ * [{"id","name","arguments"}], JSON. False: one is missing there. */
+bool answer_has_cut(const struct openai_answer *a);
+bool answer_take_calls(struct openai_answer *a, struct slice pending);
 /* After the last event, once usage is known: what is left to say, or all of it. */
-void answer_finish(struct answer *a);
+void answer_finish(struct openai_answer *a);
 /* Gives it up: the error goes into the stream. */
-void answer_break(struct answer *a, const char *code, const char *message);
+void answer_break(struct openai_answer *a, const char *code, const char *message);
 
 /* ---- for the forms */
 /* The status of HTTP for a run that ended so. */
-int answer_status(const struct answer *a);
-/* {"message","type","code","param"} */
-void answer_put_error(struct answer *a, struct json_out *o);
+int answer_status(const struct openai_answer *a);
+/* {"message","type","code","param"} and, unless it is NULL, "requestId" */
+void answer_put_error(struct openai_answer *a, struct json_out *o,
+		      const char *request_id);
 /* What the client sees as the model's name. */
-struct slice answer_model(const struct answer *a);
+struct slice answer_model(const struct openai_answer *a);
 
 #endif

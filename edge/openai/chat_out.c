@@ -3,7 +3,8 @@
 #include "edge/openai/answer.h"
 #include "edge/openai/names.h"
 
-static void put_head(const struct answer *a, struct json_out *o, const char *object)
+static void put_head(const struct openai_answer *a, struct json_out *o,
+		     const char *object)
 {
 	char id[NAME_BYTES];
 	name_format(NAME_CHAT, a->run, 0, id);
@@ -14,7 +15,7 @@ static void put_head(const struct answer *a, struct json_out *o, const char *obj
 }
 
 /* `usage` of an answer that will tell it in the end. */
-static struct json_out begin_chunk(struct answer *a)
+static struct json_out begin_chunk(struct openai_answer *a)
 {
 	strbuf_add_str(&a->out, "data: ");
 	struct json_out o = json_out(&a->out);
@@ -23,13 +24,13 @@ static struct json_out begin_chunk(struct answer *a)
 	return o;
 }
 
-static void end_chunk(struct answer *a, struct json_out *o)
+static void end_chunk(struct openai_answer *a, struct json_out *o)
 {
 	json_obj_end(o);
 	strbuf_add_str(&a->out, "\n\n");
 }
 
-static struct json_out begin_delta(struct answer *a)
+static struct json_out begin_delta(struct openai_answer *a)
 {
 	struct json_out o = begin_chunk(a);
 	json_key(&o, "choices");
@@ -41,7 +42,7 @@ static struct json_out begin_delta(struct answer *a)
 	return o;
 }
 
-static void end_delta(struct answer *a, struct json_out *o, const char *reason)
+static void end_delta(struct openai_answer *a, struct json_out *o, const char *reason)
 {
 	json_obj_end(o);
 	json_kv_cstr(o, "finish_reason", reason);
@@ -54,7 +55,7 @@ static void end_delta(struct answer *a, struct json_out *o, const char *reason)
 	end_chunk(a, o);
 }
 
-static void begin(struct answer *a)
+static void begin(struct openai_answer *a)
 {
 	struct json_out o = begin_delta(a);
 	json_kv_cstr(&o, "role", "assistant");
@@ -62,7 +63,7 @@ static void begin(struct answer *a)
 	end_delta(a, &o, NULL);
 }
 
-static void put_piece(struct answer *a, struct slice piece)
+static void put_piece(struct openai_answer *a, struct slice piece)
 {
 	struct json_out o = begin_delta(a);
 	json_kv_str(&o, "content", piece);
@@ -70,19 +71,19 @@ static void put_piece(struct answer *a, struct slice piece)
 }
 
 /* The messages of a run's steps are one message here, with an empty line between. */
-static void text(struct answer *a, struct slice piece)
+static void text(struct openai_answer *a, struct slice piece)
 {
 	if (a->message_count && !a->showing)
 		put_piece(a, SLICE("\n\n"));
 	put_piece(a, piece);
 }
 
-static void end_text(struct answer *a)
+static void end_text(struct openai_answer *a)
 {
 	(void)a;
 }
 
-static const char *reason_of(const struct answer *a)
+static const char *reason_of(const struct openai_answer *a)
 {
 	switch (a->end) {
 	case ANSWER_CALLS:
@@ -106,7 +107,7 @@ static void put_function(struct json_out *o, struct slice name, struct slice arg
 	json_obj_end(o);
 }
 
-static void put_call_delta(struct answer *a, size_t i, bool first)
+static void put_call_delta(struct openai_answer *a, size_t i, bool first)
 {
 	const struct answer_call *c = &a->calls[i];
 	struct json_out o = begin_delta(a);
@@ -124,7 +125,7 @@ static void put_call_delta(struct answer *a, size_t i, bool first)
 	end_delta(a, &o, NULL);
 }
 
-static void put_usage(const struct answer *a, struct json_out *o)
+static void put_usage(const struct openai_answer *a, struct json_out *o)
 {
 	const struct answer_usage *u = &a->usage;
 	json_key(o, "usage");
@@ -136,20 +137,24 @@ static void put_usage(const struct answer *a, struct json_out *o)
 	json_obj(o);
 	json_kv_i64(o, "cached_tokens", u->cached);
 	json_obj_end(o);
+	json_key(o, "completion_tokens_details");
+	json_obj(o);
+	json_kv_i64(o, "reasoning_tokens", u->reasoning);
+	json_obj_end(o);
 	json_obj_end(o);
 }
 
-static void put_error(struct answer *a)
+static void put_error(struct openai_answer *a)
 {
 	strbuf_add_str(&a->out, "data: ");
 	struct json_out o = json_out(&a->out);
 	json_obj(&o);
 	json_key(&o, "error");
-	answer_put_error(a, &o);
+	answer_put_error(a, &o, NULL);
 	end_chunk(a, &o);
 }
 
-static void end(struct answer *a)
+static void end(struct openai_answer *a)
 {
 	if (a->end >= ANSWER_FAILED) {
 		put_error(a);
@@ -174,7 +179,7 @@ static void end(struct answer *a)
 
 /* ---- one body */
 
-static void put_content(const struct answer *a, struct json_out *o)
+static void put_content(const struct openai_answer *a, struct json_out *o)
 {
 	AUTO(strbuf_fini) struct strbuf all = STRBUF_INIT;
 	for (size_t i = 0; i < a->message_count; i++) {
@@ -189,7 +194,7 @@ static void put_content(const struct answer *a, struct json_out *o)
 		json_put_null(o);
 }
 
-static void put_calls(const struct answer *a, struct json_out *o)
+static void put_calls(const struct openai_answer *a, struct json_out *o)
 {
 	json_key(o, "tool_calls");
 	json_arr(o);
@@ -203,7 +208,7 @@ static void put_calls(const struct answer *a, struct json_out *o)
 	json_arr_end(o);
 }
 
-static void put_choice(const struct answer *a, struct json_out *o)
+static void put_choice(const struct openai_answer *a, struct json_out *o)
 {
 	json_obj(o);
 	json_kv_i64(o, "index", 0);
@@ -220,7 +225,7 @@ static void put_choice(const struct answer *a, struct json_out *o)
 	json_obj_end(o);
 }
 
-static void whole(struct answer *a)
+static void whole(struct openai_answer *a)
 {
 	struct json_out o = json_out(&a->out);
 	json_obj(&o);

@@ -15,7 +15,9 @@ enum stage {
 	EXCHANGE_HISTORY,
 	EXCHANGE_PLACE,
 	EXCHANGE_FOLLOW,
-	EXCHANGE_USAGE, /* the run ended: what it used is asked for */
+	EXCHANGE_CALLS, /* the run ended: calls that are too long for events are asked for
+			 */
+	EXCHANGE_USAGE, /* and what it used */
 	EXCHANGE_OVER
 };
 
@@ -36,7 +38,7 @@ static void gone(struct call *c)
 
 static void flush(struct call *c)
 {
-	struct answer *a = &exchange_of(c)->answer;
+	struct openai_answer *a = &exchange_of(c)->answer;
 	reply_piece(c->request, strbuf_slice(&a->out));
 	strbuf_reset(&a->out);
 	strbuf_shrink(&a->out, 4096);
@@ -53,7 +55,7 @@ static void put_run_fields(struct call *c)
 
 static void reply_whole(struct call *c)
 {
-	struct answer *a = &exchange_of(c)->answer;
+	struct openai_answer *a = &exchange_of(c)->answer;
 	reply_head(c->request, 200);
 	put_run_fields(c);
 	reply_body(c->request, "application/json", strbuf_slice(&a->out));
@@ -62,7 +64,7 @@ static void reply_whole(struct call *c)
 static void finish(struct call *c)
 {
 	struct exchange *x = exchange_of(c);
-	struct answer *a = &x->answer;
+	struct openai_answer *a = &x->answer;
 	bool failed = a->end == ANSWER_FAILED || a->end == ANSWER_CANCELLED;
 	c->stage = EXCHANGE_OVER;
 	if (!a->streams && failed && x->placed) {
@@ -81,7 +83,7 @@ static void finish(struct call *c)
 /* The answer cannot go on, its run may. */
 static void give_up(struct call *c, const char *code, const char *message)
 {
-	struct answer *a = &exchange_of(c)->answer;
+	struct openai_answer *a = &exchange_of(c)->answer;
 	bool streaming = a->streams && follow_is_open(c->follow);
 	c->stage = EXCHANGE_OVER;
 	answer_break(a, code, message);
@@ -98,7 +100,7 @@ static void give_up(struct call *c, const char *code, const char *message)
 static void on_open(struct call *c)
 {
 	struct exchange *x = exchange_of(c);
-	struct answer *a = &x->answer;
+	struct openai_answer *a = &x->answer;
 	if (x->placed) {
 		a->run = x->followed = x->placing.run;
 		a->created_us = clock_real_us();
@@ -114,7 +116,7 @@ static void on_open(struct call *c)
 
 static void on_event(struct call *c, const struct sse_item *item)
 {
-	struct answer *a = &exchange_of(c)->answer;
+	struct openai_answer *a = &exchange_of(c)->answer;
 	if (a->end)
 		return;
 	answer_event(a, item);
@@ -126,10 +128,21 @@ static void on_event(struct call *c, const struct sse_item *item)
 
 static void follow_merged(struct call *c);
 
+static void ask_usage(struct call *c, struct exchange *x)
+{
+	struct openai_answer *a = &x->answer;
+	if (a->streams && !a->wants_usage && !x->api->tells_usage) {
+		finish(c);
+		return;
+	}
+	c->stage = EXCHANGE_USAGE;
+	store_run_usage(c, x->followed, &a->usage);
+}
+
 static void on_end(struct call *c)
 {
 	struct exchange *x = exchange_of(c);
-	struct answer *a = &x->answer;
+	struct openai_answer *a = &x->answer;
 	if (c->stage == EXCHANGE_OVER || a->end == ANSWER_BROKEN)
 		return;
 	if (a->end == ANSWER_MERGED) {
@@ -140,17 +153,17 @@ static void on_end(struct call *c)
 		a->end = ANSWER_FAILED;
 		a->code = SLICE("internal");
 	}
-	if (a->streams && !a->wants_usage && !x->api->tells_usage) {
-		finish(c);
+	if (answer_has_cut(a)) {
+		c->stage = EXCHANGE_CALLS;
+		store_get_run(c, x->followed, &x->row);
 		return;
 	}
-	c->stage = EXCHANGE_USAGE;
-	store_run_usage(c, x->followed, &a->usage);
+	ask_usage(c, x);
 }
 
 static void on_cut(struct call *c)
 {
-	struct answer *a = &exchange_of(c)->answer;
+	struct openai_answer *a = &exchange_of(c)->answer;
 	char run[UUID_TEXT_LEN + 1];
 	if (c->stage == EXCHANGE_OVER)
 		return;
@@ -289,7 +302,7 @@ static void take_agent(struct call *c, struct exchange *x)
 static void take_order(struct call *c, struct exchange *x, struct slice key)
 {
 	struct order *o = &x->placing.order;
-	struct answer *a = &x->answer;
+	struct openai_answer *a = &x->answer;
 	o->session_key = key_in_force(c, x, key);
 	o->user = x->ask.user;
 	o->mode = MODE_FOLLOWUP; /* each request has its own answer */
@@ -322,7 +335,7 @@ static bool begin(struct call *c, const struct exchange_api *api)
 	c->stage = EXCHANGE_TARGET;
 	if (!uuid_is_nil(x->ask.previous)) {
 		c->stage = EXCHANGE_PREVIOUS;
-		store_get_run(c, x->ask.previous, &x->previous);
+		store_get_run(c, x->ask.previous, &x->row);
 	}
 	return x->ask.background || call_may_wait(c);
 }
@@ -331,7 +344,7 @@ static bool begin(struct call *c, const struct exchange_api *api)
 
 static bool take_previous(struct call *c, struct exchange *x)
 {
-	const struct run_row *row = &x->previous;
+	const struct run_row *row = &x->row;
 	char agent[UUID_TEXT_LEN + 1];
 	if (c->asking)
 		return false;
@@ -355,7 +368,7 @@ static bool find_target(struct call *c, struct exchange *x)
 {
 	if (!target_find(c, &x->target))
 		return false;
-	x->placing.agent = x->target.word;
+	x->placing.agent = slice_str(x->target.agent.name);
 	x->earlier.agent = &x->target.agent;
 	c->stage = EXCHANGE_HISTORY;
 	return true;
@@ -364,7 +377,7 @@ static bool find_target(struct call *c, struct exchange *x)
 static void reply_queued(struct call *c)
 {
 	struct exchange *x = exchange_of(c);
-	struct answer *a = &x->answer;
+	struct openai_answer *a = &x->answer;
 	a->run = x->placing.run;
 	a->created_us = x->placing.accepted_us;
 	c->stage = EXCHANGE_OVER;
@@ -382,6 +395,18 @@ static void place(struct call *c, struct exchange *x)
 		c->stage = EXCHANGE_FOLLOW;
 }
 
+static void take_calls(struct call *c, struct exchange *x)
+{
+	if (!c->asked && answer_take_calls(&x->answer, x->row.pending_calls)) {
+		ask_usage(c, x);
+		return;
+	}
+	give_up(c, "unavailable",
+		"the arguments of the client's calls could not be read: GET "
+		"/v1/runs/{id} "
+		"has them as pendingToolCalls");
+}
+
 static void go_on(struct call *c, struct exchange *x)
 {
 	if (c->stage == EXCHANGE_PREVIOUS && !take_previous(c, x))
@@ -397,6 +422,8 @@ static void go_on(struct call *c, struct exchange *x)
 		place(c, x);
 	else if (c->stage == EXCHANGE_FOLLOW)
 		follow_step(c->follow);
+	else if (c->stage == EXCHANGE_CALLS && !c->asking)
+		take_calls(c, x);
 	else if (c->stage == EXCHANGE_USAGE && !c->asking)
 		finish(c);
 }

@@ -28,9 +28,10 @@ struct exchange {
 	struct target target;
 	struct placing placing;
 	struct history earlier;
-	struct answer answer;
+	struct openai_answer answer;
 	struct uuid followed; /* the run that answers: another one, once it was merged */
-	struct run_row previous;
+	struct run_row
+		row; /* of the run that goes on; in the end, of the one that answers */
 };
 
 /* Of a request that places an order: its handler. */

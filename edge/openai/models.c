@@ -2,6 +2,7 @@
  * GET /v1/models and /v1/models/{model}: the tenant's agents, and the default one. */
 #include "common/json.h"
 #include "edge/openai/ask.h"
+#include "edge/openai/store.h"
 #include "edge/openai/target.h"
 #include "edge/query.h"
 #include "edge/reply.h"

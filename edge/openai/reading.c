@@ -376,7 +376,8 @@ static bool read_root(struct reading *r, json_t root, const struct reading_api *
 {
 	if (json_kind(root) != JSON_OBJECT)
 		return reading_wrong(r, "", "the body must be a JSON object");
-	return reading_params(r, root, api->params, api->count) && read_list(r, api);
+	return reading_params(r, root, api->params, api->count) && reading_choice(r) &&
+	       read_list(r, api);
 }
 
 bool reading_all(struct reading *r, struct slice body, const struct reading_api *api)

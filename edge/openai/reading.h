@@ -50,6 +50,8 @@ bool take_max_tokens(struct reading *r, const char *name, json_t v);
 bool take_metadata(struct reading *r, const char *name, json_t v);
 bool take_tools(struct reading *r, const char *name, json_t v);
 bool take_choice(struct reading *r, const char *name, json_t v);
+/* Once all is read: whether the choice is one of the tools. */
+bool reading_choice(struct reading *r);
 /* {"type":"json_schema",...} whose schema stands in `holder`. */
 bool reading_format(struct reading *r, const char *name, json_t format, json_t holder);
 

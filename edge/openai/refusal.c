@@ -11,7 +11,7 @@ void refuse(struct call *c, int status, const char *code, const char *param,
 	reply_error(c->request, &e, "%s", message);
 }
 
-void refuse_outcome(struct call *c, struct answer *a)
+void refuse_outcome(struct call *c, struct openai_answer *a)
 {
 	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
 	struct json_out o = json_out(&b);
@@ -19,7 +19,7 @@ void refuse_outcome(struct call *c, struct answer *a)
 	uuid_format(a->run, run);
 	json_obj(&o);
 	json_key(&o, "error");
-	answer_put_error(a, &o);
+	answer_put_error(a, &o, c->request->id);
 	json_obj_end(&o);
 	strbuf_add_char(&b, '\n');
 	reply_head(c->request, answer_status(a));

@@ -11,6 +11,6 @@ void refuse(struct call *c, int status, const char *code, const char *param,
 	    const char *message);
 /* The run was accepted and came to nothing, or its answer cannot go on. What a client's
  * library would do by itself, ask again, would be another run: it is told not to. */
-void refuse_outcome(struct call *c, struct answer *a);
+void refuse_outcome(struct call *c, struct openai_answer *a);
 
 #endif

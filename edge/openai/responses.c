@@ -38,7 +38,7 @@ static bool absent(struct call *c)
 static void show(struct call *c, const struct look *l)
 {
 	const struct run_row *row = &l->row;
-	struct answer a;
+	struct openai_answer a;
 	if (row->ended) {
 		exchange_show(c, &api, l->run, row->accepted_us);
 		return;
@@ -100,8 +100,6 @@ static bool take_stream(struct call *c, struct slice v)
 void openai_response_get(struct call *c)
 {
 	static const struct query_param params[] = {{"include", take_include},
-						    {"include[]", take_include},
-						    {"include_obfuscation", take_include},
 						    {"stream", take_stream}};
 	struct look *l;
 	if (c->follow) {

@@ -21,7 +21,7 @@ static void put_text_part(struct json_out *o, struct slice text)
 }
 
 /* content SLICE_NONE: none of it is there yet. */
-static void put_message(const struct answer *a, struct json_out *o, size_t i,
+static void put_message(const struct openai_answer *a, struct json_out *o, size_t i,
 			const char *status, struct slice content)
 {
 	char id[NAME_BYTES];
@@ -39,7 +39,8 @@ static void put_message(const struct answer *a, struct json_out *o, size_t i,
 	json_obj_end(o);
 }
 
-static void put_call(const struct answer *a, struct json_out *o, size_t i, bool done)
+static void put_call(const struct openai_answer *a, struct json_out *o, size_t i,
+		     bool done)
 {
 	char id[NAME_BYTES];
 	const struct answer_call *c = &a->calls[i];
@@ -54,7 +55,7 @@ static void put_call(const struct answer *a, struct json_out *o, size_t i, bool 
 	json_obj_end(o);
 }
 
-static void put_output(const struct answer *a, struct json_out *o)
+static void put_output(const struct openai_answer *a, struct json_out *o)
 {
 	json_key(o, "output");
 	json_arr(o);
@@ -67,7 +68,7 @@ static void put_output(const struct answer *a, struct json_out *o)
 	json_arr_end(o);
 }
 
-static const char *status_of(const struct answer *a)
+static const char *status_of(const struct openai_answer *a)
 {
 	switch (a->end) {
 	case ANSWER_OPEN:
@@ -85,7 +86,7 @@ static const char *status_of(const struct answer *a)
 	}
 }
 
-static void put_usage(const struct answer *a, struct json_out *o)
+static void put_usage(const struct openai_answer *a, struct json_out *o)
 {
 	const struct answer_usage *u = &a->usage;
 	json_key(o, "usage");
@@ -103,17 +104,17 @@ static void put_usage(const struct answer *a, struct json_out *o)
 	json_obj_end(o);
 	json_key(o, "output_tokens_details");
 	json_obj(o);
-	json_kv_i64(o, "reasoning_tokens", 0);
+	json_kv_i64(o, "reasoning_tokens", u->reasoning);
 	json_obj_end(o);
 	json_obj_end(o);
 }
 
-static void put_reasons(struct answer *a, struct json_out *o)
+static void put_reasons(struct openai_answer *a, struct json_out *o)
 {
 	bool incomplete = a->end == ANSWER_LENGTH || a->end == ANSWER_FILTER;
 	json_key(o, "error");
 	if (a->end == ANSWER_FAILED || a->end == ANSWER_CANCELLED)
-		answer_put_error(a, o);
+		answer_put_error(a, o, NULL);
 	else
 		json_put_null(o);
 	json_key(o, "incomplete_details");
@@ -130,7 +131,7 @@ static void put_reasons(struct answer *a, struct json_out *o)
 
 /* What the client said of how it is asked is not kept: these stand as they would unsaid.
  */
-static void put_rest(struct answer *a, struct json_out *o)
+static void put_rest(struct openai_answer *a, struct json_out *o)
 {
 	char previous[NAME_BYTES];
 	name_format(NAME_RESPONSE, a->previous, 0, previous);
@@ -151,7 +152,7 @@ static void put_rest(struct answer *a, struct json_out *o)
 	json_kv_raw(o, "metadata", SLICE("{}"));
 }
 
-static void put_response(struct answer *a, struct json_out *o)
+static void put_response(struct openai_answer *a, struct json_out *o)
 {
 	char id[NAME_BYTES];
 	name_format(NAME_RESPONSE, a->run, 0, id);
@@ -170,7 +171,7 @@ static void put_response(struct answer *a, struct json_out *o)
 
 /* ---- its events */
 
-static struct json_out begin_event(struct answer *a, const char *type)
+static struct json_out begin_event(struct openai_answer *a, const char *type)
 {
 	strbuf_add_str(&a->out, "event: ");
 	strbuf_add_str(&a->out, type);
@@ -182,13 +183,13 @@ static struct json_out begin_event(struct answer *a, const char *type)
 	return o;
 }
 
-static void end_event(struct answer *a, struct json_out *o)
+static void end_event(struct openai_answer *a, struct json_out *o)
 {
 	json_obj_end(o);
 	strbuf_add_str(&a->out, "\n\n");
 }
 
-static void tell_response(struct answer *a, const char *type)
+static void tell_response(struct openai_answer *a, const char *type)
 {
 	struct json_out o = begin_event(a, type);
 	json_key(&o, "response");
@@ -196,14 +197,14 @@ static void tell_response(struct answer *a, const char *type)
 	end_event(a, &o);
 }
 
-static void begin(struct answer *a)
+static void begin(struct openai_answer *a)
 {
 	tell_response(a, "response.created");
 	tell_response(a, "response.in_progress");
 }
 
 /* The places of an event of a message's text. */
-static void put_place(struct answer *a, struct json_out *o)
+static void put_place(struct openai_answer *a, struct json_out *o)
 {
 	char id[NAME_BYTES];
 	name_format(NAME_MESSAGE, a->run, a->message_count, id);
@@ -212,7 +213,7 @@ static void put_place(struct answer *a, struct json_out *o)
 	json_kv_i64(o, "content_index", 0);
 }
 
-static void begin_message(struct answer *a)
+static void begin_message(struct openai_answer *a)
 {
 	struct json_out o = begin_event(a, "response.output_item.added");
 	json_kv_i64(&o, "output_index", (int64_t)a->message_count);
@@ -226,7 +227,7 @@ static void begin_message(struct answer *a)
 	end_event(a, &o);
 }
 
-static void text(struct answer *a, struct slice piece)
+static void text(struct openai_answer *a, struct slice piece)
 {
 	if (!a->showing)
 		begin_message(a);
@@ -238,7 +239,7 @@ static void text(struct answer *a, struct slice piece)
 }
 
 /* The message was counted already. */
-static void end_text(struct answer *a)
+static void end_text(struct openai_answer *a)
 {
 	struct slice all = a->messages[--a->message_count];
 	struct json_out o = begin_event(a, "response.output_text.done");
@@ -258,7 +259,7 @@ static void end_text(struct answer *a)
 	end_event(a, &o);
 }
 
-static void put_call_place(struct answer *a, struct json_out *o, size_t i)
+static void put_call_place(struct openai_answer *a, struct json_out *o, size_t i)
 {
 	char id[NAME_BYTES];
 	name_format(NAME_CALL, a->run, i, id);
@@ -266,7 +267,7 @@ static void put_call_place(struct answer *a, struct json_out *o, size_t i)
 	json_kv_i64(o, "output_index", (int64_t)(a->message_count + i));
 }
 
-static void tell_call(struct answer *a, size_t i, const char *type, bool done)
+static void tell_call(struct openai_answer *a, size_t i, const char *type, bool done)
 {
 	struct json_out o = begin_event(a, type);
 	json_kv_i64(&o, "output_index", (int64_t)(a->message_count + i));
@@ -275,7 +276,7 @@ static void tell_call(struct answer *a, size_t i, const char *type, bool done)
 	end_event(a, &o);
 }
 
-static void show_call(struct answer *a, size_t i)
+static void show_call(struct openai_answer *a, size_t i)
 {
 	const struct answer_call *c = &a->calls[i];
 	tell_call(a, i, "response.output_item.added", false);
@@ -291,7 +292,7 @@ static void show_call(struct answer *a, size_t i)
 	tell_call(a, i, "response.output_item.done", true);
 }
 
-static void tell_error(struct answer *a)
+static void tell_error(struct openai_answer *a)
 {
 	struct json_out o = begin_event(a, "error");
 	json_kv_str(&o, "code", a->code);
@@ -300,7 +301,7 @@ static void tell_error(struct answer *a)
 	end_event(a, &o);
 }
 
-static void end(struct answer *a)
+static void end(struct openai_answer *a)
 {
 	if (a->end == ANSWER_BROKEN) {
 		tell_error(a);
@@ -316,7 +317,7 @@ static void end(struct answer *a)
 	strbuf_add_str(&a->out, "data: [DONE]\n\n");
 }
 
-static void whole(struct answer *a)
+static void whole(struct openai_answer *a)
 {
 	struct json_out o = json_out(&a->out);
 	put_response(a, &o);

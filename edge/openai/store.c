@@ -14,7 +14,7 @@ static void on_usage(void *arg, const struct pg_answer *a)
 	if (pg_is_null(r, 0, 0)) /* nothing was asked of a model */
 		return;
 	*u = (struct answer_usage){pg_get_i64(r, 0, 0), pg_get_i64(r, 0, 1),
-				   pg_get_i64(r, 0, 2)};
+				   pg_get_i64(r, 0, 2), pg_get_i64(r, 0, 3)};
 }
 
 void store_run_usage(struct call *c, struct uuid run, struct answer_usage *out)

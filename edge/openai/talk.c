@@ -10,6 +10,7 @@
 #include "common/attr.h"
 #include "common/clock.h"
 #include "edge/blocks.h"
+#include "edge/client_tools.h"
 
 #define CALLS_MOST 256
 #define NO_RESULT "no result was given"
@@ -137,6 +138,11 @@ bool talk_put_new(const struct talk *t, struct json_out *o, struct talk_fault *f
 		blocks += t->list[i].kind == SAID_USER ? t->list[i].blocks : 0;
 		results += t->list[i].kind == SAID_RESULT;
 	}
+	if (results > CLIENT_RESULTS_MOST)
+		return wrong(fault, t->list[t->count - 1].at,
+			     "there are results of %zu tool calls: at most %u can be "
+			     "given at once",
+			     results, CLIENT_RESULTS_MOST);
 	if (!blocks && !results)
 		return wrong(
 			fault, t->count ? t->list[t->count - 1].at : 0,

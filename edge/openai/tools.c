@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Functions of the client's: tools and tool_choice, in the words of both APIs. */
 #include <stdio.h>
+#include <string.h>
 
+#include "edge/client_tools.h"
 #include "edge/openai/reading.h"
-
-#define TOOLS_MOST 128
 
 /* One API has the function's members in an object of their own. */
 static json_t function_of(json_t tool)
@@ -42,15 +42,39 @@ static bool put_tool(struct reading *r, const char *at, json_t tool, struct json
 	return true;
 }
 
+/* A sentence of client_tools.h under the names that these APIs have. */
+static bool blame(struct reading *r, const char *name, const char *member,
+		  const struct client_tools_fault *bad)
+{
+	size_t n = strlen(member);
+	bool named = !strncmp(bad->member, member, n);
+	char at[96];
+	snprintf(at, sizeof at, "%s%s", name, named ? bad->member + n : "");
+	named = !strncmp(bad->message, member, n);
+	return reading_wrong(r, at, "%s%s", named ? name : "",
+			     bad->message + (named ? n : 0));
+}
+
+static bool check_tools(struct reading *r, const char *name, struct slice list)
+{
+	AUTO(strbuf_fini) struct strbuf checked = STRBUF_INIT;
+	struct client_tools_fault bad;
+	AUTO(auto_json_free) struct json_doc *d = json_parse(list, list.n, NULL, 0);
+	if (!client_tools_read(json_root(d), &checked, &bad))
+		return blame(r, name, "clientTools", &bad);
+	r->ask->tools = arena_slice(r->ask->arena, strbuf_slice(&checked));
+	return true;
+}
+
 bool take_tools(struct reading *r, const char *name, json_t v)
 {
 	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
 	struct json_out o = json_out(&b);
 	struct json_iter it = json_iter(v);
 	size_t i = 0;
-	if (json_kind(v) != JSON_ARRAY || json_len(v) > TOOLS_MOST)
-		return reading_wrong(r, name, "%s must be a list of at most %d functions",
-				     name, TOOLS_MOST);
+	if (json_kind(v) != JSON_ARRAY || json_len(v) > CLIENT_TOOLS_MOST)
+		return reading_wrong(r, name, "%s must be a list of at most %u functions",
+				     name, CLIENT_TOOLS_MOST);
 	if (!json_len(v))
 		return true;
 	json_arr(&o);
@@ -61,8 +85,7 @@ bool take_tools(struct reading *r, const char *name, json_t v)
 			return false;
 	}
 	json_arr_end(&o);
-	r->ask->tools = arena_slice(r->ask->arena, strbuf_slice(&b));
-	return true;
+	return check_tools(r, name, strbuf_slice(&b));
 }
 
 bool take_choice(struct reading *r, const char *name, json_t v)
@@ -86,4 +109,17 @@ bool take_choice(struct reading *r, const char *name, json_t v)
 	}
 	r->ask->choice = arena_slice(r->ask->arena, strbuf_slice(&b));
 	return true;
+}
+
+bool reading_choice(struct reading *r)
+{
+	AUTO(strbuf_fini) struct strbuf checked = STRBUF_INIT;
+	struct slice tools = r->ask->tools, choice = r->ask->choice;
+	struct client_tools_fault bad;
+	if (!choice.p)
+		return true;
+	AUTO(auto_json_free) struct json_doc *t = json_parse(tools, tools.n, NULL, 0);
+	AUTO(auto_json_free) struct json_doc *d = json_parse(choice, choice.n, NULL, 0);
+	return client_choice_read(json_root(d), json_root(t), &checked, &bad) ||
+	       blame(r, "tool_choice", "toolChoice", &bad);
 }

@@ -30,6 +30,8 @@ static const struct {
 		   {"providers", "provider", "a provider's name"},
 		   {"keys", "key", "a key's id"},
 		   {"approvals", "approval", "an approval's id"},
+		   {"responses", "response", "a response's id"},
+		   {"models", "model", "an agent's name, or default"},
 		   {"ui", "chat", "a chat's id, percent-encoded"}};
 
 static const char session_key[] = "a session's key, percent-encoded";

@@ -9,7 +9,7 @@ from test_main_job import WithNode
 class Clients(WithNode):
     model = "fake"
     workers = 2
-    seconds = 40
+    seconds = 60
 
     def test_the_libraries_are_there(self):
         clients.run(self.node, "libraries.mjs")
@@ -22,6 +22,9 @@ class Clients(WithNode):
 
     def test_openai_agents(self):
         clients.run(self.node, "agents.mjs")
+
+    def test_tools_of_the_client(self):
+        clients.run(self.node, "tools.mjs")
 
     def test_ai_sdk(self):
         clients.run(self.node, "ai.mjs")

@@ -17,7 +17,7 @@
 #define RUN "01234567-89ab-7def-8123-456789abcdef"
 
 static struct arena *arena;
-static struct answer a;
+static struct openai_answer a;
 static uint32_t seq;
 
 static void begin(const struct answer_form *form, bool streams)
@@ -172,7 +172,8 @@ static void test_chunks_with_usage(void **state)
 	       "\"usage\":null}\n\n"
 	       "data: "
 	       "{\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":"
-	       "4,\"total_tokens\":7,\"prompt_tokens_details\":{\"cached_tokens\":2}}}"
+	       "4,\"total_tokens\":7,\"prompt_tokens_details\":{\"cached_tokens\":2},"
+	       "\"completion_tokens_details\":{\"reasoning_tokens\":0}}}"
 	       "\n\n" DONE);
 }
 
@@ -315,7 +316,8 @@ static void test_anew_within_a_whole_answer(void **state)
 		"day\",\"refusal\":null},\"logprobs\":null,"
 		"\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":1,"
 		"\"completion_tokens\":2,\"total_tokens\":3,\"prompt_tokens_details\":{"
-		"\"cached_tokens\":0}}}\n");
+		"\"cached_tokens\":0},\"completion_tokens_details\":{\"reasoning_"
+		"tokens\":0}}}\n");
 }
 
 static void test_whole_with_calls(void **state)
