@@ -74,11 +74,6 @@ uint64_t crypto_siphash(const uint8_t key[16], struct slice data)
 	return v;
 }
 
-void crypto_hmac_sha256(const uint8_t key[32], struct slice data, uint8_t out[32])
-{
-	crypto_auth_hmacsha256(out, (const unsigned char *)data.p, data.n, key);
-}
-
 bool crypto_equal(const void *a, const void *b, size_t n)
 {
 	return sodium_memcmp(a, b, n) == 0;

@@ -25,12 +25,10 @@ void crypto_sha256_end(struct crypto_sha256_state *s, uint8_t out[32]);
  */
 #define CRYPTO_DIGEST 16
 void crypto_digest(struct slice data, uint8_t out[CRYPTO_DIGEST]);
-/* HMAC-SHA-256, of a key of any length. */
+/* HMAC-SHA-256, of a key of any length: who has the key can make it and check it. */
 void crypto_hmac_sha256(struct slice key, struct slice data, uint8_t out[32]);
 /* SipHash-2-4 with a 16-byte key. */
 uint64_t crypto_siphash(const uint8_t key[16], struct slice data);
-/* HMAC-SHA-256: who has the key can make it and check it. */
-void crypto_hmac_sha256(const uint8_t key[32], struct slice data, uint8_t out[32]);
 /* Compares without a data-dependent branch. */
 bool crypto_equal(const void *a, const void *b, size_t n);
 /* Overwrites a secret; not optimised away. */

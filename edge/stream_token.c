@@ -12,7 +12,7 @@
 static void make_mark(const uint8_t key[32], struct slice said, char out[MARK_TEXT])
 {
 	uint8_t mac[32];
-	crypto_hmac_sha256(key, said, mac);
+	crypto_hmac_sha256(slice_of(key, 32), said, mac);
 	crypto_base64url(mac, sizeof mac, out, MARK_TEXT);
 }
 
