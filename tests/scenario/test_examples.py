@@ -43,7 +43,7 @@ class Examples(WithNode):
 
     def test_curl_goes_on_where_the_stream_broke(self):
         words = " ".join(f"w{i}" for i in range(15))
-        p = self.curl(f"[pause 100] {words}")
+        p = self.curl(f"[pause 400] {words}")
         lines = [p.stdout.readline() for _ in range(4)]
         self.node.kill("edge")
         rest, err = p.communicate(timeout=60)

@@ -21,6 +21,11 @@ class WithStrangers(WithApprovals):
             assert made.returncode == 0, made.stderr
             cls.node.stranger = json.loads(made.stdout)["token"]
 
+    def token(self, *args):
+        made = self.node.ctl("token", "create", *args, "-o", "json")
+        self.assertEqual(made.returncode, 0, made.stderr)
+        return json.loads(made.stdout)["token"]
+
     def failed(self, session=None, **options):
         run = self.post(f"[status 400 1] second time lucky {uuid.uuid4()}", session or f"op-{uuid.uuid4()}", **options)
         self.assertEqual(self.node.wait(run)["status"], "error")
@@ -113,6 +118,17 @@ class DeadLetters(WithStrangers):
         self.refused(409, "POST", f"/v1/dead-letters/{run}/redrive")
         self.refused(404, "POST", f"/v1/dead-letters/{self.failed()}/redrive")
 
+    def test_an_end_user_sees_and_changes_his_own(self):
+        run, token = self.dead(), self.token("--tenant", "default", "--scopes", "run,read,write", "--user", "ada")
+        self.assertEqual(self.node.get("/v1/dead-letters", token=token)[2], {"deadLetters": []})
+        for method, path in (("GET", ""), ("DELETE", ""), ("POST", "/redrive")):
+            self.refused(404, method, f"/v1/dead-letters/{run}{path}", token=token)
+        self.refused(404, "POST", f"/v1/runs/{run}/retry", token=token)
+        own = self.node.post("/v1/agents/main/runs", {"message": f"[status 400 1] {uuid.uuid4()}", "sessionKey": f"op-{uuid.uuid4()}"}, token=token)
+        self.assertEqual(own[0], 202, own)
+        self.node.wait(own[2]["runId"])
+        self.assertEqual(self.node.post(f"/v1/runs/{own[2]['runId']}/retry", token=token)[0], 202)
+
     def test_discard(self):
         run = self.dead()
         self.refused(404, "DELETE", f"/v1/dead-letters/{run}", token=self.node.stranger)
@@ -173,9 +189,16 @@ class Figures(WithStrangers):
         self.cancel(second)
         self.cancel(first)
 
+    def test_the_platforms_token_sees_the_node(self):
+        token = self.token("--platform", "--scopes", "admin")
+        status, _, queue = self.node.get("/v1/queue", token=token)
+        self.assertEqual((status, "journal" in queue, "tenants" in queue), (200, True, True))
+        status, _, workers = self.node.get("/v1/workers", token=token)
+        self.assertEqual((status, workers["target"], workers["workers"][0]["pid"] > 0), (200, 1, True))
+        self.assertEqual(self.node.post(f"/v1/runs/{self.failed()}/retry", token=token)[0], 403)
+
     def test_who_may_ask(self):
-        made = self.node.ctl("token", "create", "--tenant", "stranger", "--scopes", "run,read,write", "-o", "json")
-        token = json.loads(made.stdout)["token"]
+        token = self.token("--tenant", "stranger", "--scopes", "run,read,write")
         for path in ("/v1/queue", "/v1/workers"):
             self.refused(403, "GET", path, token=token)
             self.assertEqual(self.refused(400, "GET", path + "?tenant=1")["param"], "tenant")

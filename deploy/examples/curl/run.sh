@@ -45,7 +45,9 @@ show() {
     '') [ -z "$id" ] || printf '%s' "$id" >"$files/last" ;;
     esac
     case $line in
-    'data:'*'"type":"lifecycle"'*'"phase":"end"'* | 'data:'*'"type":"lifecycle"'*'"phase":"error"'*) : >"$files/ended" ;;
+    'data:'*'"type":"lifecycle"'*)
+      if expr "$line" : '.*"phase": *"\(end\|error\)"' >/dev/null; then : >"$files/ended"; fi
+      ;;
     esac
   done
 }
