@@ -7,6 +7,7 @@
 
 #include "cli/agent_config.h"
 #include "cli/catalogue.h"
+#include "cli/onboard.h"
 #include "cli/report.h"
 #include "common/attr.h"
 #include "common/json.h"
@@ -14,13 +15,13 @@
 
 /* ---- create */
 
-static void put_params(struct pg_params *p, const struct catalogue *c,
+static void put_params(struct pg_params *p, const struct catalogue *c, const char *name,
 		       const struct strbuf *config)
 {
 	const struct args *a = c->args;
 	catalogue_put_actor(p);
 	pg_i64(p, c->tenant);
-	pg_text(p, slice_str(a->text[PARAM_name]));
+	pg_text(p, slice_str(name));
 	pg_uuid(p, uuid7_new());
 	pg_jsonb(p, strbuf_slice(config));
 	if (args_has(a, O(max_running)))
@@ -74,23 +75,30 @@ static struct uuid id_of(const struct strbuf *json)
 	return id;
 }
 
-static int create(struct catalogue *c, const struct strbuf *config)
+int agent_row_new(struct catalogue *c, const char *name, const struct strbuf *config,
+		  struct strbuf *json)
 {
-	AUTO(strbuf_fini) struct strbuf json = STRBUF_INIT;
 	struct pg_params p;
 	pg_params_init(&p);
-	put_params(&p, c, config);
-	int found = catalogue_query(c, create_sql, &p, &json, "the agent cannot be made");
+	put_params(&p, c, name, config);
+	int found = catalogue_query(c, create_sql, &p, json, "the agent cannot be made");
 	pg_params_fini(&p);
 	if (found < 0)
 		return EXIT_FAILED;
-	if (!found) {
-		report("tenant '%s' has an agent '%s' already: add --replace to give it "
-		       "a "
-		       "new revision",
-		       c->slug, c->args->text[PARAM_name]);
-		return EXIT_FAILED;
-	}
+	if (found)
+		return EXIT_FINE;
+	report("tenant '%s' has an agent '%s' already: add --replace to give it a new "
+	       "revision",
+	       c->slug, name);
+	return EXIT_FAILED;
+}
+
+static int create(struct catalogue *c, const struct strbuf *config)
+{
+	AUTO(strbuf_fini) struct strbuf json = STRBUF_INIT;
+	int status = agent_row_new(c, c->args->text[PARAM_name], config, &json);
+	if (status)
+		return status;
 	struct uuid id = id_of(&json);
 	catalogue_print(c, &json);
 	catalogue_invalidate(c, "agent", &id);

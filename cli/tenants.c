@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
- * terabitsctl tenant: create, list, suspend, resume. */
+ * terabitsctl tenant: create, list, set, suspend, resume, delete, purge. */
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "cli/catalogue.h"
+#include "cli/onboard.h"
 #include "cli/report.h"
 #include "common/attr.h"
+#include "common/json.h"
 
 /* ---- create */
 
 /* As the table's check; and one of digits alone would be taken for a number. */
-static int check_slug(const char *slug)
+int tenant_check_slug(const char *slug)
 {
 	int letters = 0;
 	for (const char *p = slug; *p; p++) {
@@ -23,7 +25,7 @@ static int check_slug(const char *slug)
 	}
 	if (letters > 0)
 		return 0;
-	report("tenant create: SLUG must be lower-case letters, digits and dashes, begin "
+	report("SLUG must be lower-case letters, digits and dashes, begin "
 	       "with no dash and have a letter, not '%s'",
 	       slug);
 	return EXIT_USAGE;
@@ -68,17 +70,28 @@ static int create(struct catalogue *c, const char *slug, struct strbuf *json)
 	return found > 0 ? EXIT_FINE : EXIT_FAILED;
 }
 
+static int64_t number_of(const struct strbuf *json)
+{
+	int64_t id = 0;
+	AUTO(auto_json_free)
+	struct json_doc *d = json_parse(strbuf_slice(json), json->n, NULL, 0);
+	json_i64(json_get(json_root(d), "id"), &id);
+	return id;
+}
+
 /* Numbers are given one after the other: two at once would take the same. */
-static int create_alone(struct catalogue *c, const char *slug, struct strbuf *json)
+int tenant_row_new(struct catalogue *c, const char *slug, struct strbuf *json)
 {
 	if (owner_exec(&c->owner,
 		       "BEGIN; LOCK TABLE tb.tenants IN SHARE ROW EXCLUSIVE MODE",
 		       "the tenants cannot be locked"))
 		return EXIT_FAILED;
 	int status = create(c, slug, json);
-	if (!status && owner_exec(&c->owner, "COMMIT", "the tenant was not made"))
-		return EXIT_FAILED;
-	return status;
+	if (status)
+		return status;
+	c->tenant = number_of(json);
+	snprintf(c->slug, sizeof c->slug, "%s", slug);
+	return EXIT_FINE;
 }
 
 int tenant_create_command(const struct args *a)
@@ -86,12 +99,14 @@ int tenant_create_command(const struct args *a)
 	static struct catalogue c;
 	AUTO(strbuf_fini) struct strbuf json = STRBUF_INIT;
 	const char *slug = a->text[PARAM_slug];
-	int status = check_slug(slug);
+	int status = tenant_check_slug(slug);
 	if (status)
 		return status;
 	status = catalogue_open(&c, a);
 	if (!status)
-		status = create_alone(&c, slug, &json);
+		status = tenant_row_new(&c, slug, &json);
+	if (!status && owner_exec(&c.owner, "COMMIT", "the tenant was not made"))
+		status = EXIT_FAILED;
 	if (!status)
 		catalogue_print(&c, &json);
 	catalogue_close(&c);
@@ -172,4 +187,110 @@ int tenant_suspend_command(const struct args *a)
 int tenant_resume_command(const struct args *a)
 {
 	return change(a, "active", "tenant.resume");
+}
+
+/* ---- set */
+
+static void put_given(struct pg_params *p, const struct args *a, enum param_id id)
+{
+	if (args_has(a, (param_set)1 << id))
+		pg_i64(p, a->number[id]);
+	else
+		pg_null(p, PG_INT8);
+}
+
+/* What is not given stays; 0 takes a limit away. */
+static int set(struct catalogue *c, struct strbuf *json)
+{
+	struct pg_params p;
+	pg_params_init(&p);
+	catalogue_put_actor(&p);
+	pg_i64(&p, c->tenant);
+	put_given(&p, c->args, PARAM_weight);
+	put_given(&p, c->args, PARAM_max_running);
+	put_given(&p, c->args, PARAM_max_queued);
+	put_given(&p, c->args, PARAM_requests);
+	put_given(&p, c->args, PARAM_model_tokens);
+	int found = catalogue_query(
+		c,
+		"WITH made AS (UPDATE tb.tenants t SET version = t.version + 1, weight = "
+		"coalesce($4, t.weight), max_running = coalesce($5, t.max_running), "
+		"max_queued = coalesce($6, t.max_queued), requests_per_minute = "
+		"nullif(coalesce($7, t.requests_per_minute), 0), tokens_per_minute = "
+		"nullif(coalesce($8, t.tokens_per_minute), 0) WHERE t.tenant_id = $3 "
+		"RETURNING t.*), " CATALOGUE_AUDIT(
+			"tenant_id", "'tenant.change'", "slug",
+			"jsonb_strip_nulls(jsonb_build_object('weight', weight, "
+			"'maxRunning', max_running, 'maxQueued', max_queued, "
+			"'requestsPerMinute', requests_per_minute, 'tokensPerMinute', "
+			"tokens_per_minute))") "SELECT json_build_object('id', "
+					       "tenant_id, 'slug', slug)::text FROM made",
+		&p, json, "the tenant cannot be changed");
+	pg_params_fini(&p);
+	return found > 0 ? EXIT_FINE : EXIT_FAILED;
+}
+
+int tenant_set_command(const struct args *a)
+{
+	static struct catalogue c;
+	AUTO(strbuf_fini) struct strbuf json = STRBUF_INIT;
+	int status = catalogue_open(&c, a);
+	if (!status)
+		status = catalogue_tenant(&c);
+	if (!status)
+		status = set(&c, &json);
+	if (!status) {
+		catalogue_print(&c, &json);
+		catalogue_invalidate(&c, "tenant", NULL);
+	}
+	catalogue_close(&c);
+	return status;
+}
+
+/* ---- delete, purge */
+
+int tenant_delete_command(const struct args *a)
+{
+	return change(a, "deleting", "tenant.delete");
+}
+
+/* Of one that is being deleted, which catalogue_tenant does not find. */
+static int purge(struct catalogue *c, struct strbuf *json)
+{
+	struct pg_params p;
+	pg_params_init(&p);
+	catalogue_put_actor(&p);
+	pg_text(&p, slice_str(c->args->text[PARAM_tenant]));
+	int found = catalogue_query(
+		c,
+		"WITH made AS MATERIALIZED (SELECT t.tenant_id, t.slug, "
+		"tb.tenant_purge(t.tenant_id) AS rows FROM tb.tenants t WHERE "
+		"t.tenant_id > 0 AND t.status = 'deleting' AND (t.slug = $3 OR "
+		"t.tenant_id::text = $3)), " CATALOGUE_AUDIT(
+			"0", "'tenant.purge'", "slug",
+			"jsonb_build_object('id', tenant_id, 'rows', "
+			"rows)") "SELECT json_build_object('slug', slug, 'rows', "
+				 "rows)::text FROM made",
+		&p, json, "the tenant's rows cannot be deleted");
+	pg_params_fini(&p);
+	if (found)
+		return found > 0 ? EXIT_FINE : EXIT_FAILED;
+	report("there is no tenant '%s' that was deleted: 'terabitsctl tenant delete' "
+	       "does "
+	       "that first",
+	       c->args->text[PARAM_tenant]);
+	return EXIT_ABSENT;
+}
+
+int tenant_purge_command(const struct args *a)
+{
+	static struct catalogue c;
+	AUTO(strbuf_fini) struct strbuf json = STRBUF_INIT;
+	int status = catalogue_open(&c, a);
+	if (!status)
+		status = purge(&c, &json);
+	if (!status)
+		catalogue_print(&c, &json);
+	catalogue_close(&c);
+	return status;
 }

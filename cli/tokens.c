@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cli/catalogue.h"
+#include "cli/onboard.h"
 #include "cli/report.h"
 #include "cli/tenant.h"
 #include "common/attr.h"
@@ -86,8 +87,8 @@ static int find_tenant(struct catalogue *c)
 	return 0;
 }
 
-static int insert(struct catalogue *c, const struct tenant_new_token *t,
-		  struct strbuf *json)
+int token_row_new(struct catalogue *c, const struct tenant_new_token *t,
+		  const char *scopes_text, struct strbuf *json)
 {
 	struct pg_params p;
 	const struct args *a = c->args;
@@ -112,7 +113,7 @@ static int insert(struct catalogue *c, const struct tenant_new_token *t,
 	else
 		pg_null(&p, PG_INT8);
 	int found = -2;
-	if (!put_scopes(&p, a->text[PARAM_scopes]))
+	if (!put_scopes(&p, scopes_text))
 		found = catalogue_query(c, insert_sql, &p, json,
 					"the token cannot be made");
 	pg_params_fini(&p);
@@ -148,7 +149,7 @@ int token_create_command(const struct args *a)
 		status = find_tenant(&c);
 	if (!status) {
 		tenant_token_new(c.tenant, &t);
-		status = insert(&c, &t, &json);
+		status = token_row_new(&c, &t, a->text[PARAM_scopes], &json);
 		if (!status)
 			print_token(&c, &t, &json);
 		crypto_wipe(&t, sizeof t);

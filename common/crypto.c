@@ -10,7 +10,6 @@ _Static_assert(crypto_hash_sha256_BYTES == 32, "sha256");
 _Static_assert(sizeof(crypto_hash_sha256_state) <= sizeof(struct crypto_sha256_state),
 	       "sha256 state");
 _Static_assert(crypto_auth_hmacsha256_BYTES == 32, "hmac");
-_Static_assert(crypto_auth_hmacsha256_KEYBYTES == 32, "hmac key");
 _Static_assert(crypto_shorthash_siphash24_KEYBYTES == 16, "siphash key");
 
 void crypto_init(void)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The one statement of what administrators ask. */
+ * The one statement of what administrators ask; and what they did elsewhere. */
 #include "edge/admin.h"
 #include "edge/store_call.h"
 
@@ -36,4 +36,24 @@ void admin_store_ask(struct call *c, struct admin_ask *q)
 		pg_i32(p, (int32_t)q->change.expect);
 	pg_uuid(p, uuid7_new());
 	store_submit(c, r, on_answer, q);
+}
+
+static void on_noted(void *arg, const struct pg_answer *a)
+{
+	void *out;
+	store_answered(arg, a, &out);
+}
+
+void change_note(struct call *c, struct slice action, struct slice object)
+{
+	char actor[CALL_ACTOR];
+	struct pg_request *r = store_begin(c->edge, c->caller.tenant);
+	struct pg_params *p = pg_add(r, SQL_AUDIT_NOTE);
+	call_actor(c, actor);
+	pg_i64(p, c->caller.tenant);
+	pg_uuid(p, uuid7_new());
+	pg_text(p, slice_str(actor));
+	pg_text(p, action);
+	pg_text(p, object);
+	store_submit(c, r, on_noted, NULL);
 }

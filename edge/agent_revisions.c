@@ -16,7 +16,7 @@ enum stage { REVISION_START, REVISION_LOOK, REVISION_SENT };
 struct revising {
 	struct agent_row row;
 	int64_t before, limit, revision;
-	struct answer answer;
+	struct ask_answer answer;
 };
 
 static struct revising *begin(struct call *c)

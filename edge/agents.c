@@ -18,7 +18,7 @@ struct agenting {
 	struct agent_body body;
 	struct uuid id; /* of a new one */
 	struct agent_row row;
-	struct answer answer;
+	struct ask_answer answer;
 };
 
 static struct agenting *begin(struct call *c)
@@ -216,7 +216,7 @@ void agent_remove(struct call *c)
 struct listing {
 	struct paging paging;
 	struct page_filter page;
-	struct answer answer;
+	struct ask_answer answer;
 };
 
 static const struct query_param params[] = {{"limit", paging_limit},

@@ -35,11 +35,11 @@ static void on_row(void *arg, const struct pg_answer *a)
 	struct call *c = store_answered(arg, a, &at);
 	if (!c)
 		return;
-	struct answer *out = at;
+	struct ask_answer *out = at;
 	const struct pg_result *r = a->results[1];
 	struct change change = {.expect = out->change.expect};
 	change_take(&change, r);
-	*out = (struct answer){.change = change};
+	*out = (struct ask_answer){.change = change};
 	if (!pg_rows(r))
 		return;
 	out->word = store_keep(c->request->arena, r, 0, 0);
@@ -60,7 +60,7 @@ static struct pg_params *begin(struct call *c, enum sql what, const struct ask_v
 }
 
 void ask_read(struct call *c, enum sql what, const struct ask_value *v, size_t n,
-	      struct answer *out)
+	      struct ask_answer *out)
 {
 	struct pg_request *r;
 	begin(c, what, v, n, &r);
@@ -68,7 +68,7 @@ void ask_read(struct call *c, enum sql what, const struct ask_value *v, size_t n
 }
 
 void ask_make(struct call *c, enum sql what, const struct ask_value *v, size_t n,
-	      struct answer *out)
+	      struct ask_answer *out)
 {
 	char actor[CALL_ACTOR];
 	struct pg_request *r;
@@ -80,7 +80,7 @@ void ask_make(struct call *c, enum sql what, const struct ask_value *v, size_t n
 }
 
 void ask_change(struct call *c, enum sql what, const struct ask_value *v, size_t n,
-		struct answer *out)
+		struct ask_answer *out)
 {
 	struct pg_request *r;
 	struct pg_params *p = begin(c, what, v, n, &r);

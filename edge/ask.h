@@ -46,7 +46,7 @@ static inline struct ask_value ask_yes(bool yes)
 	return (struct ask_value){.kind = ASK_YES, .number = yes};
 }
 
-struct answer {
+struct ask_answer {
 	bool found;           /* there was a row, and it has a text or an outcome */
 	struct slice word;    /* the outcome's; in the request's arena, as text */
 	struct change change; /* of a change; expect is asked for */
@@ -56,23 +56,23 @@ struct answer {
 
 /* The statement's parameters: the tenant, then these. */
 void ask_read(struct call *c, enum sql what, const struct ask_value *v, size_t n,
-	      struct answer *out);
+	      struct ask_answer *out);
 /* And, behind them, an audit row's id and the actor. */
 void ask_make(struct call *c, enum sql what, const struct ask_value *v, size_t n,
-	      struct answer *out);
+	      struct ask_answer *out);
 /* And, before those two, the version that out->change expects. */
 void ask_change(struct call *c, enum sql what, const struct ask_value *v, size_t n,
-		struct answer *out);
+		struct ask_answer *out);
 
 /* False: answered: it failed, or there is none (404 with that text). */
-bool ask_found(struct call *c, const struct answer *a, const char *absent);
+bool ask_found(struct call *c, const struct ask_answer *a, const char *absent);
 /* 200 with the text as JSON. */
-void ask_reply(struct call *c, const struct answer *a);
+void ask_reply(struct call *c, const struct ask_answer *a);
 /* `status`, with the version as ETag too. */
-void ask_reply_version(struct call *c, int status, const struct answer *a,
+void ask_reply_version(struct call *c, int status, const struct ask_answer *a,
 		       int64_t version);
 
 /* 201, of a thing whose first version this is, with where it is. */
-void ask_reply_made(struct call *c, const struct answer *a, struct slice location);
+void ask_reply_made(struct call *c, const struct ask_answer *a, struct slice location);
 
 #endif

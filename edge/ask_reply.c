@@ -5,7 +5,7 @@
 #include "edge/ask.h"
 #include "edge/reply.h"
 
-bool ask_found(struct call *c, const struct answer *a, const char *absent)
+bool ask_found(struct call *c, const struct ask_answer *a, const char *absent)
 {
 	if (c->asked)
 		reply_err(c->request, c->asked, NULL, NULL, 0);
@@ -22,7 +22,7 @@ static void reply_json(struct call *c, struct slice text)
 	reply_body(c->request, "application/json", strbuf_slice(&b));
 }
 
-void ask_reply(struct call *c, const struct answer *a)
+void ask_reply(struct call *c, const struct ask_answer *a)
 {
 	reply_head(c->request, 200);
 	reply_json(c, a->text);
@@ -35,7 +35,7 @@ static void put_tag(struct call *c, int64_t version)
 	reply_field(c->request, "etag", slice_str(tag));
 }
 
-void ask_reply_version(struct call *c, int status, const struct answer *a,
+void ask_reply_version(struct call *c, int status, const struct ask_answer *a,
 		       int64_t version)
 {
 	reply_head(c->request, status);
@@ -43,7 +43,7 @@ void ask_reply_version(struct call *c, int status, const struct answer *a,
 	reply_json(c, a->text);
 }
 
-void ask_reply_made(struct call *c, const struct answer *a, struct slice location)
+void ask_reply_made(struct call *c, const struct ask_answer *a, struct slice location)
 {
 	reply_head(c->request, 201);
 	put_tag(c, 1);

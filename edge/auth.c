@@ -197,8 +197,8 @@ static bool find_user(struct call *c, const struct token_row *row)
 		forbid(c, USER_FIELD,
 		       "X-Terabits-User names another user than the token");
 	else
-		c->caller.user = named;
-	return slice_eq(c->caller.user, named);
+		return c->caller.user = named, true;
+	return false;
 }
 
 /* An end user administers nothing, whoever's token it is that speaks for them. */

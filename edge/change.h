@@ -35,4 +35,8 @@ bool change_is_done(struct call *c, const struct change *ch, const char *what);
 /* 200 with the version as ETag. */
 void change_reply(struct call *c, int64_t version, struct slice json);
 
+/* A row of the log of its own, for a change that is made outside of Postgres: before it,
+ * so that none is missing. Sets c->asking and wakes the call. */
+void change_note(struct call *c, struct slice action, struct slice object);
+
 #endif

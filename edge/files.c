@@ -6,6 +6,7 @@
 #include "edge/files.h"
 
 #include "common/json.h"
+#include "edge/change.h"
 #include "edge/content.h"
 #include "edge/link.h"
 #include "edge/lookup.h"
@@ -22,6 +23,7 @@ enum stage {
 	FILES_AGENT,
 	FILES_SESSION,
 	FILES_ALLOWED,
+	FILES_NOTED,
 	FILES_GRANT,
 	FILES_RUN
 };
@@ -300,13 +302,42 @@ static void reply_nothing(struct call *c)
 		   SLICE("{\"path\":\"\",\"entries\":[],\"next\":null}\n"));
 }
 
+/* What an administrator does to the tenant's skills stands in the log before it is done.
+ * False: it is being noted, or that failed. */
+static bool is_noted(struct call *c, struct files *f)
+{
+	if (!f->of_tenant || !(f->what & (PUT | REMOVE)) || c->stage > FILES_NOTED)
+		return true;
+	if (c->stage != FILES_NOTED) {
+		c->stage = FILES_NOTED;
+		change_note(c,
+			    f->what == PUT ? SLICE("skill.write") : SLICE("skill.remove"),
+			    f->path);
+		return false;
+	}
+	if (c->asking)
+		return false;
+	if (c->asked)
+		reply_err(c->request, c->asked, NULL, NULL, 0);
+	return !c->asked;
+}
+
+static bool may_begin(struct call *c, struct files *f)
+{
+	if (c->stage == FILES_SESSION && !(has_session(c, f) && has_allowed(c, f)))
+		return false;
+	if (c->stage == FILES_ALLOWED && !has_allowed(c, f))
+		return false;
+	return is_noted(c, f);
+}
+
 static void step(struct call *c, struct files *f)
 {
 	if (c->stage == FILES_AGENT && !find_agent(c, f))
 		return;
-	if ((c->stage == FILES_SESSION && has_session(c, f) && has_allowed(c, f)) ||
-	    (c->stage == FILES_ALLOWED && has_allowed(c, f))) {
-		ask_grant(c, f);
+	if (c->stage >= FILES_SESSION && c->stage <= FILES_NOTED) {
+		if (may_begin(c, f))
+			ask_grant(c, f);
 		return;
 	}
 	if (c->stage != FILES_RUN || (!f->grant && !f->error))

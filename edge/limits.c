@@ -303,17 +303,18 @@ static void load_used(void *arg, struct cache_entry *e, struct slice key,
 	meter_store_used(arg, e, k.tenant, k.token, k.most);
 }
 
-/* Whether the route makes a run that asks a model. */
+/* Whether the route makes a run that asks a model, and places no order for it. */
 static bool places(enum route r)
 {
 	switch (r) {
-	case ROUTE_RUN_POST:
 	case ROUTE_SESSION_REGENERATE:
 	case ROUTE_SESSION_KEY_REGENERATE:
 	case ROUTE_SESSION_EDIT:
 	case ROUTE_SESSION_KEY_EDIT:
 	case ROUTE_SESSION_COMPACT:
 	case ROUTE_SESSION_KEY_COMPACT:
+	case ROUTE_RUN_RETRY:
+	case ROUTE_DEAD_REDRIVE:
 		return true;
 	default:
 		return false;
@@ -372,6 +373,16 @@ void limits_note_run(const struct call *c, struct uuid run)
 	loop_again(c->edge->loop);
 }
 
+enum limits_verdict limits_place(struct call *c)
+{
+	struct limits *l = c->edge->limits;
+	struct uuid nil = {{0}};
+	if (!l)
+		return LIMITS_PASS;
+	enum limits_verdict v = check_used(c, l, c->caller.token, c->caller.tokens);
+	return v == LIMITS_PASS ? check_used(c, l, nil, c->caller.tenant_tokens) : v;
+}
+
 /* ---- both */
 
 /* Tokens before requests: who has to wait for the one shall not pay for the other. */
@@ -379,18 +390,14 @@ enum limits_verdict limits_check(struct call *c)
 {
 	struct limits *l = c->edge->limits;
 	enum limits_verdict v = LIMITS_PASS;
-	struct uuid nil = {{0}};
 	if (!l || c->wait.waiting)
 		return l ? LIMITS_WAIT : LIMITS_PASS;
 	if (c->wait.failed) {
 		reply_err(c->request, c->wait.failed, NULL, NULL, 0);
 		return LIMITS_ANSWERED;
 	}
-	if (places(c->match.route)) {
-		v = check_used(c, l, c->caller.token, c->caller.tokens);
-		if (v == LIMITS_PASS)
-			v = check_used(c, l, nil, c->caller.tenant_tokens);
-	}
+	if (places(c->match.route))
+		v = limits_place(c);
 	return v == LIMITS_PASS ? take_request(c, l) : v;
 }
 

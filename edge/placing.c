@@ -3,6 +3,7 @@
 #include "edge/placing.h"
 
 #include "common/clock.h"
+#include "edge/limits.h"
 #include "edge/lookup.h"
 #include "edge/reply.h"
 
@@ -27,6 +28,9 @@ static enum placing_outcome find_agent(struct call *c, struct placing *p)
 {
 	if (!call_user(c, &p->order.user))
 		return PLACING_ANSWERED;
+	enum limits_verdict may = limits_place(c);
+	if (may != LIMITS_PASS)
+		return may == LIMITS_WAIT ? PLACING_WAIT : PLACING_ANSWERED;
 	enum cache_verdict v = lookup_agent(c, p->agent, &p->found);
 	if (!lookup_found(c, v, NULL, "there is no such agent"))
 		return not_found(v);

@@ -124,8 +124,10 @@ void store_list_sessions(struct call *c, const struct session_filter *f,
 {
 	struct session_listing *l = arena_zalloc(c->request->arena, sizeof *l);
 	struct pg_request *r = store_begin(c->edge, c->caller.tenant);
-	struct pg_params *p =
-		pg_add(r, uuid_is_nil(f->agent) ? SQL_SESSIONS : SQL_SESSIONS_OF_AGENT);
+	bool of_user = c->caller.user.n, of_agent = !uuid_is_nil(f->agent);
+	struct pg_params *p = pg_add(r, of_user    ? SQL_SESSIONS_OF_USER
+					: of_agent ? SQL_SESSIONS_OF_AGENT
+						   : SQL_SESSIONS);
 	*l = (struct session_listing){out, f->limit};
 	pg_i64(p, c->caller.tenant);
 	put_before(p, &f->before);
@@ -133,8 +135,10 @@ void store_list_sessions(struct call *c, const struct session_filter *f,
 	pg_text(p, f->status);
 	pg_i64(p, (int64_t)f->limit + 1);
 	pg_i64(p, PAGE_WINDOW);
-	if (!uuid_is_nil(f->agent))
-		pg_uuid(p, f->agent);
+	if (of_agent || of_user)
+		store_add_filter(p, f->agent);
+	if (of_user)
+		pg_text(p, c->caller.user);
 	store_submit(c, r, on_sessions, l);
 }
 

@@ -423,6 +423,16 @@ static void add_list(struct pg_request *r, int stmt, const struct call *c,
 	pg_text(p, f->status);
 	pg_i64(p, (int64_t)f->page.limit + 1);
 	pg_i64(p, stmt == SQL_RUNS_LIVE ? PAGE_WINDOW_LIVE : PAGE_WINDOW);
+	if (stmt == SQL_RUNS_ENDED_OF_USER)
+		pg_text(p, c->caller.user);
+}
+
+/* The index in which few others lie between. */
+static int ended_by(const struct call *c, const struct run_filter *f)
+{
+	if (!uuid_is_nil(f->page.session))
+		return SQL_RUNS_ENDED_OF_SESSION;
+	return c->caller.user.n ? SQL_RUNS_ENDED_OF_USER : SQL_RUNS_ENDED;
 }
 
 /* The live ones are asked before the ended ones: a run that ends in between is found. */
@@ -437,10 +447,7 @@ void store_list_runs(struct call *c, const struct run_filter *f, struct run_page
 		l->live = next++;
 	}
 	if (!f->status.p || result_from_word(f->status)) {
-		add_list(r,
-			 uuid_is_nil(f->page.session) ? SQL_RUNS_ENDED
-						      : SQL_RUNS_ENDED_OF_SESSION,
-			 c, f);
+		add_list(r, ended_by(c, f), c, f);
 		l->ended = next;
 	}
 	store_submit(c, r, on_list, l);

@@ -38,13 +38,16 @@ void store_list_approvals(struct call *c, const struct approval_filter *f,
 {
 	struct approval_listing *l = arena_zalloc(c->request->arena, sizeof *l);
 	struct pg_request *r = store_begin(c->edge, c->caller.tenant);
-	struct pg_params *p = pg_add(r, SQL_APPROVALS);
+	bool of_user = c->caller.user.n;
+	struct pg_params *p = pg_add(r, of_user ? SQL_APPROVALS_OF_USER : SQL_APPROVALS);
 	*l = (struct approval_listing){out, f->page.limit};
 	store_add_page(p, c, &f->page);
 	store_add_filter(p, f->run);
 	pg_text(p, f->state);
 	pg_i64(p, (int64_t)f->page.limit + 1);
 	pg_i64(p, PAGE_WINDOW);
+	if (of_user)
+		pg_text(p, c->caller.user);
 	store_submit(c, r, on_approvals, l);
 }
 

@@ -209,10 +209,10 @@ BEGIN
       AND (x.run_id, x.step, x.call_no) < (p_before, p_step, p_call) ORDER BY x.run_id DESC, x.step DESC, x.call_no DESC LIMIT p_window;
   ELSIF p_session IS NOT NULL THEN
     SELECT array_agg(r.run_id ORDER BY r.run_id DESC) INTO v_runs FROM (
-      (SELECT e.run_id FROM tb.agent_runs e WHERE e.tenant_id = p_tenant AND e.session_id = p_session AND e.run_id <= p_before
-        ORDER BY e.lane_seq DESC LIMIT p_window) UNION ALL
-      (SELECT q.run_id FROM tb.agent_run_queue q WHERE q.tenant_id = p_tenant AND q.session_id = p_session AND q.run_id <= p_before
-        ORDER BY q.lane_pos DESC LIMIT p_window)) r;
+      (SELECT e.run_id FROM tb.agent_runs e WHERE e.tenant_id = p_tenant AND e.session_id BETWEEN p_session AND p_session AND e.run_id <= p_before
+        ORDER BY e.session_id, e.lane_seq DESC LIMIT p_window) UNION ALL
+      (SELECT q.run_id FROM tb.agent_run_queue q WHERE q.tenant_id = p_tenant AND q.session_id BETWEEN p_session AND p_session
+        AND q.run_id <= p_before ORDER BY q.session_id DESC, q.lane_pos DESC LIMIT p_window)) r;
     OPEN v_scan FOR SELECT x.* FROM unnest(v_runs) WITH ORDINALITY u(run, n), LATERAL (SELECT * FROM tb.tool_executions y
        WHERE y.tenant_id = p_tenant AND y.run_id = u.run AND (y.run_id, y.step, y.call_no) < (p_before, p_step, p_call)
        ORDER BY y.step DESC, y.call_no DESC) x ORDER BY u.n, x.step DESC, x.call_no DESC LIMIT p_window;
@@ -421,6 +421,15 @@ BEGIN
   outcome := 'done';
 END $$;
 
+CREATE FUNCTION tb.memory_text(p_tenant bigint, p_agent uuid, p_path text, p_version integer, OUT version integer, OUT body text)
+LANGUAGE sql STABLE SET search_path = pg_catalog, tb, pg_temp AS $$
+  SELECT e.version, e.body FROM tb.agent_memory_entries e
+   WHERE e.tenant_id = p_tenant AND e.agent_id = p_agent AND e.path = p_path AND e.deleted_at IS NULL AND p_version IS NULL
+  UNION ALL
+  SELECT v.version, v.body FROM tb.agent_memory_entries e
+    JOIN tb.memory_versions v ON v.tenant_id = e.tenant_id AND v.agent_id = e.agent_id AND v.memory_id = e.memory_id
+   WHERE e.tenant_id = p_tenant AND e.agent_id = p_agent AND e.path = p_path AND v.version = p_version $$;
+
 CREATE FUNCTION tb.memory_page(p_tenant bigint, p_agent uuid, p_prefix text, p_after text, p_limit integer, p_window integer) RETURNS jsonb
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, tb, pg_temp AS $$
 DECLARE e tb.agent_memory_entries; v_rows jsonb[] := '{}'; v_seen integer := 0; v_last text; v_next text;
@@ -452,14 +461,34 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, tb, pg_temp AS $$
     ORDER BY s.version DESC) FROM shown s), '[]'),
     'next', CASE WHEN (SELECT count(*) FROM found) > p_limit THEN (SELECT min(s.version) FROM shown s) END)) FROM document d $$;
 
--- As in 0008, by the agent's own terms. Words that the query must not hold find nothing by themselves.
+-- As in 0008, by the agent's own terms: pieces that have all of them, or, where the query has alternatives or exceptions, any. What must not be there
+-- finds nothing by itself.
 CREATE OR REPLACE FUNCTION tb.memory_search_in(p_tenant bigint, p_agent uuid, p_query text, p_limit integer)
-RETURNS TABLE (memory_id uuid, chunk_no integer, score real) LANGUAGE sql STABLE
+RETURNS TABLE (memory_id uuid, chunk_no integer, score real) LANGUAGE plpgsql STABLE
 SECURITY DEFINER SET search_path = pg_catalog, tb, pg_temp AS $$
-  SELECT c.memory_id, c.chunk_no, ts_rank(c.tsv, q) FROM tb.memory_chunks c, websearch_to_tsquery('simple', p_query) q
-   WHERE c.tenant_id = p_tenant AND c.agent_id = p_agent AND c.terms && tb.search_terms(p_agent, p_query) AND c.tsv @@ q
-   ORDER BY 3 DESC, 1, 2 LIMIT least(p_limit, 100) $$;
+#variable_conflict use_column
+DECLARE q tsquery := websearch_to_tsquery('simple', p_query); v_terms bigint[] := tb.search_terms(p_agent, p_query);
+BEGIN
+  IF q::text ~ '[|!]' THEN
+    RETURN QUERY SELECT c.memory_id, c.chunk_no, ts_rank(c.tsv, q) FROM tb.memory_chunks c
+      WHERE c.tenant_id = p_tenant AND c.agent_id = p_agent AND c.terms && v_terms AND c.tsv @@ q ORDER BY 3 DESC, 1, 2 LIMIT least(p_limit, 100);
+  ELSE
+    RETURN QUERY SELECT c.memory_id, c.chunk_no, ts_rank(c.tsv, q) FROM tb.memory_chunks c
+      WHERE c.tenant_id = p_tenant AND c.agent_id = p_agent AND c.terms @> v_terms AND c.tsv @@ q ORDER BY 3 DESC, 1, 2 LIMIT least(p_limit, 100);
+  END IF;
+END $$;
+ALTER FUNCTION memory_search_edge ROWS 10;
 GRANT EXECUTE ON FUNCTION search_terms TO tb_search, tb_edge;
+
+-- What of an agent's memory holds the words, the best first, and by which ways it was looked for.
+CREATE FUNCTION tb.memory_found(p_tenant bigint, p_agent uuid, p_query text, p_limit integer) RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, tb, pg_temp AS $$
+  SELECT jsonb_build_object('legs', '["text"]'::jsonb, 'results', coalesce(jsonb_agg(jsonb_build_object('path', e.path, 'version', e.version,
+         'tags', to_jsonb(e.tags), 'fromLine', c.from_line, 'toLine', c.to_line, 'score', round(f.score::numeric, 4), 'text', c.body)
+         ORDER BY f.score DESC, e.path, c.chunk_no), '[]'))
+    FROM tb.memory_search_edge(p_agent, p_query, p_limit) f
+    JOIN tb.memory_chunks c ON c.tenant_id = p_tenant AND c.agent_id = p_agent AND c.memory_id = f.memory_id AND c.chunk_no = f.chunk_no
+    JOIN tb.agent_memory_entries e ON e.tenant_id = p_tenant AND e.agent_id = p_agent AND e.memory_id = f.memory_id $$;
 
 -- ------------------------------------------------------------------ workflows
 CREATE UNIQUE INDEX workflows_of_agent ON workflows (tenant_id, agent_id, name);
@@ -554,7 +583,7 @@ END $$;
 
 REVOKE ALL ON FUNCTION noted, config_said, agent_json, agents_page, agent_create, agent_change, agent_restore, agent_clone, agent_remove, revisions_page,
   revision_json, execution_json, executions_page, memory_split, memory_index, memory_lock, memory_write, memory_json, memory_put, memory_remove,
-  memory_page, memory_history, memory_store, memory_search_in, workflow_json, workflow_put, workflow_versions_page, spawn_json, spawns_page FROM PUBLIC;
+  memory_text, memory_page, memory_history, memory_found, memory_store, memory_search_in, workflow_json, workflow_put, workflow_versions_page, spawn_json, spawns_page FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION noted, config_said, agent_json, agents_page, agent_create, agent_change, agent_restore, agent_clone, agent_remove,
   revisions_page, revision_json, execution_json, executions_page, memory_split, memory_index, memory_lock, memory_write, memory_json, memory_put,
-  memory_remove, memory_page, memory_history, workflow_json, workflow_put, workflow_versions_page, spawn_json, spawns_page TO tb_edge;
+  memory_remove, memory_text, memory_page, memory_history, memory_found, workflow_json, workflow_put, workflow_versions_page, spawn_json, spawns_page TO tb_edge;

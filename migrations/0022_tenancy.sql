@@ -510,13 +510,41 @@ BEGIN
   outcome := 'done';
 END $$;
 
+-- All rows of a tenant that was deleted, but for those of the log. For the owner alone. How many.
+CREATE FUNCTION tb.tenant_purge(p_tenant bigint) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, tb, pg_temp AS $$
+DECLARE t text; v_left text[]; v_before integer; v_rows bigint; v_all bigint := 0;
+BEGIN
+  IF EXISTS (SELECT FROM tb.agent_run_queue q WHERE q.tenant_id = p_tenant AND q.state = 'running') THEN
+    RAISE EXCEPTION 'runs of the tenant are under way' USING HINT = 'wait for their end, or cancel them';
+  END IF;
+  v_left := ARRAY(SELECT c.relname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant_id' AND NOT a.attisdropped
+    WHERE c.relnamespace = 'tb'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relname <> 'audit_log');
+  WHILE cardinality(v_left) > 0 LOOP                   -- what refers to others goes before them, whatever the order is
+    v_before := cardinality(v_left);
+    FOREACH t IN ARRAY v_left LOOP
+      BEGIN
+        EXECUTE format('DELETE FROM tb.%I WHERE tenant_id = $1', t) USING p_tenant;
+        GET DIAGNOSTICS v_rows = ROW_COUNT;
+        v_all := v_all + v_rows;
+        v_left := array_remove(v_left, t);
+      EXCEPTION WHEN foreign_key_violation THEN NULL;
+      END;
+    END LOOP;
+    IF cardinality(v_left) = v_before THEN
+      RAISE EXCEPTION 'rows of % refer to each other', v_left;
+    END IF;
+  END LOOP;
+  RETURN v_all;
+END $$;
+
 DROP FUNCTION tb.token_create(uuid, text, uuid, bytea, text[], timestamptz);
 DROP FUNCTION tb.token_revoke(uuid, text, uuid);
 DROP FUNCTION tb.admin_tenant(uuid, text);
 
 REVOKE ALL ON FUNCTION edge_user, session_user_of, message_search, rate_take, token_runs_note, model_tokens_used, tokens_used, caller_token, platform_token,
   admin_noted, us_time, token_json, token_new, token_mint, token_alter, token_rotate, token_end, token_one, token_page, tenant_json, tenant_own, tenant_named,
-  tenant_agent, tenant_new, tenant_token, tenant_alter, tenant_end, tenant_one, tenant_page, audit_page FROM PUBLIC;
+  tenant_agent, tenant_new, tenant_token, tenant_alter, tenant_end, tenant_one, tenant_page, audit_page, tenant_purge FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION edge_user, session_user_of, message_search, rate_take, token_runs_note, model_tokens_used, tokens_used, tenant_json, token_mint,
   token_alter, token_rotate, token_end, token_one, token_page, tenant_own, tenant_new, tenant_token, tenant_alter, tenant_end, tenant_one, tenant_page,
   audit_page TO tb_edge;

@@ -70,7 +70,23 @@ BEGIN
     FROM tb.agent_context_snapshots x WHERE x.tenant_id = p_tenant AND x.session_id = p_session AND x.version <= c.version;
   RETURN NULL;
 END $$;
-REVOKE ALL ON FUNCTION branch, act_fork FROM PUBLIC;
+
+-- Tools of the client are not shown again, and may be longer than all the rest.
+CREATE OR REPLACE FUNCTION tb.history_start(p_tenant bigint, p_session uuid, p_own bigint, p_bytes bigint) RETURNS bigint
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, tb, pg_temp AS $$
+DECLARE m record; v_start bigint; v_bytes bigint := 0; v_floor bigint;
+BEGIN
+  SELECT s.context_floor_seq INTO v_floor FROM tb.agent_sessions s WHERE s.tenant_id = p_tenant AND s.session_id = p_session;
+  FOR m IN SELECT x.seq, x.content FROM tb.session_messages x WHERE x.tenant_id = p_tenant AND x.session_id = p_session
+            AND x.seq >= v_floor ORDER BY x.seq DESC LIMIT 5000 LOOP
+    v_bytes := v_bytes + octet_length((m.content - 'clientTools')::text);
+    EXIT WHEN v_bytes > p_bytes AND m.seq < p_own AND v_start IS NOT NULL;
+    v_start := m.seq;
+  END LOOP;
+  RETURN v_start;
+END $$;
+REVOKE ALL ON FUNCTION branch, act_fork, history_start FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION history_start TO tb_worker;
 
 -- ------------------------------------------------------------------ embeddings
 -- A question to a worker (tb.inquiries) that is no run's: the ledger has it under its own id, with neither agent nor session (both nil).

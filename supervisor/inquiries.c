@@ -257,7 +257,7 @@ static bool may_embed(const struct inquiries *q, const struct use *u,
 			      "try again when one is answered";
 	} else if (q->embedding >= EMBEDDINGS_OF_NODE) {
 		no->err = ERR_NODE_FULL;
-		no->message = "this node answers 48 requests for embeddings at a time; "
+		no->message = "this node answers 32 requests for embeddings at a time; "
 			      "try again";
 	} else {
 		no->err = ERR_OK;

@@ -32,7 +32,7 @@ struct sup;
 /* Embeddings are counted apart, and take as long as their provider does. */
 #define EMBEDDING_MS 60000
 #define EMBEDDINGS_OF_TENANT 16u
-#define EMBEDDINGS_OF_NODE 48u
+#define EMBEDDINGS_OF_NODE 32u
 #define INQUIRY_TESTS_A_MINUTE 10u /* of a tenant, one at a time */
 
 struct inquiry_ask {

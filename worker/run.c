@@ -355,6 +355,7 @@ static void take_session(struct run *r, const struct wire_run_start *m)
 	bool valid = s->head_seq == before && s->fence == m->fence - 1;
 	if (!valid)
 		session_clear(s);
+	session_slim(s);
 	if (before == 0)
 		s->head_seq = 0;
 	if (s->head_seq == before && m->body.n && !m->resumed)

@@ -186,6 +186,48 @@ void session_trim(struct session *e, size_t bytes, int64_t own_seq)
 	free_messages(e, first);
 }
 
+/* All older ones have lost theirs. */
+#define SLIM_MOST 8
+
+static void lose_tools(struct session *e, struct message *m)
+{
+	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
+	AUTO(auto_json_free)
+	struct json_doc *d = json_parse(m->llm.content, m->llm.content.n, NULL, 0);
+	struct json_iter it = json_iter(json_root(d));
+	struct slice key;
+	for (json_t v; (v = json_next(&it, &key));) {
+		if (slice_is(key, "clientTools"))
+			continue;
+		strbuf_add_str(&b, b.n ? ",\"" : "{\"");
+		json_escape(&b, key);
+		strbuf_add_str(&b, "\":");
+		json_print(&b, v);
+	}
+	if (!b.n || b.n >= m->llm.content.n)
+		return;
+	strbuf_add_char(&b, '}');
+	char *text = (char *)(m + 1);
+	size_t before = weight(m);
+	memcpy(text, b.p, b.n + 1);
+	m->llm.content.n = b.n;
+	e->bytes -= before - weight(m);
+	e->home->bytes -= before - weight(m);
+}
+
+void session_slim(struct session *e)
+{
+	int seen = 0;
+	for (size_t i = e->count; i-- > 0 && seen < SLIM_MOST;) {
+		struct message *m = e->messages[i];
+		if (m->llm.role != LLM_USER)
+			continue;
+		seen++;
+		if (slice_find(m->llm.content, SLICE("\"clientTools\"")) >= 0)
+			lose_tools(e, m);
+	}
+}
+
 static enum llm_role role_of(struct slice word)
 {
 	if (slice_is(word, "assistant"))

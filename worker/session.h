@@ -61,6 +61,9 @@ void session_clear(struct session *e);
 /* Keeps the newest messages that are `bytes` together, and all from own_seq on; what it
  * stands for stays. */
 void session_trim(struct session *e, size_t bytes, int64_t own_seq);
+/* The newest messages lose the tools of their client: none of a run to come has a use for
+ * them, and they may be longer than all the rest. */
+void session_slim(struct session *e);
 /* Appends; content is copied. A mark (role reset) takes away what it hides and is not
  * kept itself. An unknown role word is a bug. */
 void session_add(struct session *e, int64_t seq, struct slice role, int step,

@@ -246,9 +246,24 @@ static void answer_cancel(struct call *c, const struct mcp_call *m)
 	mcp_result(c, strbuf_slice(&b));
 }
 
+/* False: it is nobody's that the caller may know of, or not known yet. */
+static bool may_cancel(struct call *c, const struct mcp_call *m)
+{
+	if (!mcp_have_answer(c))
+		return false;
+	if (!m->row.found)
+		reply_err(c->request, ERR_NOT_FOUND, NULL, "there is no such run", 0);
+	return m->row.found;
+}
+
 void mcp_run_cancel(struct call *c, struct mcp_call *m)
 {
-	if (m->stage == WAY_START) {
+	if (m->stage == WAY_START && c->caller.user.n) {
+		if (read_run_id(c, m)) /* the supervisor does not know whose it is */
+			ask_row(c, m);
+	} else if (m->stage == WAY_READ && !may_cancel(c, m)) {
+		return;
+	} else if (m->stage == WAY_START || m->stage == WAY_READ) {
 		m->stage = WAY_WAITING;
 		if (read_run_id(c, m))
 			cancel_send(c, &m->cancel, m->run);

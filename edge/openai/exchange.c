@@ -304,7 +304,7 @@ static void take_order(struct call *c, struct exchange *x, struct slice key)
 	struct order *o = &x->placing.order;
 	struct openai_answer *a = &x->answer;
 	o->session_key = key_in_force(c, x, key);
-	o->user = x->ask.user;
+	o->user = x->ask.user.n ? x->ask.user : c->caller.user;
 	o->mode = MODE_FOLLOWUP; /* each request has its own answer */
 	x->placing.sink = x->ask.background ? NULL : &sink;
 	x->placing.cancels &= !x->ask.background;

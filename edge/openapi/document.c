@@ -30,6 +30,8 @@ static const struct {
 		   {"providers", "provider", "a provider's name"},
 		   {"keys", "key", "a key's id"},
 		   {"approvals", "approval", "an approval's id"},
+		   {"tokens", "token", "a token's id"},
+		   {"tenants", "tenant", "a tenant's name or number"},
 		   {"responses", "response", "a response's id"},
 		   {"models", "model", "an agent's name, or default"},
 		   {"ui", "chat", "a chat's id, percent-encoded"}};
@@ -172,14 +174,17 @@ static void put_answers(struct json_out *o, const char *answers)
 	json_obj_end(o);
 }
 
-/* One of the scopes suffices, and admin always does. */
+/* One of the scopes suffices, and a tenant's admin always does. platform: a token of the
+ * platform. */
 static void put_scopes(struct json_out *o, unsigned scopes)
 {
-	static const char *const words[] = {"run", "read", "write", "admin"};
+	static const char *const words[] = {"run", "read", "write", "admin", "platform"};
+	if (scopes && scopes != SCOPE_PLATFORM)
+		scopes |= SCOPE_ADMIN;
 	json_key(o, "security");
 	json_arr(o);
 	for (size_t i = 0; scopes && i < ARRAY_LEN(words); i++) {
-		if (!((scopes | SCOPE_ADMIN) & 1u << i))
+		if (!(scopes & 1u << i))
 			continue;
 		json_obj(o);
 		json_key(o, "token");

@@ -27,6 +27,7 @@ static const struct named schemas[] = {
 /* ---- what other tables of the product say */
 
 #define TYPE_read_model "string"
+#define TYPE_read_webhook "Webhook"
 #define TYPE_read_fallbacks "[string]"
 #define TYPE_read_temperature "num"
 #define TYPE_read_top_p "num"
@@ -38,18 +39,39 @@ static const struct named schemas[] = {
 #define TYPE_read_tools "[string]"
 #define TYPE_read_budget "object"
 #define TYPE_read_metadata "object"
-#define OF_RUN_AGENT 0
-#define OF_RUN_RUN 1
-#define OF_RUN_BOTH 1
+#define TYPE_read_number "int"
+#define TYPE_read_window "int"
+#define TYPE_read_bytes "int"
+#define TYPE_read_files "int"
+#define TYPE_read_skills "[string]"
+#define TYPE_read_budgets "object"
+#define TYPE_read_webhook "Webhook"
+#define TYPE_read_word ""
+#define TYPE_read_workspace ""
 
-static const struct {
+enum setting_of { OF_RUN = 1, OF_AGENT = 2, OF_BOTH = 3 };
+static const struct setting {
 	struct member member;
-	bool of_run;
+	enum setting_of of;
+	const char *words; /* one of these, with | between them; then it has no type */
 } settings[] = {
-#define SETTING(name, reader, where) {{name, TYPE_##reader}, OF_RUN_##where},
+#define SETTING(name, reader, where) {{name, TYPE_##reader}, OF_##where, ""},
 #include "proto/model/settings.tbl"
 #undef SETTING
+#define MEMBER(name, reader, low, high, words) {{name, TYPE_##reader}, OF_AGENT, words},
+#define DOOR(name, reader, low, high, words) MEMBER(name, reader, low, high, words)
+#include "proto/model/agent_config.tbl"
+#undef DOOR
+#undef MEMBER
 };
+/* What stands for the settings of one kind where an object says `...Name`. */
+static const struct {
+	const char *name;
+	enum setting_of of;
+	bool or_null;
+} groups[] = {{"RunSettings", OF_RUN, false},
+	      {"AgentSettings", OF_AGENT, false},
+	      {"AgentChanges", OF_AGENT, true}};
 
 /* ---- types */
 
@@ -77,13 +99,13 @@ static size_t alternative(struct slice type)
 	return type.n;
 }
 
-static void put_words(struct json_out *o, struct slice words)
+static void put_words(struct json_out *o, struct slice words, char between)
 {
 	json_kv_cstr(o, "type", "string");
 	json_key(o, "enum");
 	json_arr(o);
 	while (words.p)
-		json_put_str(o, slice_cut(&words, ','));
+		json_put_str(o, slice_cut(&words, between));
 	json_arr_end(o);
 }
 
@@ -130,7 +152,7 @@ static void put_single(struct json_out *o, struct slice type)
 		json_key(o, "additionalProperties");
 		schema_put(o, inner);
 	} else if (type.p[0] == '\'') {
-		put_words(o, inner);
+		put_words(o, inner, ',');
 	} else if (type.p[0] >= 'A' && type.p[0] <= 'Z') {
 		put_reference(o, type);
 	} else {
@@ -164,18 +186,50 @@ enum part { PART_PROPERTIES, PART_REQUIRED };
 
 static void put_members(struct json_out *o, const char *members, enum part part);
 
-static void put_spread(struct json_out *o, struct slice name, enum part part)
+static void put_setting_type(struct json_out *o, const struct setting *s)
 {
-	if (slice_is(name, "RunSettings")) {
-		for (size_t i = 0; i < ARRAY_LEN(settings) && part == PART_PROPERTIES;
-		     i++) {
-			if (!settings[i].of_run)
-				continue;
-			json_key(o, settings[i].member.name);
-			schema_put(o, slice_str(settings[i].member.type));
-		}
+	if (!s->words[0]) {
+		schema_put(o, slice_str(s->member.type));
 		return;
 	}
+	json_obj(o);
+	put_words(o, slice_str(s->words), '|');
+	json_obj_end(o);
+}
+
+static void put_setting(struct json_out *o, const struct setting *s, bool or_null)
+{
+	json_key(o, s->member.name);
+	if (!or_null) {
+		put_setting_type(o, s);
+		return;
+	}
+	json_obj(o);
+	json_key(o, "anyOf");
+	json_arr(o);
+	put_setting_type(o, s);
+	schema_put(o, SLICE("null"));
+	json_arr_end(o);
+	json_obj_end(o);
+}
+
+static bool put_group(struct json_out *o, struct slice name, enum part part)
+{
+	for (size_t g = 0; g < ARRAY_LEN(groups); g++) {
+		if (!slice_is(name, groups[g].name))
+			continue;
+		for (size_t i = 0; i < ARRAY_LEN(settings); i++)
+			if (part == PART_PROPERTIES && settings[i].of & groups[g].of)
+				put_setting(o, &settings[i], groups[g].or_null);
+		return true;
+	}
+	return false;
+}
+
+static void put_spread(struct json_out *o, struct slice name, enum part part)
+{
+	if (put_group(o, name, part))
+		return;
 	for (size_t i = 0; i < ARRAY_LEN(schemas); i++) {
 		if (slice_is(name, schemas[i].name)) {
 			put_members(o, schemas[i].form, part);

@@ -58,9 +58,11 @@ class Client(threading.Thread):
                 return status, answer
             time.sleep(0.05)
 
-    def send(self, number, message):
+    def send(self, number, message, **members):
         key = f"{self.lane}-{number}"  # so that a lost answer may be asked for again
-        body = {"message": message, "sessionKey": f"chaos-{self.lane}", "queueMode": self.mode}
+        body = {"sessionKey": f"chaos-{self.lane}", "queueMode": self.mode, **members}
+        if message:
+            body["message"] = message
         status, answer = self.ask("POST", f"/v1/agents/{self.agent}/runs", body, {"Idempotency-Key": key})
         if status != 202:
             raise AssertionError(f"{status} {answer}")
@@ -161,6 +163,27 @@ class Asker(Client):
             raise AssertionError(f"answer: {status} {answer}")
 
 
+class Tooler(Client):
+    """Has a tool of its own: each turn is two runs, the second of which brings the result."""
+
+    tools = [{"name": "outside"}]
+
+    def message(self, number):
+        own = f'[tool ledger_once {{"line":"{self.lane}-{number}"}}]' if number % 2 else ""
+        return f"[tool outside {{}}]{own} {number}"
+
+    def one(self, number):
+        run = self.send(number, self.message(number), clientTools=self.tools)
+        while not self.stop.is_set():
+            status, answer = self.ask("GET", f"/v1/runs/{run}/wait?timeoutMs=2000")
+            if status == 200 and answer["status"] == "timeout":
+                continue
+            results = [{"toolCallId": c["id"], "content": f"{number}"} for c in answer.get("pendingToolCalls", [])]
+            if results:
+                self.send(f"{number}-results", None, toolResults=results, clientTools=self.tools)
+            return
+
+
 class Regenerator(Client):
     """Has every answer given again: a job that goes on as a turn."""
 
@@ -184,5 +207,5 @@ def agent_that_asks(node):
 
 
 def clients(node, stop, seed, each=1):
-    kinds = [Client] * 4 + [Steerer, Steerer, Collector, Interrupter, Canceller, Canceller, Regenerator, Regenerator] + [Failer] * 4 + [Asker] * 2
+    kinds = [Client] * 4 + [Steerer, Steerer, Collector, Interrupter, Canceller, Canceller, Regenerator, Regenerator] + [Failer] * 4 + [Asker] * 2 + [Tooler] * 2
     return [kind(node, f"{kind.__name__}{i}", stop, seed) for i, kind in enumerate(kinds * each)]

@@ -204,7 +204,7 @@ check('a run that fails is an error, and is not asked for again', async () => {
 });
 
 check('the runtime makes its own calls itself', async () => {
-  const got = await collect(await ask('[say 5][tool memory_list {"query":"x"}] x', { stream: true }));
+  const got = await collect(await ask('[say 5][tool memory_get {"path":"x"}] x', { stream: true }));
   assert.deepEqual(got.reasons, ['stop']);
   assert.match(got.text, /\n\ndone: /);
 });

@@ -38,7 +38,7 @@ check('the helper for streams', async () => {
 });
 
 check('messages of several steps are items of their own', async () => {
-  const final = await client.responses.stream({ model: 'main', input: '[say 5][tool memory_list {"query":"x"}] x' }).finalResponse();
+  const final = await client.responses.stream({ model: 'main', input: '[say 5][tool memory_get {"path":"x"}] x' }).finalResponse();
   assert.equal(final.output.length, 2);
   assert.match(final.output[1].content[0].text, /^done: /);
 });

@@ -80,7 +80,7 @@ check('chat: a result of no call', async () => {
 });
 
 check('chat: a name that the runtime has', async () => {
-  await fails(client.chat.completions.create({ model: 'main', messages: [question()], tools: [{ type: 'function', function: { name: 'memory_list', parameters: schema } }] }),
+  await fails(client.chat.completions.create({ model: 'main', messages: [question()], tools: [{ type: 'function', function: { name: 'memory_get', parameters: schema } }] }),
     OpenAI.BadRequestError);
 });
 

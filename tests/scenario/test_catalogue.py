@@ -44,11 +44,11 @@ class WithCatalogue(WithSessions):
     def audited(self, what, object):
         return self.node.rows(f"SELECT actor, detail FROM tb.audit_log WHERE action = '{what}' AND object = '{object}' ORDER BY at, audit_id")
 
-    def pages(self, path, member, cursor="before", **query):
+    def pages(self, where, member, cursor="before", **query):
         """Every row of a list, a page of two at a time."""
         rows, place = [], {}
         while True:
-            page = self.call("GET", f"{path}?{urllib.parse.urlencode({'limit': 2, **query, **place})}")
+            page = self.call("GET", f"{where}?{urllib.parse.urlencode({'limit': 2, **query, **place})}")
             self.assertLessEqual(len(page[member]), 2)
             rows += page[member]
             if "next" not in page:
@@ -213,6 +213,14 @@ class Agents(WithCatalogue):
         for run in (running, waiting):
             self.assertEqual(self.ended(run)["result"], "cancelled")
 
+    def test_a_long_queue(self):
+        """The door goes by every queueCap that it takes."""
+        made, key = self.create(queueCap=5000, queueMode="followup"), self.session()
+        with self.node.model_stopped():
+            for _ in range(24):  # 20 is the cap of who says nothing
+                self.post("x", key, agent=made["name"])
+            self.assertEqual(self.call("DELETE", f"/v1/agents/{made['id']}")["cancelling"], 24)
+
     def asked_with(self, agent, message, key):
         run = self.post(message, key, agent=agent["name"])
         wait_for(lambda: self.state(run) == "running")
@@ -249,3 +257,410 @@ class Agents(WithCatalogue):
         self.assertEqual((seen["queueCap"], seen["revision"], seen["maxRunning"]), (5, 1, 1000))
         self.assertEqual(self.node.ctl("agent", "create", name, "--tenant", "default", "--queue-cap", "6", "--replace").returncode, 0)
         self.assertEqual(self.change(name, version=2, queueDrop="old")["queueCap"], 6)
+
+
+class Executions(WithCatalogue):
+    seconds = 8
+
+    def list(self, want=200, token=None, **query):
+        return self.call("GET", f"/v1/tools/executions?{urllib.parse.urlencode(query)}", want=want, token=token)
+
+    def test_what_a_tool_was_called_with_and_gave(self):
+        agent, key = self.agent(), self.session()
+        run = self.post('[tool memory_store {"text":"the heron","path":"a.md"}][tool memory_get {"path":"none.md"}] go', key, agent=agent)
+        self.assertEqual(self.node.wait(run)["status"], "ok")
+        rows = self.list(run=run)["executions"]
+        self.assertEqual([(r["tool"], r["state"], r["id"]) for r in rows],
+                         [("memory_get", "error", f"{run}:{rows[0]['step']}:1"), ("memory_store", "completed", f"{run}:{rows[1]['step']}:0")])
+        self.assertFalse({"input", "output"} & set(rows[0]))
+        one = self.call("GET", f"/v1/tools/executions/{rows[1]['id']}")
+        self.assertEqual(one["input"], {"text": "the heron", "path": "a.md"})
+        self.assertEqual(one["output"], {"path": "a.md", "version": 1, "created": True})
+        self.assertEqual((one["runId"], one["effect"], one["attempt"], one["truncated"]), (run, "keyed", 1, False))
+        self.assertGreaterEqual(one["finishedAt"], one["startedAt"])
+        self.assertIn("durationMs", one)
+        failed = self.call("GET", f"/v1/tools/executions/{rows[0]['id']}")
+        self.assertIn("there is no document", failed["output"]["error"])
+        self.assertEqual(failed["errorClass"], "tool_failed")
+        session = self.call("GET", self.by_key(key, agent=agent))["sessionId"]
+        for query in ({"session": session}, {"agent": agent}, {"agent": one["agentId"]}, {"session": session, "agent": agent, "run": run}):
+            self.assertEqual([r for r in self.list(**query)["executions"] if r["runId"] == run], rows, query)
+        self.assertEqual(self.list(run=run, tool="memory_get")["executions"], rows[:1])
+        self.assertEqual(self.list(session=session, state="completed")["executions"], rows[1:])
+        self.assertEqual(self.list(run=run, agent="main")["executions"], [])
+        for id in (rows[0]["id"] + "0", str(uuid.uuid4()), f"{run}:0", f"{uuid.uuid4()}:0:0", f"{run}:1:99999"):
+            self.call("GET", f"/v1/tools/executions/{id}", want=404)
+        self.call("GET", f"/v1/tools/executions/{one['id']}", want=404, token=self.foreign)
+        for query in ({"run": run}, {"session": session}, {}):
+            self.assertEqual(self.list(token=self.foreign, **query)["executions"], [])
+        self.list(token=self.foreign, want=404, agent=agent)
+        self.list(token=self.token(1, "run,write"), want=403)
+
+    def test_what_is_no_query(self):
+        for query, param in (({"run": "x"}, "run"), ({"session": "x"}, "session"), ({"agent": ""}, "agent"), ({"state": "done"}, "state"),
+                             ({"tool": ""}, "tool"), ({"before": uuid.uuid4()}, "before"), ({"limit": 0}, "limit"), ({"steps": 1}, "steps")):
+            self.refused("GET", f"/v1/tools/executions?{urllib.parse.urlencode(query)}", None, param)
+
+    def test_pages(self):
+        """Of all, of a session and of a run; also where few rows of a long list fit."""
+        agent, key = self.agent(), self.session()
+        runs = [self.post("".join('[tool memory_get {"path":"MEMORY.md"}]' for _ in range(3)) + "go", key, agent=agent) for _ in range(3)]
+        for run in runs:
+            self.assertEqual(self.node.wait(run)["status"], "ok")
+        session = self.call("GET", self.by_key(key, agent=agent))["sessionId"]
+        whole = self.list(session=session, limit=200)["executions"]
+        self.assertEqual([r["id"].split(":")[0] for r in whole], [r for r in reversed(runs) for _ in range(3)])
+        self.assertEqual(self.pages("/v1/tools/executions", "executions", session=session), whole)
+        self.assertEqual(self.pages("/v1/tools/executions", "executions", run=runs[1]), whole[3:6])
+        self.assertEqual([r for r in self.pages("/v1/tools/executions", "executions", tool="memory_get") if r["sessionId"] == session], whole)
+        self.node.sql("INSERT INTO tb.tool_executions (tenant_id, run_id, step, call_no, call_id, session_id, tool, effect, idem_key, state, input, fence)"
+                      f" SELECT 1, ('ffffffff-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, 1, 0, 'c', '{uuid.uuid4()}', 'many', 'pure', 'k',"
+                      " 'completed', '{}', 1 FROM generate_series(1, 2500) n")
+        try:
+            page = self.list(tool="memory_get", limit=200)
+            self.assertEqual(page["executions"], [])  # two thousand rows were looked at
+            page = self.list(tool="memory_get", limit=200, before=page["next"])
+            self.assertEqual([r for r in page["executions"] if r["sessionId"] == session], whole)
+        finally:
+            self.node.sql("DELETE FROM tb.tool_executions WHERE tool = 'many'")
+
+    def test_a_session_of_more_runs_than_a_page_looks_at(self):
+        session, agent = uuid.uuid4(), self.node.sql("SELECT agent_id FROM tb.agents WHERE name = 'main' AND tenant_id = 1")
+        ids = [f"0192f3a0-0000-7000-8000-{n:012d}" for n in range(2500)]
+        self.node.sql(f"INSERT INTO tb.agent_sessions (tenant_id, session_id, agent_id, session_key, slot) VALUES (1, '{session}', '{agent}', '{session}', 1)")
+        self.node.sql("INSERT INTO tb.agent_runs (tenant_id, run_id, session_id, agent_id, kind, mode, lane_seq, lane_pos, result, enqueued_at, finished_at)"
+                      f" SELECT 1, ('0192f3a0-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, '{session}', '{agent}', 'turn', 'followup', n + 1, n + 1,"
+                      " 'completed', now(), now() FROM generate_series(0, 2499) n")
+        try:
+            self.node.sql("INSERT INTO tb.tool_executions (tenant_id, run_id, step, call_no, call_id, session_id, tool, effect, idem_key, state, input,"
+                          f" fence) SELECT 1, run_id, 1, 0, 'c', '{session}', 'few', 'pure', 'k', 'completed', '{{}}', 1 FROM tb.agent_runs"
+                          f" WHERE run_id IN ('{ids[0]}', '{ids[7]}')")
+            first = self.list(session=session)
+            self.assertEqual(first["executions"], [])
+            rest = self.list(session=session, before=first["next"])
+            self.assertEqual([r["runId"] for r in rest["executions"]], [ids[7], ids[0]])
+            self.assertNotIn("next", rest)
+        finally:
+            for table in ("tool_executions", "agent_runs", "agent_sessions"):
+                self.node.sql(f"DELETE FROM tb.{table} WHERE session_id = '{session}'")
+
+
+class Memory(WithCatalogue):
+    seconds = 10
+
+    def setUp(self):
+        super().setUp()
+        self.made = self.create()
+        self.base = f"/v1/agents/{self.made['id']}/memory"
+
+    def at(self, path, kind="content", **query):
+        return f"{self.base}/{kind}?{urllib.parse.urlencode({'path': path, **query}, quote_via=urllib.parse.quote)}"
+
+    def put(self, path, text, version=None, want=200, **query):
+        headers = {} if version is None else {"If-Match": f'"{version}"'}
+        status, head, answer = self.node.request("PUT", self.at(path, **query), text.encode() if isinstance(text, str) else text, headers=headers)
+        self.assertEqual(status, want, answer)
+        if want == 200:
+            self.assertEqual(head["etag"], f'"{answer["version"]}"')
+        return answer
+
+    def read(self, path, **query):
+        status, head, text = self.node.get(self.at(path, **query))
+        self.assertEqual((status, head["content-type"], head["x-content-type-options"]), (200, "text/markdown; charset=utf-8", "nosniff"), text)
+        return head["etag"], text
+
+    def search(self, q, **query):
+        answer = self.call("GET", f"{self.base}/search?{urllib.parse.urlencode({'q': q, **query}, quote_via=urllib.parse.quote)}")
+        self.assertEqual(answer["legs"], ["text"])
+        return answer["results"]
+
+    def chunks(self, path):
+        return self.node.rows("SELECT chunk_no, from_line, to_line, c.body FROM tb.memory_chunks c JOIN tb.agent_memory_entries e"
+                              f" USING (tenant_id, agent_id, memory_id) WHERE e.agent_id = '{self.made['id']}' AND e.path = '{path}' ORDER BY chunk_no")
+
+    def test_a_document_from_its_beginning_to_its_end(self):
+        text = "# Birds\nThe heron — Ünïcode \U0001f426\n"
+        made = self.put("notes/birds.md", text, 0, tags="birds,water")
+        self.assertEqual((made["created"], made["version"], made["bytes"], made["tags"]), (True, 1, len(text.encode()), ["birds", "water"]))
+        self.assertEqual(self.read("notes/birds.md"), ('"1"', text))
+        self.assertEqual(self.put("notes/birds.md", text)["version"], 1)  # nothing to change
+        changed = self.put("notes/birds.md", "the crane", 1)
+        self.assertEqual((changed["version"], changed["created"], changed["tags"]), (2, False, ["birds", "water"]))
+        self.assertIn("stands at version 2", self.put("notes/birds.md", "x", 1, want=412)["error"]["message"])
+        self.put("notes/birds.md", "x", 0, want=412)
+        self.assertEqual(self.read("notes/birds.md", version=1), ('"1"', text))
+        self.assertEqual(self.put("notes/birds.md", "the crane", tags="")["tags"], [])
+        self.call("DELETE", self.at("notes/birds.md"), want=412, **{"If-Match": '"2"'})
+        self.assertEqual(self.call("DELETE", self.at("notes/birds.md"), **{"If-Match": '"3"'}), {"deleted": True})
+        self.assertEqual(self.refused("GET", self.at("notes/birds.md"), None, "path", want=404)["code"], "not_found")
+        self.call("DELETE", self.at("notes/birds.md"), want=404)
+        self.assertEqual(self.search("crane"), [])
+        self.assertEqual(self.call("GET", self.base)["documents"], [])
+        self.assertEqual(self.read("notes/birds.md", version=1)[1], text)  # what was written is kept
+        history = self.call("GET", self.at("notes/birds.md", "history"))
+        self.assertIn("deletedAt", history)
+        again = self.put("notes/birds.md", "the egret", 0)
+        self.assertEqual((again["version"], again["created"]), (4, True))
+        history = self.call("GET", self.at("notes/birds.md", "history"))
+        self.assertNotIn("deletedAt", history)
+        token = "token:" + self.node.token().split(".")[2]
+        self.assertEqual([(v["version"], v["bytes"], v["by"]) for v in history["versions"]],
+                         [(4, 9, token), (3, 9, token), (2, 9, token), (1, len(text.encode()), token)])
+        self.assertEqual([(r["actor"], r["detail"]["version"]) for r in self.audited("memory.put", self.made["id"])],
+                         [(token, v) for v in (1, 2, 3, 4)])
+        self.assertEqual(len(self.audited("memory.delete", self.made["id"])), 1)
+
+    def test_the_agent_and_people_write_the_same_documents(self):
+        name = self.made["name"]
+        self.put("MEMORY.md", "from a person\n")
+        run = self.post('[tool memory_store {"text":"from the heron","tags":["b"]}][tool memory_get {}] go', self.session(), agent=name)
+        self.assertEqual(self.node.wait(run)["status"], "ok")
+        self.assertEqual(self.read("MEMORY.md"), ('"2"', "from a person\nfrom the heron"))
+        self.assertEqual([r["path"] for r in self.search("heron")], ["MEMORY.md"])
+        history = self.call("GET", self.at("MEMORY.md", "history"))["versions"]
+        self.assertEqual(history[0]["by"], run)
+        self.assertEqual(self.call("GET", self.base)["documents"][0]["tags"], ["b"])
+        self.put("MEMORY.md", "all new: the kingfisher")
+        self.assertEqual(self.search("heron"), [])
+        run = self.post("who", self.session(), agent=name)
+        self.assertEqual(self.node.wait(run)["status"], "ok")
+        self.assertIn("kingfisher", json.dumps(self.call("GET", f"/v1/runs/{run}/steps/1/request")["body"]))
+        # deleted by a person, written again by the agent
+        self.call("DELETE", self.at("MEMORY.md"))
+        run = self.post('[tool memory_store {"text":"anew"}] go', self.session(), agent=name)
+        self.assertEqual(self.node.wait(run)["status"], "ok")
+        self.assertEqual(self.read("MEMORY.md"), ('"4"', "anew"))
+        self.assertEqual(self.executions(run)[0]["output"]["version"], 4)
+
+    def test_pieces(self):
+        """They cover the text in order, none is long, and what is not changed is not written anew."""
+        lines = [f"line {n} of the log" if n % 50 else f"## part {n}" for n in range(1, 400)]
+        self.put("log.md", "\n".join(lines))
+        before = self.chunks("log.md")
+        self.assertGreater(len(before), 4)
+        self.assertEqual([c["chunk_no"] for c in before], list(range(1, len(before) + 1)))
+        covered = 0
+        for c in before:
+            self.assertLessEqual(len(c["body"]), 1600)
+            self.assertLessEqual(c["from_line"], covered + 1)
+            self.assertGreater(c["to_line"], covered)
+            self.assertEqual(c["body"], "\n".join(lines[c["from_line"] - 1:c["to_line"]]))
+            covered = c["to_line"]
+        self.assertEqual(covered, len(lines))
+        self.assertTrue(any(c["body"].startswith("## part") for c in before))
+        at = "SELECT min(xmin::text::bigint) FROM tb.memory_chunks WHERE agent_id = '%s' AND chunk_no = 1" % self.made["id"]
+        first = self.node.sql(at)
+        self.put("log.md", "\n".join(lines + ["the heron at the end"]))
+        self.assertEqual(self.node.sql(at), first)
+        self.assertEqual([r["toLine"] for r in self.search("heron")], [400])
+        self.put("log.md", "short")
+        self.assertEqual([c["body"] for c in self.chunks("log.md")], ["short"])
+        for text in ("", "\n" * 5000, " "):
+            self.put("log.md", text)
+            self.assertEqual(self.chunks("log.md"), [])
+        self.put("log.md", "x" * 5000 + "\n" + "y" * 100 + "\n")
+        self.assertEqual([(c["from_line"], c["to_line"]) for c in self.chunks("log.md")], [(1, 1)] * 4 + [(2, 3)])
+
+    def test_search(self):
+        self.put("a.md", "The grey heron stands in the reeds")
+        self.put("b.md", "A heron, a heron, a heron")
+        self.put("c.md", "Nothing of birds: \"quoted words\" only")
+        self.assertEqual({r["path"] for r in self.search("HERON")}, {"a.md", "b.md"})
+        self.assertEqual([r["path"] for r in self.search("heron reeds")], ["a.md"])
+        self.assertEqual([r["path"] for r in self.search("heron -reeds")], ["b.md"])
+        self.assertEqual({r["path"] for r in self.search("reeds or quoted")}, {"a.md", "c.md"})
+        self.assertEqual([r["path"] for r in self.search('"quoted words"')], ["c.md"])
+        self.assertEqual(self.search('"words quoted"'), [])
+        self.assertEqual(len(self.search("heron", limit=1)), 1)
+        row = self.search("reeds")[0]
+        self.assertEqual((row["text"], row["fromLine"], row["toLine"], row["version"]), ("The grey heron stands in the reeds", 1, 1, 1))
+        self.assertGreater(row["score"], 0)
+        other = self.create()
+        self.assertEqual(self.call("GET", f"/v1/agents/{other['id']}/memory/search?q=heron")["results"], [])
+        for query, param in (("", "q"), ("q=", "q"), ("q=%20", "q"), ("q=...", "q"), ("q=a&limit=51", "limit"), ("q=a&path=b", "path"), ("q=%00", "q"),
+                             ("q=" + "x" * 1001, "q")):
+            self.refused("GET", f"{self.base}/search?{query}", None, param)
+
+    def test_pages(self):
+        paths = ["MEMORY.md", "a.md", "notes/1.md", "notes/10.md", "notes/2.md", "notes/ü.md", "notes2/a.md"]
+        for path in reversed(paths):
+            self.put(path, "x")
+        self.put("notes/3.md", "x")
+        self.call("DELETE", self.at("notes/3.md"))
+        self.assertEqual([d["path"] for d in self.pages(self.base, "documents", "after")], paths)
+        self.assertEqual([d["path"] for d in self.pages(self.base, "documents", "after", prefix="notes/")], paths[2:6])
+        self.assertEqual(self.pages(self.base, "documents", "after", prefix="zzz"), [])
+        for n in range(4):
+            self.put("a.md", f"text {n}")
+        self.assertEqual([v["version"] for v in self.pages(self.at("a.md", "history").split("?")[0], "versions", path="a.md")], [5, 4, 3, 2, 1])
+
+    def test_what_is_no_document(self):
+        for path in ("", "/a", "../a", "a/../b", "a//b", "a/", "a\\b", "a\nb", "x" * 201, "."):
+            for method, kind in (("GET", "content"), ("PUT", "content"), ("DELETE", "content"), ("GET", "history")):
+                self.refused(method, self.at(path, kind), "x" if method == "PUT" else None, "path")
+        self.refused("GET", f"{self.base}/content", None, "path", "is needed")
+        for text in (b"\xff", b"a\0b"):
+            self.assertEqual(self.put("a.md", text, want=400)["error"]["param"], "body")
+        self.put("big.md", "x" * (1 << 20))
+        self.put("big.md", "x" * ((1 << 20) + 1), want=413)
+        for tags in ("a,,b", ",", "x" * 64, ",".join(str(n) for n in range(21)), "a\n"):
+            self.assertEqual(self.put("a.md", "x", want=400, tags=tags)["error"]["param"], "tags")
+        for query, param in (({"version": 0}, "version"), ({"version": "x"}, "version"), ({"tags": "a"}, "tags")):
+            self.refused("GET", self.at("a.md", **query), None, param)
+        self.refused("GET", f"{self.base}?prefix=%0a", None, "prefix")
+        self.refused("GET", f"{self.base}?before=x", None, "before", "no parameter")
+        self.refused("PUT", self.at("a.md"), "x", "If-Match", **{"If-Match": "1"})
+        self.call("GET", self.at("none.md"), want=404)
+        self.call("GET", self.at("none.md", "history"), want=404)
+        self.put("a.md", "x")
+        self.refused("GET", self.at("a.md", version=2), None, "version", want=404)
+
+    def test_another_tenant_and_other_scopes(self):
+        self.put("a.md", "the heron")
+        calls = [("GET", self.base, None), ("GET", self.at("a.md"), None), ("PUT", self.at("a.md"), "x"), ("DELETE", self.at("a.md"), None),
+                 ("GET", self.at("a.md", "history"), None), ("GET", f"{self.base}/search?q=heron", None)]
+        for method, path, body in calls:
+            self.call(method, path, body, want=404, token=self.foreign)
+            self.call(method, path, body, want=200 if method == "GET" else 403, token=self.reader)
+        self.assertEqual(self.read("a.md"), ('"1"', "the heron"))
+
+    def test_writers_at_once_are_one_after_the_other(self):
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(lambda n: self.node.request("PUT", self.at("a.md"), f"text {n}", headers={"If-Match": '"0"'})[0], range(8)))
+            self.assertEqual(sorted(answers), [200] + [412] * 7)
+            list(pool.map(lambda n: self.put("a.md", f"again {n}"), range(8)))
+        self.assertEqual(self.read("a.md")[0], '"9"')
+        self.assertEqual(len(self.chunks("a.md")), 1)
+
+    def test_the_command_line(self):
+        ctl = lambda *args, **kw: self.node.ctl(*args, "--agent", self.made["name"], **kw)
+        put = ctl("memory", "put", "notes/a.md", "-", "--tags", "x,y", input="the heron\n")
+        self.assertEqual((put.returncode, put.stderr), (0, ""))
+        self.assertEqual(ctl("memory", "get", "notes/a.md").stdout, "the heron\n")
+        listed = json.loads(ctl("memory", "list", "--prefix", "notes/", "--json").stdout)["documents"]
+        self.assertEqual([(d["path"], d["tags"]) for d in listed], [("notes/a.md", ["x", "y"])])
+        self.assertIn("notes/a.md", self.node.ctl("memory", "search", "--agent", self.made["name"], "heron").stdout)
+        absent = ctl("memory", "get", "none.md")
+        self.assertEqual(absent.returncode, 3)
+        self.assertIn("no such document", absent.stderr)
+        self.change(self.made["id"], temperature=1)
+        revisions = self.node.ctl("agent", "revisions", self.made["name"], "--json")
+        self.assertEqual([r["revision"] for r in json.loads(revisions.stdout)["revisions"]], [2, 1])
+
+
+class Workflows(WithCatalogue):
+    seconds = 3
+    DOC = {"nodes": [{"id": "a", "type": "trigger", "position": {"x": 0, "y": 1.5}, "data": {"label": "begin"}},
+                     {"id": "b", "position": {"x": 1, "y": 2}}], "edges": [{"id": "e", "source": "a", "target": "b", "sourceHandle": None}],
+           "viewport": {"x": 0, "y": 0, "zoom": 1}}
+
+    def test_versions(self):
+        made = self.create()
+        path = f"/v1/agents/{made['id']}/workflow"
+        status, head, empty = self.node.get(path)
+        self.assertEqual((status, head["etag"], empty["version"], empty["workflow"]), (200, '"0"', 0, {"nodes": [], "edges": []}))
+        status, head, first = self.node.request("PUT", path, self.DOC, headers={"If-Match": '"0"'})
+        self.assertEqual((status, head["etag"], first["version"], first["workflow"]), (200, '"1"', 1, self.DOC))
+        self.assertEqual(self.call("GET", path), first)
+        self.assertEqual(self.call("PUT", path, self.DOC), first)
+        for n in range(2, 6):
+            doc = {"nodes": self.DOC["nodes"][:1], "edges": [], "viewport": {"x": n, "y": 0, "zoom": 1}}
+            self.assertEqual(self.call("PUT", path, doc, **{"If-Match": f'"{n - 1}"'})["version"], n)
+        self.assertIn("version 5, not 1", self.call("PUT", path, self.DOC, want=412, **{"If-Match": '"1"'})["error"]["message"])
+        self.assertEqual([v["version"] for v in self.pages(f"{path}/versions", "versions")], [5, 4, 3, 2, 1])
+        old = self.call("GET", f"{path}/versions/1")
+        self.assertEqual((old["workflow"], old["current"]), (self.DOC, False))
+        for version in ("0", "6", "x"):
+            self.call("GET", f"{path}/versions/{version}", want=404)
+        self.assertEqual([r["detail"]["version"] for r in self.audited("workflow.put", made["id"])], [1, 2, 3, 4, 5])
+        copy = self.call("POST", f"/v1/agents/{made['id']}/clone", {"name": self.name()}, want=201)
+        self.assertEqual(self.call("GET", f"/v1/agents/{copy['id']}/workflow")["workflow"]["viewport"]["x"], 5)
+        for method, rest, body in (("GET", "", None), ("PUT", "", self.DOC), ("GET", "/versions", None), ("GET", "/versions/1", None)):
+            self.call(method, path + rest, body, want=404, token=self.foreign)
+            self.call(method, path + rest, body, want=200 if method == "GET" else 403, token=self.reader)
+
+    def test_what_is_none(self):
+        made = self.create()
+        path = f"/v1/agents/{made['id']}/workflow"
+        node, edge = self.DOC["nodes"][1], self.DOC["edges"][0]
+        for doc, param in (({"nodes": []}, "edges"), ({"nodes": {}, "edges": []}, "nodes"), ({"nodes": [], "edges": [], "name": "x"}, "name"),
+                           ({"nodes": [node, node], "edges": []}, "nodes[1].id"), ({"nodes": [{**node, "colour": 1}], "edges": []}, "nodes[0].colour"),
+                           ({"nodes": [{"id": "a"}], "edges": []}, "nodes[0].position"), ({"nodes": [node], "edges": [edge]}, "edges[0].source"),
+                           ({"nodes": [node], "edges": [{**edge, "source": "b"}]}, "edges[0].target"),
+                           ({"nodes": [], "edges": [], "viewport": 1}, "viewport")):
+            self.refused("PUT", path, doc, param)
+        self.refused("PUT", path, [], None)
+        self.refused("GET", f"{path}/versions?limit=0", None, "limit")
+        self.assertEqual(self.call("GET", path)["version"], 0)
+
+
+class Spawns(WithCatalogue):
+    seconds = 3
+
+    def session_row(self, tenant=1):
+        id = uuid.uuid4()
+        agent = self.node.sql(f"SELECT agent_id FROM tb.agents WHERE tenant_id = {tenant} AND deleted_at IS NULL LIMIT 1")
+        self.node.sql(f"INSERT INTO tb.agent_sessions (tenant_id, session_id, agent_id, session_key, slot) VALUES ({tenant}, '{id}', '{agent}', 'spawned:{id}', 1)")
+        self.node.sql(f"INSERT INTO tb.lanes (tenant_id, session_id) VALUES ({tenant}, '{id}')")
+        self.sessions.append(str(id))
+        return str(id)
+
+    def spawn(self, parent, depth, call=0, result="null"):
+        child, self.count = self.session_row(), self.count + 1
+        self.node.sql("INSERT INTO tb.subagent_spawns (tenant_id, parent_run_id, step, call_no, parent_session_id, child_session_id, child_run_id, depth,"
+                      f" result) VALUES (1, '0192f3a0-0000-7000-8000-{self.count:012d}', 1, {call}, '{parent}', '{child}', '{uuid.uuid4()}', {depth},"
+                      f" nullif('{result}'::jsonb, 'null'))")
+        return child
+
+    def setUp(self):
+        super().setUp()
+        self.sessions, self.count = [], 0
+        self.root = self.session_row()
+
+    def tearDown(self):
+        for table, column in (("subagent_spawns", "parent_session_id"), ("lanes", "session_id"), ("agent_sessions", "session_id")):
+            self.node.sql(f"DELETE FROM tb.{table} WHERE {column}::text = ANY ('{{{','.join(self.sessions)}}}')")
+        super().tearDown()
+
+    def tree(self, spawns):
+        return [(s["childSessionId"], self.tree(s["children"])) for s in spawns]
+
+    def test_a_tree(self):
+        path = f"/v1/sessions/{self.root}/spawns"
+        self.assertEqual(self.call("GET", path), {"spawns": []})
+        a = self.spawn(self.root, 1, result='{"text": "done"}')
+        b = self.spawn(self.root, 1, result=json.dumps({"text": "x" * 5000}))
+        below = self.spawn(a, 2)
+        answer = self.call("GET", path)
+        self.assertEqual(self.tree(answer["spawns"]), [(b, []), (a, [(below, [])])])
+        self.assertEqual(answer["spawns"][1]["result"], {"text": "done"})
+        self.assertTrue(answer["spawns"][0]["result"]["truncated"])
+        self.assertEqual(answer["spawns"][1]["childSessionKey"], f"spawned:{a}")
+        agent = self.call("GET", f"/v1/sessions/{self.root}")["agent"]
+        self.assertEqual(self.call("GET", self.by_key(f"spawned:{self.root}", "/spawns", agent)), answer)
+        for foreign in (path, self.by_key(f"spawned:{self.root}", "/spawns", agent)):
+            self.call("GET", foreign, want=404, token=self.foreign)
+        self.call("GET", f"/v1/sessions/{uuid.uuid4()}/spawns", want=404)
+        self.refused("GET", f"{path}?limit=201", None, "limit")
+        self.refused("GET", f"{path}?before={uuid.uuid4()}", None, "before")
+
+    def test_pages_and_bounds(self):
+        at = self.root
+        for depth in range(1, 8):  # deeper than is shown
+            at = self.spawn(at, depth)
+        levels, spawns = 0, self.call("GET", f"/v1/sessions/{self.root}/spawns")["spawns"]
+        while spawns:
+            levels, last, spawns = levels + 1, spawns[0], spawns[0]["children"]
+        self.assertEqual((levels, last["more"]), (5, True))
+        self.assertEqual(len(self.call("GET", f"/v1/sessions/{last['childSessionId']}/spawns")["spawns"]), 1)
+        for call in range(4):
+            self.spawn(self.root, 1, call)
+        path = f"/v1/sessions/{self.root}/spawns"
+        self.assertEqual([s["id"] for s in self.pages(path, "spawns")], [s["id"] for s in self.call("GET", path)["spawns"]])
+        child = self.call("GET", f"{path}?limit=1")["spawns"][0]["childSessionId"]
+        for call in range(3):
+            self.spawn(child, 2, call)
+        cut = self.call("GET", f"{path}?limit=1")["spawns"][0]
+        self.assertEqual((len(cut["children"]), cut["more"], cut["next"]), (1, True, cut["children"][0]["id"]))
+        rest = self.call("GET", f"/v1/sessions/{child}/spawns?before={cut['next']}")["spawns"]
+        self.assertEqual(len(rest), 2)

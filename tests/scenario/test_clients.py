@@ -26,6 +26,9 @@ class Clients(WithNode):
     def test_tools_of_the_client(self):
         clients.run(self.node, "tools.mjs")
 
+    def test_embeddings(self):
+        clients.run(self.node, "embeddings.mjs")
+
     def test_ai_sdk(self):
         clients.run(self.node, "ai.mjs")
 

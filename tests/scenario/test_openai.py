@@ -226,15 +226,16 @@ class Tenants(WithApi):
         self.assertEqual([m["id"] for m in self.node.get("/v1/models", token=other)[2]["data"]], ["default", "theirs"])
 
     def test_the_default_agent(self):
-        other = self.tenant(42)
-        self.assertEqual(self.node.get("/v1/models", token=other)[2]["data"], [])
-        self.refused(self.chat("x", model="default", token=other), 404, "model", "no default agent")
-        self.agent_of(42, "only")
-        self.assertEqual(self.chat("[plain] x", model="default", token=other)[0], 200)
-        self.assertEqual(self.node.get("/v1/models/default", token=other)[2]["id"], "default")
-        self.agent_of(42, "second")
-        self.refused(self.chat("x", model="default", token=other), 404, "model", "no default agent")
-        self.refused(self.chat("x", model="agent/default", token=other), 404, "model", "no default agent")
+        none, one, two = self.tenant(42), self.tenant(45), self.tenant(46)
+        self.assertEqual(self.node.get("/v1/models", token=none)[2]["data"], [])
+        self.refused(self.chat("x", model="default", token=none), 404, "model", "no default agent")
+        self.agent_of(45, "only")
+        self.assertEqual(self.chat("[plain] x", model="default", token=one)[0], 200)
+        self.assertEqual(self.node.get("/v1/models/default", token=one)[2]["id"], "default")
+        self.agent_of(46, "first")
+        self.agent_of(46, "second")
+        for model in ("default", "agent/default", "openclaw"):
+            self.refused(self.chat("x", model=model, token=two), 404, "model", "no default agent")
 
     def test_lists_of_models(self):
         other = self.tenant(43)

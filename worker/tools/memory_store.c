@@ -6,28 +6,11 @@
 #include "common/loop.h"
 #include "common/pg/error.h"
 #include "common/pg/pool.h"
+#include "proto/tools/memory_path.h"
 #include "worker/sql.h"
 #include "worker/tools/memory.h"
 
 void tool_memory_store(struct tool_call *c);
-
-/* A document's name: relative, no "..", no control bytes. NULL when it is one; else what
- * is wrong. */
-static const char *path_problem(struct slice path)
-{
-	struct slice rest = path;
-	for (size_t i = 0; i < path.n; i++)
-		if ((unsigned char)path.p[i] < 0x20 || path.p[i] == '\\')
-			return "holds a control character or a backslash";
-	if (path.p[0] == '/')
-		return "must be relative, for example notes/ideas.md";
-	while (rest.p) {
-		struct slice part = slice_cut(&rest, '/');
-		if (!part.n || slice_is(part, ".") || slice_is(part, ".."))
-			return "must not hold empty parts, '.' or '..'";
-	}
-	return NULL;
-}
 
 static void put_tags(struct pg_params *p, json_t tags)
 {
@@ -149,7 +132,7 @@ static void on_cancel(struct op *op, enum err why, void *provider)
 
 void tool_memory_store(struct tool_call *c)
 {
-	const char *problem = path_problem(memory_path(c));
+	const char *problem = memory_path_problem(memory_path(c));
 	if (problem) {
 		op_start(c->op, NULL, NULL, 0);
 		tool_error(c, "argument 'path' %s", problem);

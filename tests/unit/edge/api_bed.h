@@ -44,6 +44,10 @@ static struct edge edge;
 static struct {
 	bool away, suspended;
 	unsigned scopes;
+	uint32_t requests, tenant_requests; /* of the token's row; so are the next */
+	int64_t token_limit, tenant_token_limit;
+	const char *user;
+	bool trusted;                              /* the listener's headers count */
 	int tokens, agents, sessions, runs, pages; /* reads of each */
 	struct run_row run, second;
 	struct uuid run_id, second_id; /* theirs; run_id nil: RUN */
@@ -88,9 +92,17 @@ void store_load_token(struct edge *e, struct cache_entry *entry, int64_t tenant,
 				.suspended = db.suspended,
 				.max_running = 50,
 				.max_queued = 1000,
-				.weight = 100};
+				.weight = 100,
+				.requests = db.requests,
+				.tenant_requests = db.tenant_requests,
+				.tokens = db.token_limit,
+				.tenant_tokens = db.tenant_token_limit};
 	(void)e;
 	db.tokens++;
+	if (db.user) {
+		row.user_n = strlen(db.user);
+		memcpy(row.user, db.user, row.user_n);
+	}
 	crypto_sha256(SLICE(SECRET), row.secret_sha256);
 	if (db.away)
 		cache_failed(entry, ERR_DATABASE);
@@ -122,6 +134,8 @@ void store_open_sessions(struct edge *e, const struct session_open *const *rows,
 		assert_true(rows[i]->key.n > 0);
 		db.sessions++;
 		out[i] = (struct session_row){.id = uuid7_new(), .mode = db.session_mode};
+		if (rows[i]->user.n)
+			crypto_digest(rows[i]->user, out[i].user);
 	}
 	done(arg, db.away ? STORE_AWAY : STORE_DONE, out);
 }
@@ -387,11 +401,11 @@ static struct {
 	struct ask_value v[8];
 	char text[3][2000]; /* of the first texts and JSON among them; "NULL" */
 	int64_t expect;
-	struct answer answer;
+	struct ask_answer answer;
 } asks;
 
 static void note_ask(struct call *c, enum sql what, const struct ask_value *v, size_t n,
-		     struct answer *out)
+		     struct ask_answer *out)
 {
 	int texts = 0;
 	asks.what = what;
@@ -407,21 +421,21 @@ static void note_ask(struct call *c, enum sql what, const struct ask_value *v, s
 }
 
 void ask_read(struct call *c, enum sql what, const struct ask_value *v, size_t n,
-	      struct answer *out)
+	      struct ask_answer *out)
 {
 	asks.reads++;
 	note_ask(c, what, v, n, out);
 }
 
 void ask_make(struct call *c, enum sql what, const struct ask_value *v, size_t n,
-	      struct answer *out)
+	      struct ask_answer *out)
 {
 	asks.changes++;
 	note_ask(c, what, v, n, out);
 }
 
 void ask_change(struct call *c, enum sql what, const struct ask_value *v, size_t n,
-		struct answer *out)
+		struct ask_answer *out)
 {
 	asks.changes++;
 	note_ask(c, what, v, n, out);
@@ -449,35 +463,64 @@ void store_find_model(struct call *c, struct slice name, struct model_page *out)
 	store_list_models(c, name, 1, out);
 }
 
-/* Who may ask how often, and what administrators do, is the affair of test_limits and of
- * the scenario tests. */
+/* ---- the shared buckets */
+
+static struct {
+	int takes; /* questions */
+	unsigned wanted, there;
+	int64_t wait_us;
+	bool away;
+	int64_t used, used_wait_us;
+	int uses, runs;
+	struct meter_run run;
+} meter;
+
 void meter_store_take(struct edge *e, struct meter_take *rows, unsigned count,
 		      meter_taken_fn *done, void *arg)
 {
-	(void)e, (void)rows, (void)count;
-	done(arg, ERR_DATABASE);
+	(void)e;
+	meter.takes++;
+	for (unsigned i = 0; i < count; i++) {
+		unsigned n = rows[i].want < meter.there ? rows[i].want : meter.there;
+		meter.wanted = rows[i].want;
+		meter.there -= n;
+		rows[i].granted = n;
+		rows[i].left = meter.there;
+		rows[i].wait_us = n ? 0 : meter.wait_us;
+	}
+	done(arg, meter.away ? ERR_DATABASE : ERR_OK);
 }
 
 void meter_store_used(struct edge *e, struct cache_entry *entry, int64_t tenant,
 		      struct uuid token, int64_t most)
 {
-	(void)e, (void)tenant, (void)token, (void)most;
-	cache_failed(entry, ERR_DATABASE);
+	struct meter_used value = {meter.used, loop_now_us(e->loop) + meter.used_wait_us};
+	(void)tenant, (void)token, (void)most;
+	cache_loaded(entry, &value);
 }
 
 void meter_store_uses(struct edge *e, const struct meter_token *rows, unsigned count)
 {
-	(void)e, (void)rows, (void)count;
+	(void)e, (void)rows;
+	meter.uses += (int)count;
 }
 
 void meter_store_runs(struct edge *e, const struct meter_run *rows, unsigned count)
 {
-	(void)e, (void)rows, (void)count;
+	(void)e;
+	meter.runs += (int)count;
+	meter.run = rows[count - 1];
 }
 
 void admin_store_ask(struct call *c, struct admin_ask *q)
 {
 	(void)q;
+	answer(c);
+}
+
+void change_note(struct call *c, struct slice action, struct slice object)
+{
+	(void)action, (void)object;
 	answer(c);
 }
 
@@ -560,6 +603,7 @@ static struct {
 	struct wire_inquire inquire;
 	char inquired_model[64];
 	int changes; /* CHANGED of this tenant's provider keys */
+	int agent_changes;
 	struct wire_decide decide;
 	bool away; /* the link takes nothing */
 	struct wire_cancel cancel;
@@ -640,6 +684,7 @@ void link_changed(struct edge *e, int64_t tenant, struct slice kind, struct uuid
 {
 	(void)e, (void)key;
 	sup.changes += tenant == 1 && slice_is(kind, "provider_key");
+	sup.agent_changes += tenant == 1 && slice_is(kind, "agent");
 }
 
 void sub_number(struct sub *s, struct call *c)
@@ -743,6 +788,7 @@ static struct client c;
 
 UNUSED static void on_request(void *arg, struct request *r)
 {
+	r->trusted = db.trusted;
 	call_begin(arg, r);
 }
 
@@ -752,6 +798,7 @@ UNUSED static int setup(void **state)
 	memset(&db, 0, sizeof db);
 	memset(&sup, 0, sizeof sup);
 	memset(&asks, 0, sizeof asks);
+	memset(&meter, 0, sizeof meter);
 	memset(&edge, 0, sizeof edge);
 	db.scopes = SCOPE_RUN | SCOPE_READ;
 	db.agent = (struct agent_row){.max_running = 10,

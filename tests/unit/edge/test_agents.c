@@ -25,11 +25,12 @@ static void ask_for(const char *method, const char *path, const char *fields,
 static void answers(const char *word, enum change_outcome outcome, int64_t version,
 		    const char *text)
 {
-	asks.answer = (struct answer){.found = true,
-				      .word = slice_str(word),
-				      .change = {.outcome = outcome, .version = version},
-				      .version = version,
-				      .text = slice_str(text)};
+	asks.answer =
+		(struct ask_answer){.found = true,
+				    .word = slice_str(word),
+				    .change = {.outcome = outcome, .version = version},
+				    .version = version,
+				    .text = slice_str(text)};
 }
 
 static void test_who_may(void **state)
@@ -59,6 +60,7 @@ static void test_who_may(void **state)
 		}
 	assert_int_equal(asks.reads, 4 * 3);
 	assert_int_equal(asks.changes, 6 * 2);
+	assert_int_equal(sup.agent_changes, 6 * 2);
 }
 
 static void test_a_new_one(void **state)
@@ -137,12 +139,14 @@ static void test_a_change(void **state)
 	assert_string_equal(asks.text[0], "{\"stop\":null}");
 	assert_string_equal(asks.text[1], "NULL");
 	assert_int_equal(asks.expect, -1);
+	assert_int_equal(sup.agent_changes, 2);
 	answers("stale", CHANGE_STALE, 9, "");
 	ask_for("PATCH", ONE, "If-Match: \"7\"\r\n", "{}");
 	expect("HTTP/1.1 412 ");
 	db.away = true;
 	ask_for("PATCH", ONE, "", "{}");
 	expect("HTTP/1.1 503 ");
+	assert_int_equal(sup.agent_changes, 2); /* nothing was done */
 }
 
 static void test_an_end(void **state)

@@ -75,7 +75,7 @@ static void test_refusals(void **state)
 	expect("HTTP/1.1 404 ");
 	say("GET " CANCEL " HTTP/1.1\r\nHost: x\r\n\r\n");
 	expect("HTTP/1.1 405 ");
-	expect("\r\nallow: POST\r\n");
+	expect("\r\nallow: POST, OPTIONS\r\n");
 	db.scopes = SCOPE_READ;
 	auth_invalidate(&edge, id(TOKEN));
 	post(CANCEL, BEARER, "");

@@ -65,7 +65,7 @@ static void test_who_may(void **state)
 	assert_int_equal(db.policy_puts, 3 * 2 + 1);
 	ask("POST", POLICY, "", "{}");
 	expect("HTTP/1.1 405 ");
-	expect("\r\nallow: GET, PUT\r\n");
+	expect("\r\nallow: GET, HEAD, PUT, OPTIONS\r\n");
 }
 
 static void test_read(void **state)

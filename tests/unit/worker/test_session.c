@@ -244,6 +244,30 @@ static void test_results_go_to_their_answer(void **state)
 	sessions_free(s);
 }
 
+/* What a run to come has no use for is not kept; models are shown the same. */
+static void test_tools_of_the_client_go(void **state)
+{
+	(void)state;
+	struct sessions *s = sessions_new(1 << 20);
+	struct session *e = session_take(s, 1, lane(1));
+	size_t empty = sessions_bytes(s);
+	session_add(e, 1, SLICE("user"), 0, run,
+		    SLICE("{\"blocks\": [{\"a\": \"\\\"clientTools\\\"\"}], "
+			  "\"clientTools\": [{\"name\": \"x\"}], \"toolResults\": []}"));
+	session_add(e, 2, SLICE("assistant"), 0, run, SLICE("{\"clientTools\":1}"));
+	session_slim(e);
+	session_slim(e);
+	assert_true(slice_is(e->messages[0]->llm.content,
+			     "{\"blocks\":[{\"a\":\"\\\"clientTools\\\"\"}],"
+			     "\"toolResults\":[]}"));
+	assert_true(slice_is(e->messages[1]->llm.content, "{\"clientTools\":1}"));
+	assert_int_equal(sessions_bytes(s), empty + e->bytes);
+	session_clear(e);
+	assert_int_equal(sessions_bytes(s), empty);
+	session_give_back(e);
+	sessions_free(s);
+}
+
 /* Random use: the limit holds whenever nothing is in use beyond it, and at the end all
  * bytes are accounted for. */
 static void test_random_use(void **state)
@@ -300,6 +324,7 @@ int main(void)
 		cmocka_unit_test(test_trim),
 		cmocka_unit_test(test_marks_hide_what_was),
 		cmocka_unit_test(test_results_go_to_their_answer),
+		cmocka_unit_test(test_tools_of_the_client_go),
 		cmocka_unit_test(test_random_use),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
