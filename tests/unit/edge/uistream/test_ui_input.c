@@ -76,7 +76,7 @@ static void test_outputs_of_the_last_step(void **state)
 
 #define ASKED(id, rest)                                                                  \
 	HEAD "\"messages\":[" USER ",{\"id\":\"2\",\"role\":\"assistant\",\"parts\":[{"  \
-				   "\"type\":\"dynamic-tool\","                          \
+	     "\"type\":\"dynamic-tool\","                                                \
 	     "\"providerExecuted\":true,\"state\":\"approval-responded\",\"approval\":{" \
 	     "\"id\":\"" id "\"" rest "}}]}]}"
 
