@@ -50,11 +50,11 @@ struct edge {
 	bool linked;      /* the supervisor said WELCOME */
 	bool watch_asked; /* of auth_watch.c: tokens were asked for, and are judged next
 			   */
-	bool ready;           /* READY was sent */
-	bool draining;        /* the supervisor said DRAIN */
-	bool refusing;        /* NODE_STATE: an ENQUEUE would be refused now ... */
-	char why[129];        /* ... because of this */
-	char sandbox[17];     /* the level of its jails; "": not known yet */
+	bool ready;       /* READY was sent */
+	bool draining;    /* the supervisor said DRAIN */
+	bool refusing;    /* NODE_STATE: an ENQUEUE would be refused now ... */
+	char why[129];    /* ... because of this */
+	char sandbox[17]; /* the level of its jails; "": not known yet */
 	bool webhook_private; /* webhooks may go to addresses of this network */
 	bool can_seal; /* provider keys, to the public half of the node's master key */
 	uint8_t seal_key[32];

@@ -7,12 +7,14 @@
 #include "edge/openai/names.h"
 #include "edge/reply.h"
 #include "edge/session_look.h"
+#include "edge/webhook_store.h"
 
 struct owner {
 	bool asked;
 	struct run_row run;
 	struct approval_row approval;
 	struct session_look session;
+	struct slice delivery;
 };
 
 /* ---- one kind each. False: answered, or under way. */
@@ -70,13 +72,30 @@ static bool check_session(struct call *c, struct owner *o)
 	return session_look(c, &o->session, false);
 }
 
+static bool check_delivery(struct call *c, struct owner *o)
+{
+	struct uuid id;
+	if (o->asked)
+		return has_answer(c, o->delivery.p != NULL, "there is no such delivery");
+	o->asked = true;
+	if (uuid_parse(c->match.params[0], &id))
+		webhook_store_get(c, id, &o->delivery);
+	else
+		reply_err(c->request, ERR_NOT_FOUND, NULL, "there is no such delivery",
+			  0);
+	return false;
+}
+
 static const struct {
 	const char *prefix;
 	bool (*check)(struct call *c, struct owner *o);
-} kinds[] = {
-	{"/v1/runs/:", check_run},           {"/v1/dead-letters/:", check_run},
-	{"/v1/responses/:", check_response}, {"/v1/approvals/:", check_approval},
-	{"/v1/sessions/:", check_session},   {"/v1/agents/:/sessions/:", check_session}};
+} kinds[] = {{"/v1/runs/:", check_run},
+	     {"/v1/dead-letters/:", check_run},
+	     {"/v1/responses/:", check_response},
+	     {"/v1/approvals/:", check_approval},
+	     {"/v1/webhooks/deliveries/:", check_delivery},
+	     {"/v1/sessions/:", check_session},
+	     {"/v1/agents/:/sessions/:", check_session}};
 
 bool owner_check(struct call *c)
 {

@@ -28,7 +28,7 @@
 struct use { /* by a tenant */
 	int64_t tenant;
 	unsigned open, testing, embedding, delivering; /* open: but the last two */
-	int64_t tests_us[INQUIRY_TESTS_A_MINUTE]; /* a ring of when they began */
+	int64_t tests_us[INQUIRY_TESTS_A_MINUTE];      /* a ring of when they began */
 	unsigned next;
 };
 

@@ -42,7 +42,7 @@ struct worker {
 	int flush_fd;         /* ... a timer until they may be again ... */
 	bool flush_waits;     /* ... which runs */
 	struct list inquiries;
-	unsigned inquiry_count; /* of them: others than ... */
+	unsigned inquiry_count;                  /* of them: others than ... */
 	unsigned embedding_count, webhook_count; /* ... these */
 
 	struct tokens_models models; /* what was learnt of them */

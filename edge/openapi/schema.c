@@ -27,6 +27,7 @@ static const struct named schemas[] = {
 /* ---- what other tables of the product say */
 
 #define TYPE_read_model "string"
+#define TYPE_read_webhook "Webhook"
 #define TYPE_read_fallbacks "[string]"
 #define TYPE_read_temperature "num"
 #define TYPE_read_top_p "num"

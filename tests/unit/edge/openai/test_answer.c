@@ -334,6 +334,22 @@ static void test_whole_with_calls(void **state)
 	assert_non_null(strstr(a.out.p, "\"finish_reason\":\"tool_calls\""));
 }
 
+/* Arguments that are too long for an event are read from the run. */
+static void test_calls_that_were_cut(void **state)
+{
+	(void)state;
+	begin(&answer_chat, false);
+	calls("c1", "add", "{\"truncated\":true,\"bytes\":20000}");
+	calls("c2", "add", "{\"truncated\":true}");
+	assert_true(answer_has_cut(&a) && a.calls[0].cut && !a.calls[1].cut);
+	assert_false(answer_take_calls(&a, SLICE("[{\"id\":\"c2\",\"arguments\":{}}]")));
+	assert_false(answer_take_calls(&a, SLICE_NONE));
+	assert_true(answer_take_calls(
+		&a, SLICE("[{\"id\":\"c1\",\"name\":\"add\",\"arguments\":{\"a\":1}}]")));
+	assert_false(answer_has_cut(&a));
+	assert_string_equal(a.calls[0].arguments.p, "{\"a\":1}");
+}
+
 static void test_merged(void **state)
 {
 	(void)state;
@@ -485,6 +501,7 @@ int main(void)
 		CASE(test_fewer_words),
 		CASE(test_anew_within_a_whole_answer),
 		CASE(test_whole_with_calls),
+		CASE(test_calls_that_were_cut),
 		CASE(test_merged),
 		CASE(test_events_of_a_response),
 		CASE(test_incomplete_responses),

@@ -416,6 +416,18 @@ static const struct {
 	 "{'messages':[{'role':'user','content':'x'}],'tools':[{'type':'function',"
 	 "'function':{}}]}",
 	 "tools[0]", "must have a name"},
+	{true,
+	 "{'messages':[{'role':'user','content':'x'}],'tools':[{'type':'function',"
+	 "'function':{'name':'read'}}]}",
+	 "tools[0].name", "tools[0].name is \"read\", a tool of the runtime's own"},
+	{true,
+	 "{'messages':[{'role':'user','content':'x'}],'tools':[{'type':'function',"
+	 "'function':{'name':'a b'}}]}",
+	 "tools[0].name", "letters, digits"},
+	{true,
+	 "{'messages':[{'role':'user','content':'x'}],'tool_choice':{'type':'function',"
+	 "'function':{'name':'nowhere'}}}",
+	 "tool_choice", "tool_choice"},
 	{true, "{'messages':[{'role':'user','content':'x'}],'tool_choice':'any'}",
 	 "tool_choice", "auto, none, required"},
 	{true, "{'messages':[{'role':'user','content':'x'}],'user':7}", "user",
