@@ -22,6 +22,11 @@ int chat_read(struct chat *c, const char *prompt, struct slice *text, bool *inte
 		fflush(stdout);
 	}
 	errno = 0;
+	if (c->person && interrupt_wait(STDIN_FILENO)) {
+		*interrupted = true;
+		putchar('\n');
+		return -1;
+	}
 	ssize_t n = getline(&c->line, &c->line_room, stdin);
 	if (n >= 0) {
 		*text = slice_trim(slice_of(c->line, (size_t)n));

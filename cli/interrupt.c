@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -65,6 +66,16 @@ void interrupt_close(void)
 	close(ends[0]);
 	close(ends[1]);
 	ends[0] = ends[1] = -1;
+}
+
+/* By the pipe, so that a signal just before the wait is not missed. */
+bool interrupt_wait(int fd)
+{
+	struct pollfd p[2] = {{.fd = fd, .events = POLLIN},
+			      {.fd = ends[0], .events = POLLIN}};
+	while (poll(p, 2, -1) < 0)
+		;
+	return p[1].revents & POLLIN;
 }
 
 /* What was counted is dealt with: the loop hears of it no more. */

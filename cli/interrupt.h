@@ -4,6 +4,8 @@
 #ifndef TB_CLI_INTERRUPT_H
 #define TB_CLI_INTERRUPT_H
 
+#include <stdbool.h>
+
 struct loop;
 
 /* From here on SIGINT interrupts a read from the terminal (EINTR) and calls fn from the
@@ -11,6 +13,8 @@ struct loop;
 void interrupt_open(struct loop *l, void (*fn)(void *arg), void *arg);
 /* SIGINT ends the program again. */
 void interrupt_close(void);
+/* Waits until fd can be read; true: SIGINT came instead. */
+bool interrupt_wait(int fd);
 /* How many there were since the last call. */
 int interrupt_count(void);
 
