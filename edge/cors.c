@@ -74,6 +74,23 @@ static bool is_named(const struct cors *c, struct slice origin)
 	return false;
 }
 
+bool cors_names(const struct cors *c, struct slice origin)
+{
+	return c && (c->everybody || is_named(c, origin));
+}
+
+bool cors_names_host(const struct cors *c, struct slice host)
+{
+	for (unsigned i = 0; c && i < c->count; i++) {
+		struct slice s = c->origins[i];
+		ptrdiff_t at = slice_find(s, SLICE("://"));
+		if (at >= 0 &&
+		    slice_ieq(slice_of(s.p + at + 3, s.n - (size_t)at - 3), host))
+			return true;
+	}
+	return c && c->everybody;
+}
+
 static void add(struct strbuf *out, const char *name, struct slice value)
 {
 	strbuf_add_str(out, name);

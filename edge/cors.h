@@ -17,6 +17,10 @@ struct cors *cors_new(const char *origins, char *why, size_t why_size);
 void cors_free(struct cors *c); /* NULL allowed */
 /* The fields of every answer; nothing with c NULL. */
 void cors_answer(const struct cors *c, const struct http_head *h, struct strbuf *out);
+/* Whether it is one of them, or all are. */
+bool cors_names(const struct cors *c, struct slice origin);
+/* Whether it is the host (with its port, if it has one) of one of them, or all are. */
+bool cors_names_host(const struct cors *c, struct slice host);
 /* The further fields of the answer to a preflight request; allow: the path's methods. */
 void cors_preflight(const struct cors *c, const struct http_head *h, const char *allow,
 		    struct strbuf *out);

@@ -2,6 +2,8 @@
  * POST /mcp: one message in, one answer out. Nothing is kept between two requests. */
 #include <stdio.h>
 
+#include "edge/conn.h"
+#include "edge/cors.h"
 #include "edge/default_agent.h"
 #include "edge/lookup.h"
 #include "edge/mcp/mcp_call.h"
@@ -262,12 +264,14 @@ static void free_rpc(void *arg)
 	mcp_rpc_fini(arg);
 }
 
-/* Only this machine's own names, so far as nothing else is configured. */
+/* This machine, or what the configured origins name. */
 static bool comes_from_here(struct call *c)
 {
 	const struct http_head *h = &c->request->head;
-	if (mcp_host_is_fine(http_field(h, "host"), SLICE_NONE) &&
-	    mcp_origin_is_fine(http_field(h, "origin"), SLICE_NONE))
+	const struct cors *allowed = server_cors(c->edge->server);
+	struct slice host = http_field(h, "host"), origin = http_field(h, "origin");
+	if ((mcp_host_is_fine(host) || cors_names_host(allowed, host)) &&
+	    (mcp_origin_is_fine(origin) || cors_names(allowed, origin)))
 		return true;
 	refuse(c, &(struct mcp_fault){
 			  403, RPC_INVALID_REQUEST,

@@ -29,6 +29,7 @@ struct mcp_call {
 	struct run_row row;
 	struct loop_timer *timer;
 	bool timed_out, ended, is_over;
+	struct mcp_memory *memory; /* of mcp_memory.c */
 };
 
 /* The tool's result: an object. The call may be used no more. */

@@ -33,31 +33,17 @@ static bool is_address(struct slice name)
 	return inet_pton(six ? AF_INET6 : AF_INET, text, &a) == 1;
 }
 
-static bool is_listed(struct slice word, struct slice allowed)
-{
-	while (allowed.p) {
-		struct slice one = slice_trim(slice_cut(&allowed, ','));
-		if (one.n && slice_ieq(one, word))
-			return true;
-	}
-	return false;
-}
-
-bool mcp_host_is_fine(struct slice host, struct slice allowed)
+bool mcp_host_is_fine(struct slice host)
 {
 	struct slice name = name_of(host);
-	return is_this_machine(name) || is_address(name) || is_listed(host, allowed) ||
-	       is_listed(name, allowed);
+	return is_this_machine(name) || is_address(name);
 }
 
-bool mcp_origin_is_fine(struct slice origin, struct slice allowed)
+bool mcp_origin_is_fine(struct slice origin)
 {
 	ptrdiff_t at = slice_find(origin, SLICE("://"));
-	if (!origin.p || is_listed(origin, allowed))
+	if (!origin.p)
 		return true;
-	if (at < 0)
-		return false;
-	struct slice name =
-		name_of(slice_of(origin.p + at + 3, origin.n - (size_t)at - 3));
-	return is_this_machine(name) || is_listed(name, allowed);
+	return at >= 0 && is_this_machine(name_of(slice_of(origin.p + at + 3,
+							   origin.n - (size_t)at - 3)));
 }

@@ -8,11 +8,9 @@
 
 #include "common/slice.h"
 
-/* The Host field: this machine, an address (no name can be bound anew behind that), or
- * one of `allowed`, a list with a comma between. */
-bool mcp_host_is_fine(struct slice host, struct slice allowed);
-/* The Origin field, SLICE_NONE when there is none: of this machine, or one of `allowed`,
- * whole origins or hosts. */
-bool mcp_origin_is_fine(struct slice origin, struct slice allowed);
+/* The Host field: this machine, or an address (no name can be bound anew behind that). */
+bool mcp_host_is_fine(struct slice host);
+/* The Origin field: of this machine, or SLICE_NONE. */
+bool mcp_origin_is_fine(struct slice origin);
 
 #endif

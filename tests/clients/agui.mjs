@@ -130,3 +130,19 @@ check('what a person is asked is told and the stream stays', async () => {
   assert.ok(seen.some((e) => e.type === 'TOOL_CALL_RESULT'));
   assert.equal(seen.at(-1).type, 'RUN_FINISHED');
 });
+
+check("a tool of the client's own", async () => {
+  const a = agent();
+  const tools = [{ name: 'get_location', description: 'where the user is', parameters: { type: 'object', properties: { exact: { type: 'boolean' } } } }];
+  const seen = await say(a, '[tool get_location {"exact":true}] where am I', { tools });
+  const call = seen.find((e) => e.type === 'TOOL_CALL_START');
+  assert.equal(call.toolCallName, 'get_location');
+  assert.ok(!seen.some((e) => e.type === 'TOOL_CALL_RESULT'));
+  assert.deepEqual(seen.at(-1).outcome.pendingToolCallIds, [call.toolCallId]);
+  a.addMessage({ id: randomUUID(), role: 'tool', toolCallId: call.toolCallId, content: '{"city":"Ghent"}' });
+  await say(a, null, { tools });
+  const session = encodeURIComponent('agui:' + a.threadId);
+  const history = await native('GET', `/v1/agents/main/sessions/${session}/messages`);
+  const result = history.messages.find((m) => m.role === 'tool').content.blocks[0];
+  assert.ok(result.text.includes('Ghent'));
+});

@@ -96,6 +96,32 @@ check('what goes wrong is told to the model', async () => {
   await client.close();
 });
 
+check("an agent's memory", async () => {
+  const client = await connect('auto');
+  const call = async (name, args) => {
+    const result = await client.callTool({ name, arguments: { agent: 'free', path: 'notes/mcp.md', ...args } });
+    return result.isError ? text(result) : result.structuredContent;
+  };
+  assert.ok((await call('memory_get', {})).startsWith('not_found'));
+  const first = await call('memory_store', { text: '# Herons\nThe heron stands in the reeds.' });
+  assert.equal(first.path, 'notes/mcp.md');
+  await Promise.all(Array.from({ length: 4 }, (_, i) => call('memory_store', { text: `line ${i}` })));
+  const whole = await call('memory_get', {});
+  assert.equal(whole.version, first.version + 4);
+  assert.equal(whole.text.split('\n').length, 6);
+  const part = await call('memory_get', { from: 2, lines: 1 });
+  assert.deepEqual([part.text, part.next], ['The heron stands in the reeds.\n', 3]);
+  const found = await client.callTool({ name: 'memory_search', arguments: { agent: 'free', query: 'heron' } });
+  assert.equal(found.structuredContent.results[0].path, 'notes/mcp.md');
+  await call('memory_store', { text: 'anew', mode: 'replace', tags: ['x'] });
+  assert.equal((await call('memory_get', {})).text, 'anew');
+  assert.ok((await call('memory_store', { text: 'x', path: '../x' })).startsWith('bad_request: path'));
+  const other = await connect('auto', process.env.TB_OTHER);
+  assert.ok(text(await other.callTool({ name: 'memory_get', arguments: { agent: 'free' } })).startsWith('not_found'));
+  await other.close();
+  await client.close();
+});
+
 check("a token's scopes are the tools'", async () => {
   const reader = await connect('auto', process.env.TB_READER);
   assert.ok(!(await names(reader)).some((n) => ['sessions_send', 'run_cancel', 'memory_store'].includes(n)));

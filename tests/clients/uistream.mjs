@@ -91,6 +91,19 @@ for (const [version, ai] of [['6', ai6], ['7', ai7]]) {
     assert.ok(results[1].text.includes('not that one'));
   });
 
+  check(`${version}: a tool of the client's own`, async () => {
+    const tools = [{ name: 'get_location', description: 'where the user is', parameters: { type: 'object' } }];
+    const c = chat(ai, { body: { tools }, sendAutomaticallyWhen: ai.lastAssistantMessageIsCompleteWithToolCalls,
+      onToolCall: ({ toolCall }) => void (toolCall.dynamic || c.addToolOutput({ tool: toolCall.toolName, toolCallId: toolCall.toolCallId, output: { city: 'Ghent' } })) });
+    await c.sendMessage({ text: '[tool get_location {"exact":true}] where am I' });
+    await waitFor(() => last(c).parts.some((p) => p.type === 'text') && c.status === 'ready');
+    assert.deepEqual(c.errors, []);
+    assert.equal(c.messages.length, 2);
+    const part = last(c).parts.find((p) => p.type === 'tool-get_location');
+    assert.deepEqual([part.state, part.input, part.output], ['output-available', { exact: true }, { city: 'Ghent' }]);
+    assert.ok((await history('main', c)).find((m) => m.role === 'tool').content.blocks[0].text.includes('Ghent'));
+  });
+
   check(`${version}: a run that fails`, async () => {
     const c = chat(ai);
     await c.sendMessage({ text: '[status 400] no' });

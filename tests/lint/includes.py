@@ -22,7 +22,7 @@ STOREYS = {
     # Foreign protocols: on top of the edge, beside each other.
     "edge/agui": ["common", "proto", "edge", "edge/agui"],
     "edge/uistream": ["common", "proto", "edge", "edge/uistream"],
-    "edge/mcp": ["common", "proto", "edge", "edge/mcp"],
+    "edge/mcp": ["common", "proto", "proto/tools", "edge", "edge/mcp"],
     "worker": ["common", "proto", "proto/tools", "proto/keys", "proto/model", "sandbox", "sandbox/client", "worker"],
     "cli": ["common", "proto/tools", "proto/keys", "proto/model", "cli"],
 }
