@@ -4,7 +4,6 @@
 
 #include <string.h>
 
-#include "edge/openai/names.h"
 #include "edge/reply.h"
 #include "edge/session_look.h"
 #include "edge/webhook_store.h"
@@ -39,13 +38,16 @@ static bool check_run(struct call *c, struct owner *o)
 	return false;
 }
 
+/* Its name in OpenAI's APIs is its run's. */
 static bool check_response(struct call *c, struct owner *o)
 {
+	struct slice word = SLICE("resp_"), name = c->match.params[0];
 	struct uuid id;
 	if (o->asked)
 		return has_answer(c, o->run.found, "there is no such response");
 	o->asked = true;
-	if (name_run(c->match.params[0], NAME_RESPONSE, &id))
+	if (slice_has_prefix(name, word) &&
+	    uuid_parse(slice_of(name.p + word.n, name.n - word.n), &id))
 		store_get_run(c, id, &o->run);
 	else
 		reply_err(c->request, ERR_NOT_FOUND, NULL, "there is no such response",

@@ -27,7 +27,6 @@ static const struct named schemas[] = {
 /* ---- what other tables of the product say */
 
 #define TYPE_read_model "string"
-#define TYPE_read_webhook "Webhook"
 #define TYPE_read_fallbacks "[string]"
 #define TYPE_read_temperature "num"
 #define TYPE_read_top_p "num"
@@ -45,7 +44,6 @@ static const struct named schemas[] = {
 #define TYPE_read_files "int"
 #define TYPE_read_skills "[string]"
 #define TYPE_read_budgets "object"
-#define TYPE_read_webhook "Webhook"
 #define TYPE_read_word ""
 #define TYPE_read_workspace ""
 
