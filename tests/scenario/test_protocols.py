@@ -32,11 +32,11 @@ class Protocols(unittest.TestCase):
                      " INSERT INTO tb.agent_tool_policies (tenant_id, agent_id, profile) SELECT tenant_id, agent_id, 'full'"
                      f" FROM tb.agents WHERE tenant_id = {tenant} AND name = '{name}'")
 
-    def token(self, tenant, scopes):
+    def token(self, tenant, scopes, user=None):
         id, secret = uuid.uuid4(), uuid.uuid4().hex
         self.node.sql(f"INSERT INTO tb.tenants (tenant_id, slug) VALUES ({tenant}, 'tenant{tenant}') ON CONFLICT DO NOTHING;"
-                      "INSERT INTO tb.api_tokens (tenant_id, token_id, secret_sha256, scopes)"
-                      f" VALUES ({tenant}, '{id}', sha256('{secret}'), '{{{scopes}}}')")
+                      "INSERT INTO tb.api_tokens (tenant_id, token_id, secret_sha256, scopes, user_id)"
+                      f" VALUES ({tenant}, '{id}', sha256('{secret}'), '{{{scopes}}}', {repr(user) if user else 'NULL'})")
         return f"tb1.{tenant}.{id}.{secret}"
 
     def tearDown(self):
@@ -131,12 +131,12 @@ class Protocols(unittest.TestCase):
 
     META = {"_meta": {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}}}
 
-    def mcp(self, method, params=None, want=200, code=None, id=7, modern=True, **headers):
+    def mcp(self, method, params=None, want=200, code=None, id=7, modern=True, token=None, **headers):
         body = {"jsonrpc": "2.0", "method": method, "params": {**(params or {}), **(self.META if modern else {})}}
         if id is not None:
             body["id"] = id
         given = {"MCP-Protocol-Version": "2026-07-28", "Mcp-Method": method} if modern else {}
-        status, head, answer = self.node.request("POST", "/mcp", body, headers={**given, **headers})
+        status, head, answer = self.node.request("POST", "/mcp", body, token=token, headers={**given, **headers})
         self.assertEqual(status, want, answer)
         self.assertEqual((answer.get("error") or {}).get("code") if answer else None, code, answer)
         if id is not None:
@@ -170,3 +170,19 @@ class Protocols(unittest.TestCase):
         self.mcp("tools/list", Origin="http://localhost:3000")
         error = self.mcp("tools/list", {"_meta": {}}, 400, -32022, modern=False, **{"MCP-Protocol-Version": "1.0"})["error"]
         self.assertEqual((error["data"]["requested"], error["data"]["supported"]), ("1.0", found["supportedVersions"]))
+
+    def tool(self, name, args, token):
+        result = self.mcp("tools/call", {"name": name, "arguments": args}, token=token, **{"Mcp-Name": name})["result"]
+        return result["content"][0]["text"] if result["isError"] else result["structuredContent"]
+
+    def test_end_users_see_their_own(self):
+        ann, ben = self.token(1, "run,read", "ann"), self.token(1, "run,read", "ben")
+        run = self.tool("sessions_send", {"message": "[delay 60000] hers", "sessionKey": "hers", "timeoutSeconds": 0}, ann)["runId"]
+        for name, args in (("run_get", {"runId": run}), ("run_wait", {"runId": run}), ("run_cancel", {"runId": run}),
+                           ("sessions_history", {"sessionKey": "hers"}), ("sessions_send", {"message": "x", "sessionKey": "hers"})):
+            self.assertRegex(self.tool(name, args, ben), "^not_found", name)
+        self.assertEqual(self.tool("sessions_list", {}, ben)["sessions"], [])
+        self.assertIn(self.tool("run_cancel", {"runId": run}, ann)["status"], ("cancelling", "cancelled"))
+        said = {"threadId": "her thread", "runId": "1", "messages": [{"id": "1", "role": "user", "content": "hi"}]}
+        self.assertEqual(self.agui("her thread", "1", said["messages"], token=ann)[-1]["type"], "RUN_FINISHED")
+        self.post("/v1/agents/main/agui", {**said, "runId": "2"}, 404, token=ben)

@@ -2,6 +2,7 @@
  * The ladder of rules, rung by rung; whence a request may come; arguments of tools. */
 #include "tests/unit/edge/some_events.h"
 
+#include "edge/cors.h"
 #include "edge/mcp/mcp_origin.h"
 #include "edge/mcp/mcp_rpc.h"
 #include "edge/mcp/mcp_tools.h"
@@ -155,6 +156,23 @@ static void test_whence_a_request_may_come(void **state)
 	assert_true(mcp_origin_is_fine(SLICE_NONE));
 }
 
+static void test_what_is_configured_may_come_too(void **state)
+{
+	(void)state;
+	char why[200];
+	struct cors *c =
+		cors_new("https://app.example:8443, http://b.example", why, sizeof why);
+	assert_non_null(c);
+	assert_true(cors_names(c, SLICE("https://app.example:8443")));
+	assert_false(cors_names(c, SLICE("https://app.example")));
+	assert_true(cors_names_host(c, SLICE("APP.example:8443")));
+	assert_true(cors_names_host(c, SLICE("b.example")));
+	assert_false(cors_names_host(c, SLICE("example")));
+	cors_free(c);
+	assert_false(cors_names(NULL, SLICE("http://b.example")));
+	assert_false(cors_names_host(NULL, SLICE("b.example")));
+}
+
 static void check_args(const char *tool, const char *args, const char *says)
 {
 	char why[256] = "";
@@ -208,6 +226,7 @@ int main(void)
 		cmocka_unit_test(test_the_ladder),
 		cmocka_unit_test(test_methods_of_the_eras),
 		cmocka_unit_test(test_whence_a_request_may_come),
+		cmocka_unit_test(test_what_is_configured_may_come_too),
 		cmocka_unit_test(test_arguments),
 		cmocka_unit_test(test_scopes),
 	};
