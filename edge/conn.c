@@ -197,6 +197,18 @@ static bool take_head(struct conn *c)
 	return true;
 }
 
+/* Large bodies are taken while there is room for all of them. False: refused. */
+static bool holds_body(struct conn *c)
+{
+	size_t had = c->held;
+	c->held = c->request->body.n;
+	if (server_hold(c->server, had, c->held) || c->held <= SERVER_BODY_SMALL)
+		return true;
+	conn_refuse(c, &(struct http_fault){
+			       503, "too many large bodies are being sent at once"});
+	return false;
+}
+
 static bool take_sized_body(struct conn *c)
 {
 	struct request *r = c->request;
@@ -205,6 +217,8 @@ static bool take_sized_body(struct conn *c)
 	strbuf_add(&r->body, c->in.p, take);
 	strbuf_eat(&c->in, take);
 	c->received += take;
+	if (!holds_body(c))
+		return true;
 	if (take < want)
 		return false;
 	dispatch(c);
@@ -221,6 +235,8 @@ static bool take_chunked_body(struct conn *c)
 	c->received += used;
 	if (status > 1)
 		conn_refuse(c, &fault);
+	else if (!holds_body(c))
+		return true;
 	else if (status == 1)
 		dispatch(c);
 	return status != 0;
@@ -399,6 +415,8 @@ static void end_request(struct conn *c)
 	c->streaming = c->uploading = false;
 	if (r->on_end)
 		r->on_end(r);
+	server_hold(c->server, c->held, 0);
+	c->held = 0;
 	loop_reap(server_loop(c->server), free_request, r);
 	server_count_exchange(c->server, -1);
 }

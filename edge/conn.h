@@ -57,6 +57,7 @@ struct conn {
 	bool wanted;      /* ... and may be read */
 	uint64_t taken;   /* bytes of it that came */
 	size_t received;  /* bytes of the body, or dropped while lingering */
+	size_t held;      /* of server_hold */
 	struct slice heartbeat;
 	struct tls *tls; /* NULL: plain */
 	enum listen_kind kind;
@@ -89,6 +90,8 @@ void server_forget(struct server *s, struct conn *c);
 bool server_in_pieces(const struct server *s, struct request *r);
 void server_dispatch(struct server *s, struct request *r);
 void server_count_exchange(struct server *s, int delta);
+/* Counts bytes of bodies; whether all of them together are within bounds. */
+bool server_hold(struct server *s, size_t had, size_t has);
 struct list *server_dirty(struct server *s);
 /* "Mon, 23 Nov 2026 08:00:00 GMT", of the current second. */
 const char *server_date(struct server *s);

@@ -39,6 +39,7 @@ struct server {
 	struct list conns, dirty;
 	struct map *addresses; /* 16 bytes -> unsigned * */
 	unsigned count, exchanges;
+	size_t held; /* bytes of bodies */
 	bool draining;
 	time_t date_second;
 	char date[32];
@@ -106,6 +107,13 @@ static void check_drained(struct server *s)
 {
 	if (s->draining && s->exchanges == 0)
 		loop_wake(s->config.loop, &s->drained);
+}
+
+bool server_hold(struct server *s, size_t had, size_t has)
+{
+	size_t most = s->config.bodies_max ? s->config.bodies_max : SERVER_BODIES_MAX;
+	s->held += has - had;
+	return s->held <= most;
 }
 
 void server_count_exchange(struct server *s, int delta)

@@ -33,6 +33,10 @@ struct tls_keys;
 #define SERVER_BODY_MAX (1u << 20)
 #define SERVER_TALK_MAX                                                                  \
 	(20u << 20) /* of protocols whose clients send all that was said */
+/* Of all bodies that are being read whole or are with their handlers. Beyond it those
+ * that are small still come in. */
+#define SERVER_BODIES_MAX (256u << 20)
+#define SERVER_BODY_SMALL (64u << 10)
 #define SERVER_PIECES_MAX (256ull << 20) /* of a body that is read in pieces */
 #define SERVER_LINGER_MAX (4u << 20)     /* read and dropped while lingering */
 #define SERVER_STREAM_MAX                                                                \
@@ -59,6 +63,7 @@ struct server_config {
 	int64_t head_us;
 	unsigned body_rate, requests_most;
 	const struct cors *cors; /* NULL: no other origin may */
+	size_t bodies_max;       /* 0: SERVER_BODIES_MAX */
 	int64_t time_scale;      /* deadlines are divided by it; 0: 1. For tests. */
 	/* Whether a request's body goes to its handler in pieces; NULL: none does. Asked
 	 * when its head is there. */

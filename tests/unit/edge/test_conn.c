@@ -48,6 +48,8 @@ static void on_drained(void *arg)
 	drained++;
 }
 
+#define BODIES_MAX (1u << 20)
+
 static int open_bed(unsigned time_scale)
 {
 	held = NULL;
@@ -56,7 +58,8 @@ static int open_bed(unsigned time_scale)
 					.on_drained = on_drained,
 					.time_scale = time_scale,
 					.max_connections = 20,
-					.max_per_address = 10});
+					.max_per_address = 10,
+					.bodies_max = BODIES_MAX});
 	return 0;
 }
 
@@ -340,6 +343,50 @@ static void test_answers_that_nobody_takes_are_bounded(void **state)
 	client_close(&c);
 }
 
+static void send_bytes(struct client *c, size_t n)
+{
+	static const char bytes[256 << 10];
+	for (size_t at = 0; at < n && !c->closed;) {
+		ssize_t sent = send(c->fd, bytes, n - at, MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (sent < 0 && errno != EAGAIN)
+			return;
+		at += sent > 0 ? (size_t)sent : 0;
+		loop_turn(bed_loop, 0);
+	}
+	bed_settle(c);
+}
+
+/* Many that send large bodies at once are not all taken in; what is small still is. */
+static void test_bodies_are_bounded_together(void **state)
+{
+	(void)state;
+	enum { SENDERS = 9, PART = 256 << 10 };
+	static const char head[] = "POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: "
+				   "300000\r\n\r\n";
+	struct client c[SENDERS];
+	unsigned refused = 0;
+	for (int i = 0; i < SENDERS; i++) {
+		c[i] = client_open();
+		client_say(&c[i], head);
+		send_bytes(&c[i], PART);
+		refused += has_text(&c[i], "503 Service Unavailable");
+	}
+	assert_int_equal(refused, SENDERS - BODIES_MAX / PART);
+	struct client small = client_open();
+	client_say(&small, "POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi");
+	assert_true(has_text(&small, "200 OK"));
+	client_close(&small);
+	for (int i = 0; i < SENDERS; i++)
+		client_close(&c[i]);
+	bed_settle(NULL);
+	struct client large = client_open();
+	client_say(&large, head);
+	send_bytes(&large, PART);
+	send_bytes(&large, 300000 - PART);
+	assert_true(has_text(&large, "200 OK"));
+	client_close(&large);
+}
+
 static bool trusted;
 
 static void on_trusted(void *arg, struct request *r)
@@ -583,6 +630,7 @@ int main(void)
 		T(test_a_client_that_leaves_ends_its_stream),
 		T(test_connections_are_capped),
 		T(test_answers_that_nobody_takes_are_bounded),
+		T(test_bodies_are_bounded_together),
 		cmocka_unit_test(test_an_edge_stands_in_for_another),
 		cmocka_unit_test(test_local_clients),
 		cmocka_unit_test(test_limits_of_the_configuration),
