@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * By functions of migration 0026; the tables of secrets and targets are closed to edges.
+ * By functions of migrations/0024; the tables of secrets and targets are closed to edges.
  */
 #include "edge/webhook_store.h"
 

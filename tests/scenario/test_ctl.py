@@ -620,7 +620,7 @@ class Catalogue(WithNode):
                 ("token create --tenant default --scopes run,fly", USAGE, "not 'run,fly'"),
                 ("token create --tenant default --scopes run,run", USAGE, "each once"),
                 ("token create --tenant default --scopes run, --expires 0", USAGE, "1 to 3650"),
-                ("token list --tenant 0", ABSENT, "no tenant '0'"), ("token create --scopes run", USAGE, "--tenant is missing")):
+                ("token list --tenant 0", ABSENT, "no tenant '0'"), ("token create --scopes run", USAGE, "--tenant or --platform is missing")):
             with self.subTest(line):
                 p = self.node.ctl(*line.split())
                 self.assertEqual(p.returncode, status, p.stderr)

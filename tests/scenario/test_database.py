@@ -223,7 +223,7 @@ class Captured(unittest.TestCase):
                              " AND NOT relispartition AND NOT relrowsecurity")
         self.assertEqual(rows, "0")
         double = self.node.sql("SELECT string_agg(x, ' ') FROM (SELECT tablename || '/' || r AS x FROM pg_policies, unnest(roles) r"
-                               " WHERE schemaname = 'tb' AND cmd <> 'SELECT' GROUP BY 1 HAVING count(*) > 1"
+                               " WHERE schemaname = 'tb' AND permissive = 'PERMISSIVE' AND cmd <> 'SELECT' GROUP BY 1 HAVING count(*) > 1"
                                " UNION ALL SELECT tablename FROM pg_policies WHERE schemaname = 'tb' AND 'public' = ANY(roles)) y")
         self.assertEqual(double, "")
 

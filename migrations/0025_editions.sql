@@ -44,3 +44,9 @@ END $$;
 REVOKE ALL ON FUNCTION money_version, money_stands, budget_edit, price_edit FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION money_version, budget_edit, price_edit TO tb_edge;
 REVOKE EXECUTE ON FUNCTION budget_put, price_put FROM tb_edge;
+
+-- ------------------------------------------------------------------ what a session looks like
+-- A function with a setting of its own is planned at every call; without one it is a part of the statement that calls it. Both run with their
+-- caller's rights and name all that is not pg_catalog's.
+ALTER FUNCTION session_json(agent_sessions) RESET search_path;
+ALTER FUNCTION as_text(timestamptz) RESET search_path;
