@@ -72,16 +72,46 @@ static void add_methods(char *allow, unsigned methods)
 	}
 }
 
+/* What tells most rows from a path at a glance: how many segments they have, and the text
+ * before their first parameter. */
+struct outline {
+	unsigned segments;
+	size_t literal;
+};
+
+static unsigned segments_of(const char *p, size_t n)
+{
+	unsigned count = 0;
+	for (size_t i = 0; i < n; i++)
+		count += p[i] == '/';
+	return count;
+}
+
+static const struct outline *outlines(void)
+{
+	static struct outline all[ROUTE__COUNT];
+	for (int i = ROUTE_NONE + 1; !all[ROUTE__COUNT - 1].segments && i < ROUTE__COUNT;
+	     i++) {
+		const char *p = rows[i].pattern, *colon = strchr(p, ':');
+		all[i].literal = colon ? (size_t)(colon - p) : strlen(p);
+		all[i].segments = segments_of(p, strlen(p));
+	}
+	return all;
+}
+
 void route_find(unsigned method, struct slice path, struct arena *a,
 		struct route_match *out)
 {
-	unsigned methods = 0;
+	const struct outline *o = outlines();
+	unsigned methods = 0, segments = segments_of(path.p, path.n);
 	memset(out, 0, sizeof *out);
 	if (method == METHOD_HEAD)
 		method = METHOD_GET;
 	for (int i = ROUTE_NONE + 1; i < ROUTE__COUNT; i++) {
 		struct slice params[ROUTE_PARAMS] = {{0}};
-		if (!matches(rows[i].pattern, path, params))
+		if (o[i].segments != segments || path.n < o[i].literal ||
+		    memcmp(path.p, rows[i].pattern, o[i].literal) != 0 ||
+		    !matches(rows[i].pattern, path, params))
 			continue;
 		methods |= rows[i].methods;
 		if (!(rows[i].methods & method))

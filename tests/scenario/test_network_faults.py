@@ -7,7 +7,7 @@ import unittest
 from node import Node
 from test_main_job import WithNode, text_of
 
-SILENCE = 1  # seconds
+SILENCE = 2  # seconds: a busy machine stands still for one now and then
 SLOWLY = "[chunks 8][pause 200][size 400]"  # so that a reader has seen some of it when it breaks
 OFTEN = 1000
 
@@ -52,7 +52,7 @@ class Faults(WithNode):
         cls.node.sql(attempts % 5)
         cls.once = {(p, d): cls.ask(f"{SLOWLY}{d % 1} {p}", f"once {p} {d}", f"{p}/once-{n}") for n, (p, d) in enumerate(cases)}
         cls.chain = cls.ask("hello", "chain", "vllm/chain", fallbacks=["llamacpp/chain", "openai/last"])
-        cls.dripping = "w" * 500
+        cls.dripping = "w" * 1500
         cls.drip = cls.ask(f"[drip 2][chunks 2]{cls.dripping}", "drip")  # takes longer than a silence may
         cls.tools = cls.ask('[tool memory_store {"text":"once and no more","path":"faults.md"}][chunks 6][pause 10][cut 4 1]x', "tools", "openai/tools")
         cls.late = cls.ask('[late][reset 2 2][tool memory_store {"text":"once, too","path":"late.md"}][chunks 6][pause 10] x', "late", "openai/late")
