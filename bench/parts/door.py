@@ -14,6 +14,7 @@ from parts.stand import Stand, cpu_ns, rss_kib, wait_for
 SESSIONS = 8192
 IDLE = 10000
 LISTENERS = 1000
+EVENT_BYTES = 220  # of a short one, with the head of its chunk
 ANALYZE = "ANALYZE tb.lanes; ANALYZE tb.agent_sessions; ANALYZE tb.agent_run_queue; ANALYZE tb.run_inputs; ANALYZE tb.agent_runs;"
 NO_LIMIT = {"TERABITS_MAX_CONNECTIONS": "30000", "TERABITS_MAX_CONNECTIONS_ADDRESS": "30000", "TERABITS_MAX_STREAMS_TENANT": "30000"}
 
@@ -38,6 +39,7 @@ def run(options):
              ["turns/s at 64 lanes before", quiet], ["turns/s beside them", beside]])
     s.table([f"one run, {LISTENERS:,} listeners", "value"],
             [["events", cost["events"]], ["edge us an event and listener", cost["edge_us"]],
+             ["a bare send to each of as many connections, us", cost["bare_us"]],
              ["supervisor us an event and listener", cost["supervisor_us"]]])
     s.at_least("GET /healthz a second, the edge on one processor", round(health["per_s"]), 30000)
     for name, r in reads[1000].items():
@@ -142,7 +144,8 @@ def listeners(stand):
         time.sleep(1)
         spent = cpu_ns(edge) - began[0], cpu_ns(supervisor) - began[1]
     events = report["events"] / LISTENERS
-    return {"events": round(events, 1), "edge_us": round(spent[0] / 1e3 / max(1, report["events"]), 2),
+    bare = subprocess.run([os.path.join(stand.options.build, "bench", "bench_send"), str(LISTENERS), str(EVENT_BYTES)], check=True, capture_output=True)
+    return {"events": round(events, 1), "bare_us": json.loads(bare.stdout)["us"], "edge_us": round(spent[0] / 1e3 / max(1, report["events"]), 2),
             "supervisor_us": round(spent[1] / 1e3 / max(1, report["events"]), 2)}
 
 
@@ -154,6 +157,7 @@ def acceptance(stand):
     stand.script(ANALYZE)
     first = stand.load("enqueue", ms=measure, **common)["per_s"]
     queue = on_the_link(stand, measure)
+    stand.load("enqueue", count=SESSIONS, ms=20000, **common)  # the node is a new one: its edge knows no session
     again = stand.load("enqueue", ms=measure, **common)["per_s"]
     return (first, again), queue
 
