@@ -30,10 +30,7 @@ void admin_store_ask(struct call *c, struct admin_ask *q)
 	else
 		pg_null(p, PG_JSONB);
 	pg_bytea(p, q->sha256 ? slice_of(q->sha256, 32) : SLICE_NONE);
-	if (q->change.expect < 0)
-		pg_null(p, PG_INT4);
-	else
-		pg_i32(p, (int32_t)q->change.expect);
+	change_add_expected(p, q->change.expect);
 	pg_uuid(p, uuid7_new());
 	store_submit(c, r, on_answer, q);
 }

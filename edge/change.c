@@ -35,16 +35,26 @@ bool change_read(struct call *c, struct change *ch)
 	return false;
 }
 
-void change_add(struct pg_params *p, const struct call *c, const struct change *ch)
+void change_add_expected(struct pg_params *p, int64_t expect)
+{
+	if (expect < 0)
+		pg_null(p, PG_INT4);
+	else
+		pg_i32(p, (int32_t)expect);
+}
+
+void change_add_actor(struct pg_params *p, const struct call *c)
 {
 	char actor[CALL_ACTOR];
 	call_actor(c, actor);
-	if (ch->expect < 0)
-		pg_null(p, PG_INT4);
-	else
-		pg_i32(p, (int32_t)ch->expect);
 	pg_uuid(p, uuid7_new());
 	pg_text(p, slice_str(actor));
+}
+
+void change_add(struct pg_params *p, const struct call *c, const struct change *ch)
+{
+	change_add_expected(p, ch->expect);
+	change_add_actor(p, c);
 }
 
 void change_take(struct change *ch, const struct pg_result *r)

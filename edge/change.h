@@ -26,7 +26,11 @@ struct change {
 
 /* Reads If-Match. False: answered 400. */
 bool change_read(struct call *c, struct change *ch);
-/* The expected version, the audit row's id and the actor: a statement's last three. */
+/* The expected version; NULL: any. */
+void change_add_expected(struct pg_params *p, int64_t expect);
+/* The audit row's id and the actor. */
+void change_add_actor(struct pg_params *p, const struct call *c);
+/* All three, as a statement's last ones. */
 void change_add(struct pg_params *p, const struct call *c, const struct change *ch);
 /* From the statement's row. */
 void change_take(struct change *ch, const struct pg_result *r);

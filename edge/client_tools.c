@@ -9,7 +9,6 @@
 #include "edge/blocks.h"
 #include "proto/tools/catalog.h"
 
-#define NAME_MOST 64u
 #define DESCRIPTION_MOST (16u << 10)
 #define CALL_ID_MOST 128u
 
@@ -46,7 +45,7 @@ static bool wrong_whole(struct client_tools_fault *f, const char *member, const 
 	return false;
 }
 
-static bool is_name(struct slice s)
+bool client_tool_name_fits(struct slice s)
 {
 	for (size_t i = 0; i < s.n; i++) {
 		char c = s.p[i];
@@ -55,7 +54,7 @@ static bool is_name(struct slice s)
 		if (!fits)
 			return false;
 	}
-	return s.n && s.n <= NAME_MOST;
+	return s.n && s.n <= CLIENT_TOOL_NAME_MOST;
 }
 
 /* The first member of an object that is none of `names`, NULL-terminated. */
@@ -102,10 +101,10 @@ static bool take_tool(struct reading *r, json_t list, json_t v)
 	       parameters = json_get(v, "parameters");
 	if (!is_object(r, v, names))
 		return false;
-	if (!is_name(name))
+	if (!client_tool_name_fits(name))
 		return wrong(r, ".name",
 			     "must be 1 to %u letters, digits, \"_\" and \"-\"",
-			     NAME_MOST);
+			     CLIENT_TOOL_NAME_MOST);
 	if (catalog_find(name) < catalog_count())
 		return wrong(r, ".name", "is \"%.*s\", a tool of the runtime's own",
 			     SLICE_ARG(name));

@@ -11,12 +11,15 @@
 
 #define CLIENT_TOOLS_MOST 128u
 #define CLIENT_RESULTS_MOST 256u
+#define CLIENT_TOOL_NAME_MOST 64u
 
 struct client_tools_fault {
 	char member[64];
 	char message[200]; /* names the member */
 };
 
+/* 1..CLIENT_TOOL_NAME_MOST letters, digits, "_" and "-". */
+bool client_tool_name_fits(struct slice name);
 /* [{"name","description"?,"parameters"?}]. False: fault is set, as with the next ones. */
 bool client_tools_read(json_t v, struct strbuf *out, struct client_tools_fault *fault);
 /* "auto", "none", "required" or {"name"}; a name has to be one of `tools` (what

@@ -73,22 +73,6 @@ void money_budgets(struct call *c, struct slice scope, struct slice id,
 	store_submit(c, r, on_list, out);
 }
 
-static void add_expected(struct pg_params *p, const struct change *ch)
-{
-	if (ch->expect < 0)
-		pg_null(p, PG_INT4);
-	else
-		pg_i32(p, (int32_t)ch->expect);
-}
-
-static void add_actor(struct pg_params *p, const struct call *c)
-{
-	char actor[CALL_ACTOR];
-	call_actor(c, actor);
-	pg_uuid(p, uuid7_new());
-	pg_text(p, slice_str(actor));
-}
-
 static void add_number(struct pg_params *p, bool is_there, int64_t n)
 {
 	if (is_there)
@@ -102,13 +86,13 @@ void money_set_budget(struct call *c, const struct budget_change *b,
 {
 	struct pg_request *r = store_begin(c->edge, c->caller.tenant);
 	struct pg_params *p = pg_add(r, SQL_BUDGET_PUT);
-	add_expected(p, &out->change);
+	change_add_expected(p, out->change.expect);
 	pg_text(p, b->scope);
 	pg_text(p, b->id);
 	pg_text(p, b->period);
 	for (int i = 0; i < LIMIT__COUNT; i++)
 		add_number(p, b->limit[i] > 0, b->limit[i]);
-	add_actor(p, c);
+	change_add_actor(p, c);
 	add_budgets(c, r, b->scope, b->id);
 	store_submit(c, r, on_change, out);
 }
@@ -125,12 +109,12 @@ void money_set_price(struct call *c, const struct price_change *x,
 {
 	struct pg_request *r = store_begin(c->edge, c->caller.tenant);
 	struct pg_params *p = pg_add(r, SQL_PRICE_PUT);
-	add_expected(p, &out->change);
+	change_add_expected(p, out->change.expect);
 	pg_text(p, x->provider);
 	pg_text(p, x->model);
 	for (int i = 0; i < PRICE__COUNT; i++)
 		add_number(p, x->micros[i] >= 0, x->micros[i]);
-	add_actor(p, c);
+	change_add_actor(p, c);
 	pg_i64(pg_add(r, SQL_PRICES), c->caller.tenant);
 	store_submit(c, r, on_change, out);
 }

@@ -6,12 +6,12 @@
 #include <stdio.h>
 
 #include "edge/blocks.h"
+#include "edge/client_tools.h"
 #include "proto/model/settings.h"
 #include "proto/tools/catalog.h"
 
 #define CALL_ID_MOST 256u
 #define DESCRIPTION_MOST 4096u
-#define NAME_MOST 64u
 
 void said_init(struct said *s, struct order_fault *fault)
 {
@@ -135,17 +135,6 @@ void said_result(struct said *s, const char *param, struct slice call, json_t co
 	json_obj_end(&o);
 }
 
-static bool is_name(struct slice s)
-{
-	for (size_t i = 0; i < s.n; i++) {
-		char c = s.p[i];
-		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-		      (c >= '0' && c <= '9') || c == '_' || c == '-'))
-			return false;
-	}
-	return s.n > 0 && s.n <= NAME_MOST;
-}
-
 /* Not named before, and none of the runtime's own. */
 static bool is_new(struct said *s, const char *param, struct slice name)
 {
@@ -166,11 +155,11 @@ static bool is_new(struct said *s, const char *param, struct slice name)
 static bool check_tool(struct said *s, const char *param, json_t name, json_t description,
 		       json_t parameters)
 {
-	if (!is_name(json_str(name)))
+	if (!client_tool_name_fits(json_str(name)))
 		return said_wrong(s, param,
 				  "%s must have a name of 1 to %u letters, digits, _ "
 				  "and -",
-				  param, NAME_MOST);
+				  param, CLIENT_TOOL_NAME_MOST);
 	if (description && json_kind(description) != JSON_NULL &&
 	    (!json_str(description).p || json_str(description).n > DESCRIPTION_MOST))
 		return said_wrong(s, param,
@@ -207,7 +196,8 @@ void said_choice(struct said *s, json_t v)
 {
 	struct slice word = json_str(v), name = json_str(json_get(v, "name"));
 	bool fits = slice_is(word, "auto") || slice_is(word, "none") ||
-		    slice_is(word, "required") || (is_name(name) && json_len(v) == 1);
+		    slice_is(word, "required") ||
+		    (client_tool_name_fits(name) && json_len(v) == 1);
 	if (!fits) {
 		said_wrong(s, "toolChoice",
 			   "toolChoice must be auto, none, required or {\"name\"}");

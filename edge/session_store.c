@@ -5,6 +5,7 @@
 #include "common/clock.h"
 #include "common/json.h"
 #include "common/pg/pool.h"
+#include "edge/change.h"
 #include "edge/run_json.h"
 #include "edge/store_call.h"
 
@@ -72,10 +73,7 @@ void store_patch_session(struct call *c, struct uuid id, const struct session_pa
 		pg_null(p, PG_JSONB);
 	pg_bool(p, s->has_mode);
 	pg_text(p, s->mode);
-	if (expect < 0)
-		pg_null(p, PG_INT4);
-	else
-		pg_i32(p, (int32_t)expect);
+	change_add_expected(p, expect);
 	p = pg_add(r, SQL_SESSION_BY_ID);
 	pg_i64(p, c->caller.tenant);
 	pg_uuid(p, id);
