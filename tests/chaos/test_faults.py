@@ -113,13 +113,17 @@ class Faulty(unittest.TestCase):
     def check(self):
         broken = violations(self.node)
         for rows in broken.values():
-            for row in rows:
+            for row in rows:  # with what ran while it waited
                 print(f"lane of {row}:", *self.node.rows(
-                    "SELECT run_id, mode, result, error_code, lane_seq, lane_pos, enqueued_at, due_at, started_at, finished_at, crashes FROM tb.agent_runs"
-                    f" WHERE session_id = '{row['session_id']}' ORDER BY started_at"), sep="\n  ", file=sys.stderr)
+                    "SELECT r.run_id, r.mode, r.result, r.error_code, r.lane_seq, r.lane_pos, r.enqueued_at, r.due_at, r.started_at, r.finished_at, r.crashes"
+                    " FROM tb.agent_runs r, (SELECT enqueued_at, coalesce(started_at, finished_at) AS started_at FROM tb.agent_runs"
+                    f" WHERE run_id = '{row['run_id']}') its WHERE r.session_id = '{row['session_id']}'"
+                    " AND r.finished_at >= its.enqueued_at AND r.started_at <= its.started_at ORDER BY r.started_at"), sep="\n  ", file=sys.stderr)
         self.assertEqual(broken, {})
         for c in self.clients:
             self.check_lane(c)
+            if c.mode == "interrupt":
+                self.check_front(c)
         self.check_ledger()
 
     def check_lane(self, c):
@@ -137,6 +141,16 @@ class Faulty(unittest.TestCase):
                 self.assertGreaterEqual(r["crashes"], 3)
                 continue
             self.assertIn(r["result"], allowed, r)
+
+    def check_front(self, c):
+        """No run begins before one that its client was told is accepted, with a place in front of it."""
+        rows = self.node.rows("SELECT r.run_id, r.lane_pos, extract(epoch FROM r.started_at) AS started, extract(epoch FROM r.finished_at) AS ended"
+                              " FROM tb.agent_runs r JOIN tb.agent_sessions s USING (tenant_id, session_id)"
+                              f" WHERE s.session_key = 'chaos-{c.lane}' AND r.result <> 'dead'")
+        for r in rows:
+            waits = c.told[r["run_id"]], r["started"] or r["ended"]
+            passed = [o for o in rows if o["started"] and o["lane_pos"] > r["lane_pos"] and waits[0] < o["started"] < waits[1]]
+            self.assertEqual(passed, [], (r, waits))
 
     def check_ledger(self):
         """A `once` tool's line stands at most once, and once for a call that says it completed."""

@@ -7,7 +7,6 @@ import os
 import pty
 import re
 import shutil
-import signal
 import socket
 import struct
 import subprocess
@@ -383,14 +382,16 @@ class Top(WithAdmin):
         t = Terminal(self.command("top", "--interval", "3600"), self.env, rows=24, columns=100)
         t.expect("s-many")
         asked = self.asked()
+        # Several sizes may be one to it, and one of which it knew leaves nothing to draw: two in turn, until it says something.
         for rows, columns in ((5, 20), (1, 1), (60, 200)):
-            t.type("")
-            t.resize(rows, columns)
-            os.kill(t.process.pid, signal.SIGWINCH)
-            wait_for(lambda: t.read() or t.process.poll() is not None, 10)
+            def spoke():
+                t.resize(rows + 1, columns)
+                t.resize(rows, columns)
+                return t.read() or t.process.poll() is not None
+            wait_for(spoke, 30, 0.2)
             self.assertIsNone(t.process.poll(), t.text)
 
-        def drawn():  # several sizes may have been one to it, with little left to draw
+        def drawn():
             t.resize(59, 199)
             t.resize(60, 200)
             return re.search(r"\x1b\[60;1H|\x1b\[60d|PAUSED|q quit", t.read())
