@@ -13,14 +13,6 @@
 #include "worker/sql.h"
 #include "worker/tools/registry.h"
 
-void bootstrap_ask(struct pg_request *q, const struct run *r)
-{
-	struct pg_params *p = pg_add(q, SQL_BOOTSTRAP);
-	pg_i64(p, r->tenant);
-	pg_uuid(p, r->agent_id);
-	pg_text(p, slice_str(r->session->memory_version));
-}
-
 void bootstrap_free(struct session *s)
 {
 	free(s->memory);
@@ -54,17 +46,17 @@ static char *wrap(const struct run *r, struct slice body, bool is_cut)
 void bootstrap_take(struct run *r, const struct pg_result *rows)
 {
 	struct session *s = r->session;
-	if (pg_rows(rows) == 0) {
+	if (pg_is_null(rows, 0, 9)) {
 		bootstrap_free(s);
 		return;
 	}
-	if (pg_is_null(rows, 0, 1))
+	if (pg_is_null(rows, 0, 10))
 		return; /* the session has it */
 	bootstrap_free(s);
 	snprintf(s->memory_version, sizeof s->memory_version, "%.*s",
-		 SLICE_ARG(pg_get_text(rows, 0, 0)));
-	if (pg_get_text(rows, 0, 1).n)
-		s->memory = wrap(r, pg_get_text(rows, 0, 1), pg_get_bool(rows, 0, 2));
+		 SLICE_ARG(pg_get_text(rows, 0, 9)));
+	if (pg_get_text(rows, 0, 10).n)
+		s->memory = wrap(r, pg_get_text(rows, 0, 10), pg_get_bool(rows, 0, 11));
 }
 
 struct slice bootstrap_text(const struct run *r)

@@ -7,13 +7,11 @@
 
 #include "common/slice.h"
 
-struct pg_request;
 struct pg_result;
 struct run;
 struct session;
 
-/* The statement that reads it, if it is not the version that the session has. */
-void bootstrap_ask(struct pg_request *q, const struct run *r);
+/* The row of SQL_RUN_TERMS becomes the session's. */
 void bootstrap_take(struct run *r, const struct pg_result *rows);
 /* Of the session's; n 0: there is none, or the run may not read the memory. */
 struct slice bootstrap_text(const struct run *r);

@@ -124,16 +124,43 @@ static bool is_asked_again(struct run *r, const struct pg_answer *a,
 
 /* Going on would be to act on an empty history. The next life of this worker gets a
  * capability of its own. */
+static _Noreturn void no_capability(const struct run *r)
+{
+	fatal("the capability for tenant %lld is gone from the database",
+	      (long long)r->tenant);
+}
+
 static void check_capability(const struct run *r, const struct pg_answer *a)
 {
 	if (pg_get_i64(a->results[0], 0, 1) != r->tenant)
-		fatal("the capability for tenant %lld is gone from the database",
-		      (long long)r->tenant);
+		no_capability(r);
 }
 
 static void put_capability(struct pg_request *q, const struct run *r)
 {
 	pg_text(pg_add(q, SQL_CAP), slice_str(r->cap));
+}
+
+/* What the run may use and what its prompt begins with, behind its own look at the
+ * capability. */
+static void put_terms(struct pg_request *q, const struct run *r)
+{
+	struct pg_params *p = pg_add(q, SQL_RUN_TERMS);
+	pg_text(p, slice_str(r->cap));
+	pg_i64(p, r->tenant);
+	pg_uuid(p, r->agent_id);
+	pg_uuid(p, r->session_id);
+	pg_i32(p, skills_known(r->session));
+	pg_text(p, slice_str(r->session->memory_version));
+}
+
+static void take_terms(struct run *r, const struct pg_result *rows)
+{
+	if (pg_rows(rows) == 0)
+		no_capability(r);
+	permit_take(r, rows);
+	skills_take(r, rows);
+	bootstrap_take(r, rows);
 }
 
 static void put_past(struct pg_request *q, const struct run *r)
@@ -201,13 +228,11 @@ static void take_all(struct run *r, const struct pg_answer *a)
 	check_capability(r, a);
 	take_agent(r, a->results[1]);
 	take_history(r, a->results[2]);
-	permit_take(r, a->results[3]);
-	skills_take(r, a->results[3]);
-	bootstrap_take(r, a->results[4]);
+	take_terms(r, a->results[3]);
 	if (r->resumed)
-		take_past(r, a->results[5], a->results[6]);
+		take_past(r, a->results[4], a->results[5]);
 	if (r->unread)
-		take_taken(r, a->results[r->resumed ? 7 : 5]);
+		take_taken(r, a->results[r->resumed ? 6 : 4]);
 	take_target(r, a);
 	r->unread = false;
 	run_wake(r);
@@ -244,10 +269,7 @@ static void on_permit(void *arg, const struct pg_answer *a)
 			 "worker's log), so no tool may run",
 			 a->sqlstate);
 	} else {
-		check_capability(r, a);
-		permit_take(r, a->results[1]);
-		skills_take(r, a->results[1]);
-		bootstrap_take(r, a->results[2]);
+		take_terms(r, a->results[0]);
 	}
 	run_wake(r);
 }
@@ -255,9 +277,7 @@ static void on_permit(void *arg, const struct pg_answer *a)
 void load_permit(struct run *r)
 {
 	struct pg_request *q = pg_begin(r->worker->pool);
-	put_capability(q, r);
-	permit_ask(q, r);
-	bootstrap_ask(q, r);
+	put_terms(q, r);
 	r->loading = true;
 	pg_submit(q, CONN_READS, 0, on_permit, r);
 }
@@ -309,8 +329,7 @@ void load_run(struct run *r)
 	pg_uuid(p, r->session_id);
 	pg_i64(p, r->input_seq);
 	pg_i64(p, RUN_CONTEXT_BYTES);
-	permit_ask(q, r);
-	bootstrap_ask(q, r);
+	put_terms(q, r);
 	if (r->resumed)
 		put_past(q, r);
 	if (r->unread) {

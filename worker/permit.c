@@ -31,15 +31,6 @@ static struct permit *shared(struct permit *p)
 	return p;
 }
 
-void permit_ask(struct pg_request *q, const struct run *r)
-{
-	struct pg_params *p = pg_add(q, SQL_POLICY);
-	pg_i64(p, r->tenant);
-	pg_uuid(p, r->agent_id);
-	pg_uuid(p, r->session_id);
-	pg_i32(p, skills_known(r->session));
-}
-
 static void take_always(struct permit *p, struct slice names)
 {
 	while (names.n) {

@@ -16,9 +16,7 @@
 #include "proto/limits.h"
 #include "proto/tools/policy.h"
 
-struct pg_params;
 struct price_list;
-struct pg_request;
 struct pg_result;
 struct run;
 struct session;
@@ -38,9 +36,7 @@ struct permit {
 };
 
 void permit_give_back(struct permit *p); /* NULL is fine */
-/* The statement that reads it, into a request of the run's tenant. */
-void permit_ask(struct pg_request *q, const struct run *r);
-/* Its answer becomes the run's present permit, and its session's. */
+/* The row of SQL_RUN_TERMS becomes the run's present permit, and its session's. */
 void permit_take(struct run *r, const struct pg_result *rows);
 /* The run has one, or its session has a fresh one, of the versions that the run's claim
  * found, that becomes it. */

@@ -9,6 +9,7 @@ from parts.turns import PROCESSES
 def run(options):
     s = Section("latency", "Latency")
     with Stand(options) as stand:
+        stand.grow(512)
         full = stand.load("turns", lanes=16, sessions=512)
         rate = max(50, int(full["per_s"] * 0.3))
         one = stand.load("turns", lanes=1, sessions=64)

@@ -20,6 +20,7 @@ def run(options):
         s.absent("top symbols by process", "perf is not installed")
         return s
     with Stand(options) as stand:
+        stand.grow(1024)
         kinds = {p: kind for kind, pids in stand.node.pids().items() for p in pids if kind != "launcher"}
         kinds.update({p: "postgres" for p in children_of(stand.node.postmaster_pid())})
         data = os.path.join(stand.node.dir, "perf.data")

@@ -23,6 +23,7 @@ ONCE = """
 def run(options):
     s = Section("scaling", "Scaling under load")
     with Stand(options) as stand:
+        stand.grow(512)
         step_s = max(3, round(options.seconds))
         try:
             stand.admin("worker.scale", n=1)

@@ -182,6 +182,11 @@ class Stand:
             rows.append(self.load("paced", warm=0 if i else warm, ms=max(1000, int(self.seconds * 500)), **keys))
         return {"windows": rows, **{q: quantile([r[q] for r in rows], 0.5) for q in ("ack_p50_us", "ack_p99_us")}}
 
+    def grow(self, sessions):
+        """Makes the sessions, and analyses the tables as autovacuum does within a minute: plans made before they grew would be measured."""
+        self.load("turns", lanes=64, sessions=sessions, ms=1000)
+        self.sql("ANALYZE")
+
     # ---- the admin socket
 
     def admin(self, cmd, **args):

@@ -15,6 +15,7 @@ def run(options):
         idle = stand.rss()
         yard = Yardstick(stand)
         yard.turns()
+        stand.grow(SESSIONS)
         # One lane alone would spend its time on opening sessions.
         rows = {"1": stand.load("turns", lanes=1, sessions=256)}
         for lanes in (16, 64, 256):
