@@ -24,7 +24,6 @@ class Client(threading.Thread):
         self.node, self.lane, self.stop = node, lane, stop
         self.random = random.Random(f"{seed} {lane}")
         self.accepted = []
-        self.told = {}  # run: when its acceptance was, on Postgres's clock, which is this machine's
         self.cancelled = set()
         self.error = None
 
@@ -67,7 +66,6 @@ class Client(threading.Thread):
         status, answer = self.ask("POST", f"/v1/agents/{self.agent}/runs", body, {"Idempotency-Key": key})
         if status != 202:
             raise AssertionError(f"{status} {answer}")
-        self.told.setdefault(answer["runId"], time.time())
         self.accepted.append((answer["runId"], number))
         return answer["runId"]
 

@@ -95,7 +95,7 @@ def kept(name, make):
         if not os.path.isdir(path):
             for old in os.scandir(home):
                 if old.is_dir() and old.stat().st_mtime < time.time() - 86400:
-                    shutil.rmtree(old.path)
+                    shutil.rmtree(old.path, ignore_errors=True)  # somebody else may be at it
             new = path + ".new"
             shutil.rmtree(new, ignore_errors=True)
             os.mkdir(new)
@@ -112,11 +112,13 @@ def link_or_copy(source, target):
         shutil.copy2(source, target)
 
 
-SETTINGS = ("listen_addresses=''\nwal_compression=lz4\ncheckpoint_timeout=15min\nmax_wal_size=4GB\nshared_buffers=256MB\njit=off\n"
+SETTINGS = ("listen_addresses=''\nwal_compression=lz4\ncheckpoint_timeout=15min\nmax_wal_size=4GB\njit=off\n"
             "max_connections=200\n")
 # Small segments: a third of what every node copies would be an empty log.
 INITDB = ("-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N", "--wal-segsize=1")
-OBJECTS = ("CREATE ROLE terabits_owner LOGIN CREATEROLE PASSWORD 'owner'", "CREATE DATABASE terabits OWNER terabits_owner")
+# Of four databases two are only more files to copy.
+OBJECTS = ("CREATE ROLE terabits_owner LOGIN CREATEROLE PASSWORD 'owner'", "CREATE DATABASE terabits OWNER terabits_owner",
+           "UPDATE pg_database SET datistemplate = false WHERE datname = 'template0'", "DROP DATABASE template0", "DROP DATABASE postgres")
 
 
 class Psql:
@@ -173,7 +175,8 @@ class Cluster:
         data = data or os.path.join(kept(f"cluster-{self.cause}", self.begin), "pg")
         subprocess.run(["cp", "-a", data, self.data], check=True)
         with open(os.path.join(self.data, "postgresql.conf"), "a") as f:
-            f.write(f"unix_socket_directories='{self.socket}'\nfsync={'on' if fsync else 'off'}\n")
+            f.write(f"unix_socket_directories='{self.socket}'\nfsync={'on' if fsync else 'off'}\n"
+                    f"shared_buffers={'256MB' if fsync else '32MB'}\n")
         self.start()
         self.owner = f"host={self.socket} port=5432 dbname=terabits user=terabits_owner password=owner"
 
@@ -199,7 +202,7 @@ class Cluster:
             f.write(SETTINGS)
         self.tool("pg_ctl", "-D", self.data, "-l", os.path.join(self.dir, "pg.log"), "-o", f"-k {self.socket}", "-w", "start")
         for text in OBJECTS:
-            self.sql(text, "postgres")
+            self.sql(text, "template1")
         self.stop("fast")
         self.data = os.path.join(self.dir, "pg")
 

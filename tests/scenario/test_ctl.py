@@ -702,7 +702,7 @@ class Doctor(unittest.TestCase):
         self.assertNotIn("hidden", p.stdout + p.stderr)
 
     def test_the_catalogue_needs_a_schema_and_no_node(self):
-        env = {"TERABITS_DATABASE_URL": self.node.cluster.owner.replace("dbname=terabits", "dbname=postgres")}
+        env = {"TERABITS_DATABASE_URL": self.node.cluster.owner.replace("dbname=terabits", "dbname=template1")}
         p = self.node.ctl("tenant", "list", env=env)
         self.assertEqual(p.returncode, FAILED)
         self.assertIn("migrate", p.stderr)

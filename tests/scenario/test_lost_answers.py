@@ -23,7 +23,7 @@ class HeldCommits:
 
     def __init__(self, node):
         self.node = node
-        node.cluster.sql("CREATE TABLE IF NOT EXISTS probe (x int)", "postgres")
+        node.cluster.sql("CREATE TABLE IF NOT EXISTS probe (x int)", "template1")
         self.probes = []
         node.sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'")
         node.sql("SELECT pg_reload_conf()")
@@ -33,7 +33,7 @@ class HeldCommits:
         """Commits wait from when the checkpointer has heard of it: found out by one."""
         if not self.probes or self.probes[-1].poll() is not None:
             psql = os.path.join(self.node.cluster.bin, "psql")
-            self.probes.append(subprocess.Popen([psql, "-XAtq", "-h", self.node.cluster.socket, "-U", "postgres", "-d", "postgres",
+            self.probes.append(subprocess.Popen([psql, "-XAtq", "-h", self.node.cluster.socket, "-U", "postgres", "-d", "template1",
                                                  "-c", "INSERT INTO probe VALUES (1)"]))
         return self.waiting("application_name = 'psql'")
 
