@@ -162,15 +162,11 @@ static bool take_webhook(struct reading *r, json_t v)
 	return true;
 }
 
-/* What every run is. */
 static bool take_run_mode(struct reading *r, json_t v)
 {
-	return slice_is(json_str(v), "runtime") ||
-	       wrong(r, "mode",
-		     slice_is(json_str(v), "builder")
-			     ? "mode must be runtime: there are no builder tools in this "
-			       "build, so no run can be one of mode builder"
-			     : "mode must be runtime");
+	r->out->builder = slice_is(json_str(v), "builder");
+	return r->out->builder || slice_is(json_str(v), "runtime") ||
+	       wrong(r, "mode", "mode must be runtime or builder");
 }
 
 static bool take_tools(struct reading *r, json_t v)
@@ -238,14 +234,14 @@ static bool add_client(struct reading *r, struct strbuf *b)
 static bool settle_mode(struct reading *r)
 {
 	unsigned *mode = &r->out->mode;
-	if (!r->tools && !r->choice && !r->results)
+	if (!r->tools && !r->choice && !r->results && !r->out->builder)
 		return true;
 	if (*mode == MODE_STEER || *mode == MODE_COLLECT)
 		return wrong(
 			r, "queueMode",
 			"queueMode must be followup or interrupt for a message with "
-			"clientTools, toolChoice or toolResults: it has a run of its "
-			"own");
+			"clientTools, toolChoice or toolResults or of mode builder: it "
+			"has a run of its own");
 	if (!*mode)
 		*mode = MODE_FOLLOWUP;
 	return true;
@@ -265,6 +261,8 @@ static bool compose(struct reading *r)
 		strbuf_add_str(&b, ",\"webhook\":");
 		strbuf_add_slice(&b, r->webhook);
 	}
+	if (r->out->builder)
+		strbuf_add_str(&b, ",\"mode\":\"builder\"");
 	if (!add_client(r, &b))
 		return false;
 	strbuf_add_char(&b, '}');

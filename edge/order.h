@@ -18,15 +18,17 @@
 struct order {
 	struct slice session_key; /* SLICE_NONE: the agent's main session */
 	/* JSON: {"blocks":[...]} and perhaps "overrides", "clientTools", "toolChoice",
-	 * "toolResults", "webhook"; blocks are empty when results are all it brings. */
+	 * "toolResults", "webhook", "mode"; blocks are empty when results are all it
+	 * brings. */
 	struct slice content;
 	struct slice user;    /* SLICE_NONE: none */
 	struct slice webhook; /* the URL that is told of its end; SLICE_NONE: none */
 	int64_t priority, delay_ms, deadline_ms;
 	/* enum run_mode; 0: the session's or the agent's. What has clientTools,
 	 * toolChoice or toolResults is MODE_FOLLOWUP or MODE_INTERRUPT: it has a run of
-	 * its own. */
+	 * its own; so has one of builder mode. */
 	unsigned mode;
+	bool builder; /* of builder mode: its run may make and change agents */
 	bool stream;
 	bool cancel_on_disconnect; /* only with stream */
 };

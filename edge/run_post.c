@@ -61,6 +61,13 @@ static bool read_order(struct call *c)
 		return false;
 	}
 	strbuf_fini(&r->body);
+	if (p->order.builder && !(c->caller.scopes & (SCOPE_WRITE | SCOPE_ADMIN))) {
+		reply_err(r, ERR_FORBIDDEN, "mode",
+			  "mode builder makes and changes agents: the token needs the "
+			  "scope write as well",
+			  0);
+		return false;
+	}
 	if (!check_webhook(c, &p->order))
 		return false;
 	c->stage = POST_PLACING;

@@ -9,6 +9,7 @@
 #include "supervisor/live.h"
 #include "supervisor/runs.h"
 #include "supervisor/sup.h"
+#include "supervisor/tell.h"
 #include "supervisor/workspaces.h"
 
 #define DISPATCH_SELF struct child
@@ -106,6 +107,16 @@ void worker_on_run_taken(struct child *self, const struct wire_run_taken *m)
 		return;
 	}
 	runs_taken(self->sup, taken, m->run);
+}
+
+void worker_on_agent_changed(struct child *self, const struct wire_agent_changed *m)
+{
+	struct lq_run *r = own_run(self, m->run, m->fence);
+	struct wire_invalidate told = {.kind = SLICE("agent"), .id = m->agent};
+	if (!r)
+		return;
+	told.tenant = lq_run_tenant(r);
+	tell_children(self->sup, &told);
 }
 
 void worker_on_run_yielded(struct child *self, const struct wire_run_yielded *m)

@@ -31,12 +31,13 @@ static bool read_overrides(struct run *r, const struct message *input)
 	struct slice content = input ? input->llm.content : SLICE_NONE;
 	struct settings_fault bad;
 	bool tools = says(content, "\"clientTools\"") || says(content, "\"toolChoice\"");
-	if (!tools && !says(content, "\"overrides\""))
+	if (!tools && !says(content, "\"overrides\"") && !says(content, "\"mode\""))
 		return true; /* as mostly: nothing is parsed */
 	AUTO(auto_json_free)
 	struct json_doc *d = json_parse(content, content.n, NULL, 0);
 	if (tools)
 		client_tools_read(&r->asking.client, json_root(d));
+	r->asking.builder = slice_is(json_str(json_get(json_root(d), "mode")), "builder");
 	if (!json_get(json_root(d), "overrides"))
 		return true;
 	if (model_settings_read_all(&r->asking.own, json_get(json_root(d), "overrides"),

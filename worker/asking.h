@@ -18,6 +18,7 @@ struct asking {
 	bool known;
 	struct model_settings own;  /* of the run's message */
 	struct client_tools client; /* likewise */
+	bool builder;               /* likewise: its mode, in which agents are built */
 	/* Borrowed from it, the agent or the worker: the model, then its fallbacks. */
 	const char *models[ASKING_MODELS_MOST];
 	size_t model_count, at; /* at: the one in use */

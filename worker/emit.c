@@ -219,6 +219,12 @@ void emit_taken(struct run *r, struct uuid taken)
 	send_message(r->worker, WIRE_RUN_TAKEN, &m);
 }
 
+void emit_agent_changed(const struct run *r, struct uuid agent)
+{
+	struct wire_agent_changed m = {.run = r->id, .fence = r->fence, .agent = agent};
+	send_message(r->worker, WIRE_AGENT_CHANGED, &m);
+}
+
 void emit_yielded(struct run *r)
 {
 	struct wire_run_yielded m = {.run = r->id, .fence = r->fence};

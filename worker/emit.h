@@ -31,6 +31,8 @@ void emit_done(struct run *r);
 void emit_lost(struct run *r);
 /* That waiting run was consumed by this one. */
 void emit_taken(struct run *r, struct uuid taken);
+/* It made or changed that agent: edges and workers are told. */
+void emit_agent_changed(const struct run *r, struct uuid agent);
 void emit_yielded(struct run *r);
 /* It waits in the queue until then. */
 void emit_retry(struct run *r, int64_t run_at_us);

@@ -125,6 +125,14 @@ enum policy_verdict permit_judge(const struct run *r, size_t tool,
 				.rule = "the agent's revision does not list it"};
 		return POLICY_DENY;
 	}
+	if (catalog_is_builder(tool) && !r->asking.builder) {
+		if (why)
+			*why = (struct policy_reason){
+				.verdict = POLICY_DENY,
+				.layer = "message",
+				.rule = "it is for a message of mode builder alone"};
+		return POLICY_DENY;
+	}
 	if (!(asking_tools(r) >> tool & 1)) {
 		if (why)
 			*why = (struct policy_reason){

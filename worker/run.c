@@ -330,6 +330,11 @@ struct run *run_find(struct worker *w, struct uuid run, int64_t fence)
 	return map_get(w->runs, key_of(&k, run, fence));
 }
 
+static void on_agent_changed(void *run, struct uuid agent)
+{
+	emit_agent_changed(run, agent);
+}
+
 static void fill_env(struct run *r)
 {
 	r->env = (struct tool_env){
@@ -342,7 +347,9 @@ static void fill_env(struct run *r)
 		.run = r->id,
 		.session = r->session_id,
 		.agent = r->agent_id,
-		.cap = r->cap};
+		.cap = r->cap,
+		.agent_changed = on_agent_changed,
+		.run_itself = r};
 }
 
 /* The cached transcript if it is the one this claim found, with the message that the

@@ -2,6 +2,8 @@
  * tools.tbl as an array. */
 #include "proto/tools/catalog.h"
 
+#include <string.h>
+
 #include "common/attr.h"
 #include "common/die.h"
 
@@ -37,6 +39,11 @@ size_t catalog_find(struct slice name)
 	while (i < ARRAY_LEN(specs) && !slice_is(name, specs[i].name))
 		i++;
 	return i;
+}
+
+bool catalog_is_builder(size_t i)
+{
+	return !strcmp(catalog_at(i)->category, "builder");
 }
 
 const char *tool_effect_word(enum tool_effect e)

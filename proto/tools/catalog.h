@@ -30,6 +30,8 @@ size_t catalog_count(void);
 const struct tool_spec *catalog_at(size_t i);
 /* The tool of exactly that name; catalog_count() when there is none. */
 size_t catalog_find(struct slice name);
+/* Tools that make and change agents: they are there in a run of builder mode alone. */
+bool catalog_is_builder(size_t i);
 /* "pure", "idempotent", "keyed", "once": as Postgres knows them. */
 const char *tool_effect_word(enum tool_effect e);
 /* "worker", "jail". */

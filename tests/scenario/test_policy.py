@@ -81,7 +81,9 @@ class Refused(WithPolicy):
     # Arguments that would do: only the policy stands between.
     ARGUMENTS = {"memory_store": {"text": "x"}, "memory_get": {}, "read": {"path": "a"}, "write": {"path": "a", "content": "x"},
                  "edit": {"path": "a", "old_text": "x", "new_text": "y"}, "list_directory": {}, "bash": {"script": "echo ran >ran"},
-                 "exec": {"argv": ["/bin/true"]}, "process": {"action": "list"}, "ledger_once": {"line": "x"}, "ledger_keyed": {"line": "x"}}
+                 "exec": {"argv": ["/bin/true"]}, "process": {"action": "list"}, "ledger_once": {"line": "x"}, "ledger_keyed": {"line": "x"},
+                 "agent_create": {"name": "made", "config": {}}, "agent_update": {"agent": "main", "config": {"temperature": 1}},
+                 "policy_set": {"agent": "main", "policy": {"profile": "full"}}}
 
     def test_every_tool_by_every_name(self):
         """Denied by each profile that lacks it, by name, by group, by `*`: under its name, another case, with blanks, prefixed, in

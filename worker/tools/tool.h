@@ -35,6 +35,9 @@ struct tool_env {
 	uint64_t workspace;              /* granted to the launcher; 0: not yet */
 	struct processes *processes;     /* of the run, that outlive their calls */
 	const struct skill_list *skills; /* that its session pinned; NULL: none */
+	/* An agent was made or changed: who keeps something of it is told. */
+	void (*agent_changed)(void *run, struct uuid agent);
+	void *run_itself; /* for that, and for nothing else */
 };
 
 /* What is kept of a call beside its output. Zeroed before it starts; the caller adds the

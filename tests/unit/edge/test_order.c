@@ -219,6 +219,32 @@ static void test_taken(void **state)
 	arena_free(a);
 }
 
+/* Its mode stays with the message, if it is not what every message's is. */
+static void test_builder_mode(void **state)
+{
+	(void)state;
+	struct arena *a = arena_new(1 << 20);
+	struct order o;
+	struct order_fault f;
+	assert_true(order_parse(SLICE("{\"mode\":\"builder\",\"message\":\"x\"}"), a, &o,
+				&f));
+	assert_true(o.builder);
+	assert_int_equal(o.mode, MODE_FOLLOWUP);
+	assert_string_equal(o.content.p,
+			    "{\"blocks\":[{\"type\":\"text\",\"text\":\"x\"}],\"mode\":"
+			    "\"builder\"}");
+	assert_true(order_parse(SLICE("{\"mode\":\"runtime\",\"message\":\"x\"}"), a, &o,
+				&f));
+	assert_false(o.builder);
+	assert_string_equal(o.content.p,
+			    "{\"blocks\":[{\"type\":\"text\",\"text\":\"x\"}]}");
+	assert_false(order_parse(SLICE("{\"mode\":\"builder\",\"message\":\"x\","
+				       "\"queueMode\":\"collect\"}"),
+				 a, &o, &f));
+	assert_string_equal(f.param, "queueMode");
+	arena_free(a);
+}
+
 /* What it says of its client's tools stays with the message, whatever order it is said
  * in; results may be all it brings. Such a message is not merged into another's run. */
 static void test_client_tools(void **state)
@@ -432,6 +458,7 @@ int main(void)
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_taken),
 		cmocka_unit_test(test_overrides),
+		cmocka_unit_test(test_builder_mode),
 		cmocka_unit_test(test_client_tools),
 		cmocka_unit_test(test_bounds),
 		cmocka_unit_test(test_keys),

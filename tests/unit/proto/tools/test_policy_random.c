@@ -29,13 +29,14 @@
 static const struct {
 	const char *name, *category;
 } known[] = {
-	{"memory_store", "memory"}, {"memory_get", "memory"},
-	{"read", "filesystem"},     {"write", "filesystem"},
-	{"edit", "filesystem"},     {"list_directory", "filesystem"},
-	{"bash", "runtime"},        {"exec", "runtime"},
-	{"process", "runtime"},
+	{"memory_store", "memory"},  {"memory_get", "memory"},
+	{"read", "filesystem"},      {"write", "filesystem"},
+	{"edit", "filesystem"},      {"list_directory", "filesystem"},
+	{"bash", "runtime"},         {"exec", "runtime"},
+	{"process", "runtime"},      {"agent_create", "builder"},
+	{"agent_update", "builder"}, {"policy_set", "builder"},
 #ifdef TB_FAULTS
-	{"ledger_once", "test"},    {"ledger_keyed", "test"},
+	{"ledger_once", "test"},     {"ledger_keyed", "test"},
 #endif
 };
 static const char *const categories[] = {"filesystem", "runtime", "web",       "memory",
@@ -102,7 +103,7 @@ static bool has(const char *profile, size_t tool)
 	if (!strcmp(profile, "full"))
 		return true;
 	if (!strcmp(profile, "coding"))
-		return strcmp(category, "runtime");
+		return strcmp(category, "runtime") && strcmp(category, "builder");
 	if (!strcmp(profile, "messaging"))
 		return memory || read;
 	return read || !strcmp(name, "memory_get");

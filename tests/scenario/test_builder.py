@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builder mode: a conversation that makes and changes agents, by the door's own checks; who may have one, and what a death amid it leaves."""
+import json
+import unittest
+
+from node import wait_for
+from test_instants import DIE, Instants
+
+KEYS = ("run", "read", "write")
+
+
+class Builder(Instants):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.call_of("PATCH", "/v1/agents/main", {"tools": None})
+        cls.call_of("PUT", "/v1/agents/main/policy", {"profile": "full"})
+
+    @classmethod
+    def call_of(cls, method, path, body=None, want=200, token=None, **kw):
+        status, _, answer = cls.node.request(method, path, body, token=token, **kw)
+        if status != want:
+            raise AssertionError(f"{method} {path}: {status} {answer}")
+        return answer
+
+    def mint(self, *scopes):
+        return self.call_of("POST", "/v1/tokens", {"scopes": list(scopes)}, want=201)["token"]
+
+    def say(self, message, session, mode="builder", want=202, token=None, agent="main", **members):
+        body = {"message": message, "sessionKey": session, **({"mode": mode} if mode else {}), **members}
+        return self.call_of("POST", f"/v1/agents/{agent}/runs", body, want=want, token=token)
+
+    def results(self, run, ok=True):
+        end = self.node.wait(run)
+        self.assertEqual(end["status"], "ok", (end, self.node.tail()))
+        return self.node.rows(f"SELECT tool, state, output, error_class FROM tb.tool_executions WHERE run_id = '{run}' ORDER BY step, call_no")
+
+    def made(self, tool, arguments, session, mode="builder", **kw):
+        run = self.say(f"[tool {tool} {json.dumps(arguments)}] please", session, mode=mode, **kw)["runId"]
+        (row,) = self.results(run)
+        self.assertEqual(row["tool"], tool)
+        return run, row
+
+    def test_a_conversation_builds_an_agent(self):
+        run, row = self.made("agent_create", {"name": "clerk", "config": {"systemPrompt": "You count.", "temperature": 0.5}}, "build")
+        self.assertEqual((row["state"], row["output"]["revision"], row["output"]["agent"]["name"]), ("completed", 1, "clerk"), row)
+        agent = self.call_of("GET", "/v1/agents/clerk")  # at once
+        self.assertEqual((agent["systemPrompt"], agent["revision"], agent["updatedBy"]), ("You count.", 1, f"run:{run}"))
+        self.assertEqual(self.call_of("GET", "/v1/agents/clerk/policy")["policy"]["profile"], "coding")
+        changed, row = self.made("agent_update", {"agent": "clerk", "revision": 1, "name": "teller",
+                                                  "config": {"temperature": None, "systemPrompt": "You tell."}}, "build")
+        self.assertEqual((row["state"], row["output"]["revision"]), ("completed", 2), row)
+        agent = self.call_of("GET", "/v1/agents/teller")
+        self.assertEqual((agent["systemPrompt"], agent["revision"], "temperature" in agent), ("You tell.", 2, False))
+        self.call_of("GET", "/v1/agents/clerk", want=404)
+        set_by, row = self.made("policy_set", {"agent": "teller", "policy": {"profile": "minimal", "denied": ["memory_get"]}}, "build")
+        self.assertEqual(row["state"], "completed", row)
+        policy = self.call_of("GET", "/v1/agents/teller/policy")
+        self.assertEqual((policy["policy"]["profile"], policy["policy"]["denied"], policy["version"]), ("minimal", ["memory_get"], row["output"]["version"]))
+        audit = self.node.rows("SELECT actor, action FROM tb.audit_log WHERE actor LIKE 'run:%' ORDER BY at")
+        self.assertEqual([(a["actor"], a["action"]) for a in audit[-3:]],
+                         [(f"run:{run}", "agent.create"), (f"run:{changed}", "agent.change"), (f"run:{set_by}", "policy.agent")])
+        end = self.node.wait(self.say("hello", "with it", mode="runtime", agent="teller")["runId"])
+        self.assertEqual(end["status"], "ok")
+
+    def test_what_is_wrong_is_said_and_nothing_is_made(self):
+        before = self.node.sql("SELECT count(*) FROM tb.agent_revisions")
+        for tool, arguments, words in (
+                ("agent_create", {"name": "a/b", "config": {}}, ("name",)),
+                ("agent_create", {"name": "main", "config": {}}, ("another agent has that name",)),
+                ("agent_create", {"name": "x1", "config": {"temperature": 9}}, ("temperature",)),
+                ("agent_create", {"name": "x1", "config": {"shoes": 2}}, ("shoes",)),
+                ("agent_create", {"name": "x1", "config": {}, "shoes": 2}, ("shoes",)),
+                ("agent_update", {"agent": "nobody", "config": {}}, ("no such agent",)),
+                ("agent_update", {"agent": "main", "config": {}, "revision": 4711}, ("version", "stands now")),
+                ("policy_set", {"agent": "main", "policy": {"profile": "all"}}, ("profile",)),
+                ("policy_set", {"agent": "nobody", "policy": {}}, ("no such agent",))):
+            with self.subTest(tool, arguments=arguments):
+                _, row = self.made(tool, arguments, "wrong")
+                self.assertEqual(row["state"], "error", row)
+                for word in words:
+                    self.assertIn(word, row["output"]["error"])
+        self.assertEqual(self.node.sql("SELECT count(*) FROM tb.agent_revisions"), before)
+
+    def test_only_in_builder_mode(self):
+        for mode in (None, "runtime"):
+            _, row = self.made("agent_create", {"name": "sneaky", "config": {}}, "runtime", mode=mode)
+            self.assertIn("mode builder", row["output"]["error"])
+            self.assertEqual(row["error_class"], "tool_denied")
+        self.call_of("GET", "/v1/agents/sneaky", want=404)
+        self.node.fake_get("/control?keep=1")
+        error = self.say("hello", "neither", mode="wild", want=400)["error"]
+        self.assertEqual(error["param"], "mode")
+        self.assertEqual(self.say("x", "steered", queueMode="steer", want=400)["error"]["param"], "queueMode")
+
+    def test_who_may(self):
+        for scopes in (("run",), ("run", "read")):
+            error = self.say("hello", "weak", want=403, token=self.mint(*scopes))["error"]
+            self.assertEqual(error["param"], "mode")
+            self.assertIn("write", error["message"])
+        self.node.wait(self.say("hello", "weak", token=self.mint(*KEYS))["runId"])
+        self.node.wait(self.say("hello", "weak", mode="runtime", token=self.mint("run"))["runId"])
+
+    def test_the_policy_counts(self):
+        self.call_of("PUT", "/v1/agents/main/policy", {"profile": "full", "denied": ["group:builder"]})
+        try:
+            _, row = self.made("agent_create", {"name": "denied", "config": {}}, "denied")
+            self.assertEqual(row["error_class"], "tool_denied")
+        finally:
+            self.call_of("PUT", "/v1/agents/main/policy", {"profile": "full"})
+        self.call_of("GET", "/v1/agents/denied", want=404)
+
+    def test_the_database_looks_again(self):
+        """A worker that would make an agent in a run of runtime mode is refused by it."""
+        run = self.say("[pause 3000] wait", "runtime too", mode="runtime")["runId"]
+        wait_for(lambda: self.node.sql(f"SELECT state FROM tb.agent_run_queue WHERE run_id = '{run}'") == "running")
+        fence = self.node.sql(f"SELECT fence FROM tb.agent_run_queue WHERE run_id = '{run}'")
+        sql = (f"WITH c AS (UPDATE tb.worker_caps SET cap_sha256 = cap_sha256 RETURNING 1) SELECT tb.builder_policy('guessed', '{run}', {fence}, 'k',"
+               " 'main', '{}', NULL)")
+        with self.assertRaisesRegex(AssertionError, "not a live run in builder mode"):
+            self.node.cluster.psql("-c", sql)
+        self.node.wait(run)
+
+    def test_a_worker_dies_before_it_says_what_it_did(self):
+        point = "worker.tool.done"
+        for tool, arguments in (("agent_create", {"name": "once", "config": {"systemPrompt": "1"}}),
+                                ("agent_update", {"agent": "once", "config": {"systemPrompt": "2"}}),
+                                ("policy_set", {"agent": "once", "policy": {"profile": "minimal"}})):
+            with self.subTest(tool):
+                hits = self.faults.hits(point)
+                self.faults.arm(point, DIE)
+                run = self.say(f"[tool {tool} {json.dumps(arguments)}] please", "dies")["runId"]
+                wait_for(lambda: self.faults.hits(point) > hits)
+                (row,) = self.results(run)
+                self.assertEqual(row["state"], "completed", row)
+                self.assertEqual(self.node.sql(f"SELECT count(*) FROM tb.audit_log WHERE actor = 'run:{run}'"), "1")
+        self.assertEqual(self.node.sql("SELECT count(*) FROM tb.agent_revisions r JOIN tb.agents a USING (tenant_id, agent_id) WHERE a.name = 'once'"), "2")
+
+
+if __name__ == "__main__":
+    unittest.main()
