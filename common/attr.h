@@ -13,6 +13,9 @@
 #define AUTO(fn) __attribute__((cleanup(fn)))
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof *(a))
+/* What a macro stands for, as a literal. */
+#define TEXT_OF_(n) #n
+#define TEXT_OF(n) TEXT_OF_(n)
 
 /* The struct that embeds a member, from a pointer to the member. */
 #define container_of(ptr, type, member)                                                  \

@@ -10,8 +10,6 @@
 #include "common/attr.h"
 
 #define URL_MOST 2000
-#define TEXT_OF_(n) #n
-#define TEXT_OF(n) TEXT_OF_(n)
 
 struct reading {
 	struct blocks_fault *fault;

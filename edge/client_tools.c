@@ -4,12 +4,12 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "common/attr.h"
 #include "edge/blocks.h"
 #include "proto/tools/catalog.h"
 
-#define DESCRIPTION_MOST (16u << 10)
 #define CALL_ID_MOST 128u
 
 struct reading {
@@ -103,7 +103,7 @@ static bool take_tool(struct reading *r, json_t list, json_t v)
 		return false;
 	if (!client_tool_name_fits(name))
 		return wrong(r, ".name",
-			     "must be 1 to %u letters, digits, \"_\" and \"-\"",
+			     "must be 1 to %d letters, digits, \"_\" and \"-\"",
 			     CLIENT_TOOL_NAME_MOST);
 	if (catalog_find(name) < catalog_count())
 		return wrong(r, ".name", "is \"%.*s\", a tool of the runtime's own",
@@ -111,10 +111,10 @@ static bool take_tool(struct reading *r, json_t list, json_t v)
 	if (stands_before(list, r->at, "name", name))
 		return wrong(r, ".name", "is \"%.*s\", as of one before it",
 			     SLICE_ARG(name));
-	if (description &&
-	    (!json_str(description).p || json_str(description).n > DESCRIPTION_MOST))
-		return wrong(r, ".description", "must be a text of at most %u bytes",
-			     DESCRIPTION_MOST);
+	if (description && (!json_str(description).p ||
+			    json_str(description).n > CLIENT_TOOL_DESCRIPTION_MOST))
+		return wrong(r, ".description", "must be a text of at most %d bytes",
+			     CLIENT_TOOL_DESCRIPTION_MOST);
 	if (parameters && json_kind(parameters) != JSON_OBJECT)
 		return wrong(r, ".parameters", "must be a JSON schema, an object");
 	json_put_value(r->o, v);
@@ -157,7 +157,7 @@ bool client_choice_read(json_t v, json_t tools, struct strbuf *out,
 	    !stands_before(tools, json_len(tools), "name", name))
 		return wrong_whole(fault, "toolChoice",
 				   "toolChoice names \"%.*s\", which is neither one of "
-				   "clientTools nor a tool of the runtime",
+				   "the client's tools nor a tool of the runtime",
 				   (int)(name.n < 64 ? name.n : 64), name.p);
 	json_print(out, v);
 	return true;
@@ -224,4 +224,16 @@ bool client_results_read(json_t v, struct strbuf *out, struct client_tools_fault
 			return false;
 	json_arr_end(&o);
 	return true;
+}
+
+void client_tools_rename(struct client_tools_fault *fault, const char *member,
+			 const char *name)
+{
+	struct client_tools_fault f = *fault;
+	size_t n = strlen(member);
+	if (!strncmp(f.message, member, n))
+		snprintf(fault->message, sizeof fault->message, "%s%s", name,
+			 f.message + n);
+	if (!strncmp(f.member, member, n))
+		snprintf(fault->member, sizeof fault->member, "%s%s", name, f.member + n);
 }

@@ -11,7 +11,9 @@
 
 #define CLIENT_TOOLS_MOST 128u
 #define CLIENT_RESULTS_MOST 256u
-#define CLIENT_TOOL_NAME_MOST 64u
+/* Bytes; plain numbers, since the API's document quotes them. */
+#define CLIENT_TOOL_NAME_MOST 64
+#define CLIENT_TOOL_DESCRIPTION_MOST 16384
 
 struct client_tools_fault {
 	char member[64];
@@ -28,5 +30,9 @@ bool client_choice_read(json_t v, json_t tools, struct strbuf *out,
 			struct client_tools_fault *fault);
 /* [{"toolCallId","content","isError"?}]. */
 bool client_results_read(json_t v, struct strbuf *out, struct client_tools_fault *fault);
+
+/* The fault in the words of a protocol that calls `member` by another name. */
+void client_tools_rename(struct client_tools_fault *fault, const char *member,
+			 const char *name);
 
 #endif

@@ -8,10 +8,8 @@
 #include "edge/blocks.h"
 #include "edge/client_tools.h"
 #include "proto/model/settings.h"
-#include "proto/tools/catalog.h"
 
 #define CALL_ID_MOST 256u
-#define DESCRIPTION_MOST 4096u
 
 void said_init(struct said *s, struct order_fault *fault)
 {
@@ -26,7 +24,6 @@ void said_fini(struct said *s)
 	strbuf_fini(&s->tools);
 	strbuf_fini(&s->system);
 	strbuf_fini(&s->choice);
-	strbuf_fini(&s->names);
 }
 
 bool said_wrong(struct said *s, const char *param, const char *fmt, ...)
@@ -135,83 +132,31 @@ void said_result(struct said *s, const char *param, struct slice call, json_t co
 	json_obj_end(&o);
 }
 
-/* Not named before, and none of the runtime's own. */
-static bool is_new(struct said *s, const char *param, struct slice name)
+void said_tool(struct said *s, json_t tool)
 {
-	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
-	strbuf_printf(&b, " %.*s ", SLICE_ARG(name));
-	if (slice_find(strbuf_slice(&s->names), strbuf_slice(&b)) >= 0)
-		return said_wrong(s, param, "%s stands there twice: %.*s", param,
-				  SLICE_ARG(name));
-	if (catalog_find(name) < catalog_count())
-		return said_wrong(s, param,
-				  "%s must be another name: %.*s is a tool of the "
-				  "runtime",
-				  param, SLICE_ARG(name));
-	strbuf_add_slice(&s->names, strbuf_slice(&b));
-	return true;
-}
-
-static bool check_tool(struct said *s, const char *param, json_t name, json_t description,
-		       json_t parameters)
-{
-	if (!client_tool_name_fits(json_str(name)))
-		return said_wrong(s, param,
-				  "%s must have a name of 1 to %u letters, digits, _ "
-				  "and -",
-				  param, CLIENT_TOOL_NAME_MOST);
-	if (description && json_kind(description) != JSON_NULL &&
-	    (!json_str(description).p || json_str(description).n > DESCRIPTION_MOST))
-		return said_wrong(s, param,
-				  "%s: description must be a string of at most %u bytes",
-				  param, DESCRIPTION_MOST);
-	if (parameters && json_kind(parameters) != JSON_OBJECT)
-		return said_wrong(s, param,
-				  "%s: parameters must be a JSON schema, an object",
-				  param);
-	if (s->tool_count == SAID_TOOLS_MOST)
-		return said_wrong(s, param, "there may be %u tools at most",
-				  SAID_TOOLS_MOST);
-	return is_new(s, param, json_str(name));
-}
-
-void said_tool(struct said *s, const char *param, json_t name, json_t description,
-	       json_t parameters)
-{
-	if (s->is_wrong || !check_tool(s, param, name, description, parameters))
-		return;
-	s->tool_count++;
+	static const char *const names[] = {"name", "description", "parameters"};
 	struct json_out o = begin_element(&s->tools);
-	json_kv_str(&o, "name", json_str(name));
-	if (json_str(description).n)
-		json_kv_str(&o, "description", json_str(description));
-	if (parameters) {
-		json_key(&o, "parameters");
-		json_put_value(&o, parameters);
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		json_t v = json_get(tool, names[i]);
+		if (!v || (i == 1 && json_kind(v) == JSON_NULL))
+			continue;
+		json_key(&o, names[i]);
+		json_put_value(&o, v);
 	}
 	json_obj_end(&o);
 }
 
 void said_choice(struct said *s, json_t v)
 {
-	struct slice word = json_str(v), name = json_str(json_get(v, "name"));
-	bool fits = slice_is(word, "auto") || slice_is(word, "none") ||
-		    slice_is(word, "required") ||
-		    (client_tool_name_fits(name) && json_len(v) == 1);
-	if (!fits) {
-		said_wrong(s, "toolChoice",
-			   "toolChoice must be auto, none, required or {\"name\"}");
-		return;
-	}
 	strbuf_reset(&s->choice);
 	json_print(&s->choice, v);
 }
 
 /* ---- the content */
 
-static void add_list(struct strbuf *b, const char *name, const struct strbuf *elements)
+static void add_list(struct strbuf *b, const struct strbuf *elements)
 {
-	strbuf_printf(b, ",\"%s\":[", name);
+	strbuf_add_char(b, '[');
 	strbuf_add_slice(b, strbuf_slice(elements));
 	strbuf_add_char(b, ']');
 }
@@ -227,9 +172,7 @@ static bool add_blocks(struct said *s, struct strbuf *b)
 		strbuf_add_str(b, "[]");
 		return true;
 	}
-	strbuf_add_char(&list, '[');
-	strbuf_add_slice(&list, strbuf_slice(&s->blocks));
-	strbuf_add_char(&list, ']');
+	add_list(&list, &s->blocks);
 	AUTO(auto_json_free)
 	struct json_doc *doc =
 		json_parse(strbuf_slice(&list), LIMIT_BODY_BYTES, why, sizeof why);
@@ -257,20 +200,43 @@ static bool add_overrides(struct said *s, struct strbuf *b)
 	return true;
 }
 
+/* Checked as those of the native API, whose clientTools are `tools` here. */
+static bool add_tools(struct said *s, struct strbuf *b)
+{
+	AUTO(strbuf_fini) struct strbuf list = STRBUF_INIT;
+	struct client_tools_fault bad;
+	struct slice choice = strbuf_slice(&s->choice);
+	bool fine = true;
+	add_list(&list, &s->tools);
+	AUTO(auto_json_free)
+	struct json_doc *tools = json_parse(strbuf_slice(&list), list.n, NULL, 0);
+	AUTO(auto_json_free)
+	struct json_doc *chosen = json_parse(choice, choice.n, NULL, 0);
+	if (s->tools.n) {
+		strbuf_add_str(b, ",\"clientTools\":");
+		fine = client_tools_read(json_root(tools), b, &bad);
+	}
+	if (fine && choice.n) {
+		strbuf_add_str(b, ",\"toolChoice\":");
+		fine = client_choice_read(json_root(chosen), json_root(tools), b, &bad);
+	}
+	if (fine)
+		return true;
+	client_tools_rename(&bad, "clientTools", "tools");
+	return said_wrong(s, bad.member, "%s", bad.message);
+}
+
 bool said_compose(struct said *s, struct arena *a, struct slice *content)
 {
 	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
 	strbuf_add_char(&b, '{');
-	if (s->is_wrong || !add_blocks(s, &b) || !add_overrides(s, &b))
+	if (s->is_wrong || !add_blocks(s, &b) || !add_overrides(s, &b) ||
+	    !add_tools(s, &b))
 		return false;
-	if (s->tool_count)
-		add_list(&b, "clientTools", &s->tools);
-	if (s->choice.n) {
-		strbuf_add_str(&b, ",\"toolChoice\":");
-		strbuf_add_slice(&b, strbuf_slice(&s->choice));
+	if (s->results.n) {
+		strbuf_add_str(&b, ",\"toolResults\":");
+		add_list(&b, &s->results);
 	}
-	if (s->results.n)
-		add_list(&b, "toolResults", &s->results);
 	strbuf_add_char(&b, '}');
 	if (b.n > LIMIT_BODY_BYTES)
 		return said_wrong(s, "messages",

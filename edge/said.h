@@ -13,14 +13,11 @@
 #include "common/strbuf.h"
 #include "edge/order.h"
 
-#define SAID_TOOLS_MOST 128u
-
 struct said {
 	struct strbuf blocks, results, tools; /* elements of JSON lists */
 	struct strbuf system;                 /* text that the message adds */
 	struct strbuf choice;                 /* JSON */
-	struct strbuf names;                  /* of tools, each between two spaces */
-	unsigned block_count, tool_count;
+	unsigned block_count;
 	bool is_wrong;
 	struct order_fault *fault;
 };
@@ -42,10 +39,10 @@ void said_system(struct said *s, struct slice text);
  * JSON. */
 void said_result(struct said *s, const char *param, struct slice call, json_t content,
 		 bool is_error);
-/* A tool of the client's own. parameters: a JSON schema; NULL: none. */
-void said_tool(struct said *s, const char *param, json_t name, json_t description,
-	       json_t parameters);
-/* "auto", "none", "required" or {"name"}. */
+/* A tool of the client's own, an element of its `tools`: name, description, parameters;
+ * what else it has is not looked at. */
+void said_tool(struct said *s, json_t tool);
+/* As a message's own toolChoice. */
 void said_choice(struct said *s, json_t v);
 
 /* The content, in the arena. False: fault is set. */

@@ -42,17 +42,12 @@ static bool put_tool(struct reading *r, const char *at, json_t tool, struct json
 	return true;
 }
 
-/* A sentence of client_tools.h under the names that these APIs have. */
+/* A fault of client_tools.h under the name that these APIs have for the member. */
 static bool blame(struct reading *r, const char *name, const char *member,
-		  const struct client_tools_fault *bad)
+		  struct client_tools_fault *bad)
 {
-	size_t n = strlen(member);
-	bool named = !strncmp(bad->member, member, n);
-	char at[96];
-	snprintf(at, sizeof at, "%s%s", name, named ? bad->member + n : "");
-	named = !strncmp(bad->message, member, n);
-	return reading_wrong(r, at, "%s%s", named ? name : "",
-			     bad->message + (named ? n : 0));
+	client_tools_rename(bad, member, name);
+	return reading_wrong(r, bad->member, "%s", bad->message);
 }
 
 static bool check_tools(struct reading *r, const char *name, struct slice list)

@@ -7,6 +7,7 @@
 #include "common/arena.h"
 #include "common/attr.h"
 #include "common/die.h"
+#include "edge/client_tools.h"
 
 struct named {
 	const char *name, *form;
@@ -108,6 +109,16 @@ static void put_words(struct json_out *o, struct slice words, char between)
 	json_arr_end(o);
 }
 
+/* Of so many bytes: it has no more characters, which are what a schema counts. */
+static void put_bounded(struct json_out *o, struct slice most)
+{
+	long long n = 0;
+	if (!slice_to_i64(most, &n))
+		panic("a length that is no number");
+	json_kv_cstr(o, "type", "string");
+	json_kv_i64(o, "maxLength", n);
+}
+
 static void put_primitive(struct json_out *o, struct slice word)
 {
 	for (size_t i = 0; i < ARRAY_LEN(primitives); i++) {
@@ -154,6 +165,8 @@ static void put_single(struct json_out *o, struct slice type)
 		put_words(o, inner, ',');
 	} else if (type.p[0] >= 'A' && type.p[0] <= 'Z') {
 		put_reference(o, type);
+	} else if (slice_has_prefix(type, SLICE("string<="))) {
+		put_bounded(o, slice_of(type.p + 8, type.n - 8));
 	} else {
 		put_primitive(o, type);
 	}

@@ -55,16 +55,11 @@ static bool take_message_id(struct reading *r, json_t v)
 static bool take_tools(struct reading *r, json_t v)
 {
 	struct json_iter it = json_iter(v);
-	json_t tool;
-	char at[32];
 	if (json_kind(v) != JSON_ARRAY)
 		return said_wrong(&r->said, "tools", "tools must be a list");
-	for (size_t i = 0; (tool = json_next(&it, NULL)); i++) {
-		snprintf(at, sizeof at, "tools[%zu]", i);
-		said_tool(&r->said, at, json_get(tool, "name"),
-			  json_get(tool, "description"), json_get(tool, "parameters"));
-	}
-	return !r->said.is_wrong;
+	for (json_t tool; (tool = json_next(&it, NULL));)
+		said_tool(&r->said, tool);
+	return true;
 }
 
 static bool take_choice(struct reading *r, json_t v)

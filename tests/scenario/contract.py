@@ -71,6 +71,8 @@ class Contract:
             raise Breach(f"{where} is no {kind}")
         if "enum" in schema and value not in schema["enum"]:
             raise Breach(f"{where} is {value!r}, none of {schema['enum']}")
+        if "maxLength" in schema and len(value) > schema["maxLength"]:
+            raise Breach(f"{where} has more than {schema['maxLength']} characters")
         if "format" in schema and not FORMATS[schema["format"]](value):
             raise Breach(f"{where} is no {schema['format']}: {value!r}")
         if kind == "array":

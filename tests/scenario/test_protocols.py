@@ -62,7 +62,7 @@ class Protocols(unittest.TestCase):
         user = {"id": "1", "role": "user", "content": "hi"}
         said = {"id": "1", "role": "user", "parts": [{"type": "text", "text": "hi"}]}
         for path, body, param in (("/v1/agui", {}, "threadId"), ("/v1/agui", {"threadId": "t", "runId": "r", "messages": [user], "x": 1}, "x"),
-                                  ("/v1/agents/main/agui", {"threadId": "t", "runId": "r", "messages": [user], "tools": [{"name": "read"}]}, "tools[0]"),
+                                  ("/v1/agents/main/agui", {"threadId": "t", "runId": "r", "messages": [user], "tools": [{"name": "read"}]}, "tools[0].name"),
                                   ("/v1/ui", {}, "id"), ("/v1/ui", {"id": "c", "messages": [said], "trigger": "x"}, "trigger"),
                                   ("/v1/agents/main/ui", {"id": "c", "messages": []}, "messages")):
             self.assertEqual(self.post(path, body, 400)["error"]["param"], param)

@@ -13,6 +13,7 @@
 #include "common/json.h"
 #include "common/strbuf.h"
 #include "edge/blocks.h"
+#include "edge/client_tools.h"
 #include "edge/order.h"
 
 static const struct {
@@ -138,7 +139,7 @@ static const struct {
 	 "names \"a\""},
 	{"{\"message\":\"x\",\"toolChoice\":{\"name\":\"a\"},\"clientTools\":[{\"name\":"
 	 "\"b\"}]}",
-	 "toolChoice", "neither one of clientTools"},
+	 "toolChoice", "neither one of the client's tools"},
 	{"{\"toolResults\":[]}", "toolResults", "1 to 256 results"},
 	{"{\"toolResults\":[{\"toolCallId\":\"\",\"content\":\"x\"}]}",
 	 "toolResults[0].toolCallId", "1 to 128 bytes"},
@@ -275,6 +276,27 @@ static void test_client_tools(void **state)
 	assert_true(order_parse(
 		SLICE("{\"message\":\"x\",\"toolChoice\":{\"name\":\"bash\"}}"), a, &o,
 		&f));
+	arena_free(a);
+}
+
+static void test_the_longest_description(void **state)
+{
+	(void)state;
+	struct arena *a = arena_new(1 << 20);
+	struct order o;
+	struct order_fault f;
+	char most[CLIENT_TOOL_DESCRIPTION_MOST + 2], body[2 * sizeof most];
+	memset(most, 'd', sizeof most);
+	for (size_t more = 0; more <= 1; more++) {
+		most[CLIENT_TOOL_DESCRIPTION_MOST + more] = 0;
+		snprintf(body, sizeof body,
+			 "{\"message\":\"x\",\"clientTools\":[{\"name\":\"a\","
+			 "\"description\":\"%s\"}]}",
+			 most);
+		assert_int_equal(order_parse(slice_str(body), a, &o, &f), !more);
+		most[CLIENT_TOOL_DESCRIPTION_MOST] = 'd';
+	}
+	assert_string_equal(f.param, "clientTools[0].description");
 	arena_free(a);
 }
 
@@ -460,6 +482,7 @@ int main(void)
 		cmocka_unit_test(test_overrides),
 		cmocka_unit_test(test_builder_mode),
 		cmocka_unit_test(test_client_tools),
+		cmocka_unit_test(test_the_longest_description),
 		cmocka_unit_test(test_bounds),
 		cmocka_unit_test(test_keys),
 		cmocka_unit_test(test_hash),

@@ -4,8 +4,10 @@
 #include "tests/unit/edge/some_events.h"
 
 #include "edge/agui/agui_input.h"
+#include "edge/client_tools.h"
 
 #define HEAD "{\"threadId\":\"t\",\"runId\":\"r\","
+#define ASKED "\"messages\":[" USER "],"
 #define USER "{\"id\":\"1\",\"role\":\"user\",\"content\":\"hi\"}"
 
 static bool read(const char *body, struct arena *a, struct agui_input *in,
@@ -118,20 +120,48 @@ static void test_refusals(void **state)
 		"messages", "base64");
 	refuses(HEAD "\"messages\":[{\"role\":\"tool\",\"content\":\"x\"}]}",
 		"messages[0]", "must name the call");
-	refuses(HEAD "\"tools\":[{\"name\":\"a b\"}]}", "tools[0]", "letters, digits");
-	refuses(HEAD "\"tools\":[{\"name\":\"read\"}]}", "tools[0]",
-		"tool of the runtime");
-	refuses(HEAD "\"tools\":[{\"name\":\"a\"},{\"name\":\"a\"}]}", "tools[1]",
-		"twice");
-	refuses(HEAD "\"tools\":[{\"name\":\"a\",\"parameters\":[]}]}", "tools[0]",
-		"JSON schema");
+	refuses(HEAD ASKED "\"tools\":[{\"name\":\"a b\"}]}", "tools[0].name",
+		"letters, digits");
+	refuses(HEAD ASKED "\"tools\":[{\"name\":\"read\"}]}", "tools[0].name",
+		"tools[0].name is \"read\", a tool of the runtime");
+	refuses(HEAD ASKED "\"tools\":[{\"name\":\"a\"},{\"name\":\"a\"}]}",
+		"tools[1].name", "as of one before it");
+	refuses(HEAD ASKED "\"tools\":[{\"name\":\"a\",\"parameters\":[]}]}",
+		"tools[0].parameters", "JSON schema");
+	refuses(HEAD "\"messages\":[" USER "],\"tools\":[{\"name\":\"a\"}],"
+		     "\"forwardedProps\":{\"toolChoice\":{\"name\":\"b\"}}}",
+		"toolChoice", "neither one of the client's tools");
 	refuses(HEAD "\"context\":[{\"description\":\"x\"}]}", "context", "context[0]");
 	refuses(HEAD "\"forwardedProps\":{\"cancelOnDisconnect\":1}}",
 		"forwardedProps.cancelOnDisconnect", "true or false");
 	refuses(HEAD "\"forwardedProps\":{\"queueMode\":\"x\"}}",
 		"forwardedProps.queueMode", "followup");
-	refuses(HEAD "\"forwardedProps\":{\"toolChoice\":\"x\"}}", "toolChoice", "auto");
+	refuses(HEAD ASKED "\"forwardedProps\":{\"toolChoice\":\"x\"}}", "toolChoice",
+		"auto");
 	refuses(HEAD "\"resume\":[{\"interruptId\":\"x\"}]}", "resume", "/v1/approvals");
+}
+
+static void test_the_longest_description(void **state)
+{
+	(void)state;
+	char most[CLIENT_TOOL_DESCRIPTION_MOST + 2], body[2 * sizeof most],
+		content[2 * sizeof most];
+	memset(most, 'd', sizeof most);
+	most[CLIENT_TOOL_DESCRIPTION_MOST] = 0;
+	snprintf(body, sizeof body,
+		 HEAD "\"messages\":[" USER "],\"tools\":[{\"name\":\"a\","
+		      "\"description\":\"%s\"}]}",
+		 most);
+	snprintf(content, sizeof content,
+		 "{\"blocks\":[{\"type\":\"text\",\"text\":\"hi\"}],"
+		 "\"clientTools\":[{\"name\":\"a\",\"description\":\"%s\"}]}",
+		 most);
+	takes(body, content);
+	snprintf(body, sizeof body,
+		 HEAD "\"messages\":[" USER "],\"tools\":[{\"name\":\"a\","
+		      "\"description\":\"%sd\"}]}",
+		 most);
+	refuses(body, "tools[0].description", "at most 16384 bytes");
 }
 
 static void test_the_same_request_has_the_same_key(void **state)
@@ -156,6 +186,7 @@ int main(void)
 		cmocka_unit_test(test_what_is_new),
 		cmocka_unit_test(test_instructions_and_context),
 		cmocka_unit_test(test_tools_and_results),
+		cmocka_unit_test(test_the_longest_description),
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_the_same_request_has_the_same_key),
 	};

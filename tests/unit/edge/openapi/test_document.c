@@ -71,6 +71,7 @@ static void test_types(void **state)
 {
 	(void)state;
 	put("int", "{\"type\":\"integer\"}");
+	put("string<=12", "{\"type\":\"string\",\"maxLength\":12}");
 	put("[uuid]",
 	    "{\"type\":\"array\",\"items\":{\"type\":\"string\",\"format\":\"uuid\"}}");
 	put("{[num]}", "{\"type\":\"object\",\"additionalProperties\":{\"type\":"

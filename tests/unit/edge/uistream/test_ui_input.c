@@ -122,6 +122,11 @@ static void test_refusals(void **state)
 		     "\"mediaType\":\"image/png\",\"url\":\"data:x\"}]}]}",
 		"messages[0].parts[0]", "https://");
 	refuses(HEAD "\"tools\":{}}", "tools", "a list");
+	refuses(HEAD "\"messages\":[" USER "],\"tools\":[7]}", "tools[0].name",
+		"letters, digits");
+	refuses(HEAD "\"messages\":[" USER "],\"tools\":[{\"name\":\"a\","
+		     "\"description\":7}]}",
+		"tools[0].description", "at most 16384 bytes");
 	refuses(HEAD "\"user\":\"\"}", "user", "1 to 256");
 	refuses(HEAD "\"cancelOnDisconnect\":1}", "cancelOnDisconnect", "true or false");
 }
