@@ -520,12 +520,13 @@ int provider_key_list_command(const struct args *a)
 
 /* ---- another master key */
 
-/* One row, opened by whichever master key it is sealed to. 1: done; 0: it cannot be. */
-static int reseal(struct keying *k, const struct master_keys *m,
-		  const struct pg_result *r, int row)
+/* One row, opened by whichever master key it is sealed to. False: it cannot be. */
+static bool reseal(struct keying *k, const struct master_keys *m,
+		   const struct pg_result *r, int row)
 {
 	struct pg_params p;
-	long long n = 0;
+	struct pg_result *done;
+	bool fine = false;
 	size_t key_n = 0;
 	struct slice masters = slice_of(m->secrets, m->count * CRYPTO_BOX_KEY);
 	k->c.tenant = pg_get_i64(r, row, 0);
@@ -537,7 +538,7 @@ static int reseal(struct keying *k, const struct master_keys *m,
 	struct seal_bound b = bound_of(k);
 	if (seal_open(masters, pg_get_bytea(r, row, 5), &b, pg_get_bytea(r, row, 6),
 		      (uint8_t *)k->key, &key_n) != SEAL_OPEN)
-		return 0;
+		return false;
 	seal(k, m, slice_of(k->key, key_n));
 	pg_params_init(&p);
 	pg_i64(&p, k->c.tenant);
@@ -545,14 +546,15 @@ static int reseal(struct keying *k, const struct master_keys *m,
 	pg_i32(&p, (int32_t)pg_get_i64(r, row, 4));
 	pg_bytea(&p, slice_of(k->sealed, k->sealed_n));
 	pg_bytea(&p, slice_of(k->master, SEAL_ID));
-	struct pg_result *done;
-	if (!owner_query(&k->c.owner, "SELECT tb.provider_key_reseal($1, $2, $3, $4, $5)",
-			 &p, &done, "the key cannot be sealed anew")) {
-		n = pg_get_bool(done, 0, 0);
+	const char *sql = pg_get_bool(r, row, 7)
+				  ? "SELECT tb.webhook_secret_reseal($1, $2, $4, $5)"
+				  : "SELECT tb.provider_key_reseal($1, $2, $3, $4, $5)";
+	if (!owner_query(&k->c.owner, sql, &p, &done, "the key cannot be sealed anew")) {
+		fine = pg_get_bool(done, 0, 0);
 		pg_result_free(done);
 	}
 	pg_params_fini(&p);
-	return (int)n;
+	return fine;
 }
 
 static int reseal_all(struct keying *k, const struct master_keys *m)
@@ -561,21 +563,19 @@ static int reseal_all(struct keying *k, const struct master_keys *m)
 	struct pg_params p;
 	struct pg_result *r;
 	uint8_t public_key[CRYPTO_BOX_KEY], id[SEAL_ID];
-	int done = 0;
+	int done = 0, rows, i = 0;
 	master_public(m, public_key);
 	seal_id(public_key, id);
 	pg_params_init(&p);
 	pg_bytea(&p, slice_of(id, sizeof id));
 	int rv = owner_query(&k->c.owner,
 			     "SELECT tenant_id, key_id, provider, base_url, revision, "
-			     "master_id, sealed FROM tb.provider_keys WHERE master_id "
-			     "<> $1 ORDER BY tenant_id, key_id",
+			     "master_id, sealed, is_webhook FROM tb.sealed_otherwise($1)",
 			     &p, &r, "reading the keys");
 	pg_params_fini(&p);
 	if (rv)
 		return EXIT_FAILED;
-	int rows = pg_rows(r);
-	for (int i = 0; i < rows; i++)
+	for (rows = pg_rows(r); i < rows; i++)
 		done += reseal(k, m, r, i);
 	pg_result_free(r);
 	strbuf_printf(&json, "{\"resealed\":%d,\"failed\":%d}", done, rows - done);

@@ -5,6 +5,8 @@ import hashlib
 import hmac
 import http.server
 import json
+import os
+import secrets
 import threading
 import time
 import uuid
@@ -217,6 +219,7 @@ class Deliveries(WithReceiver):
         self.node.sql("UPDATE tb.deliveries SET state = 'failed', done_at = now() WHERE state = 'pending'")
 
     def test_a_worker_that_dies_amid_it_and_a_slow_target(self):
+        self.receiver.go.clear()
         path = self.path("slow")
         runs = [self.told(f"x {i}", path) for i in range(4)]
         wait_for(lambda: len(self.receiver.at(path)) == 2)  # no more at a time
@@ -232,6 +235,47 @@ class Deliveries(WithReceiver):
         again = [h["webhook-id"] for h, _ in self.receiver.at(path)]
         self.assertEqual(len(set(again)), 4)
         self.assertGreater(max(again.count(id) for id in first), 1)
+
+    def test_a_node_that_dies_amid_it(self):
+        """Its lease ends, and the next life sends it again: the same message, under the same id."""
+        self.receiver.go.clear()
+        path = self.path("slow")
+        run = self.told("x", path)
+        wait_for(lambda: len(self.receiver.at(path)) == 1)
+        self.node.daemon.kill()
+        self.node.daemon.wait()
+        wait_for(lambda: not self.node.all_pids(), 20)
+        self.assertEqual(self.node.sql(f"SELECT state FROM tb.deliveries WHERE run_id = '{run}'"), "pending")
+        self.receiver.go.set()
+        self.node.start_daemon()
+        self.node.wait_ready()
+        wait_for(lambda: len(self.receiver.at(path)) == 2, 60)
+        d = self.delivery(run, "sent", 30)
+        self.assertEqual(({h["webhook-id"] for h, _ in self.receiver.at(path)}, len({b for _, b in self.receiver.at(path)})), ({d["id"]}, 1))
+
+    def test_another_master_key(self):
+        path = os.path.join(self.node.state, "secrets", "provider_master")
+        with open(path) as f:
+            old = f.read()
+        new = secrets.token_hex(32) + "\n"
+        self.rewrite(path, new + old)
+        p = self.node.ctl("provider-key", "reseal", "--json")
+        count = int(self.node.sql("SELECT count(*) FROM tb.webhook_secrets"))
+        self.assertEqual((p.returncode, json.loads(p.stdout)), (0, {"resealed": count, "failed": 0}), p.stderr)
+        self.rewrite(path, new)
+        self.node.stop()
+        self.node.start_daemon()
+        self.node.wait_ready()
+        path = self.path("ok")
+        self.delivery(self.told("hello", path), "sent")
+        (headers, body), = self.receiver.at(path)
+        right, came = signatures(self.secret(), headers, body)
+        self.assertEqual(came, [right])
+
+    @staticmethod
+    def rewrite(path, text):
+        with open(path, "w") as f:  # owner and rights stay
+            f.write(text)
 
     def test_the_secret(self):
         token = self.node.stranger
