@@ -8,12 +8,23 @@
 #include "common/pg/row.h"
 #include "edge/reply.h"
 
+#define TAG_MOST 100
+
 static bool is_unquoted(struct slice *tag)
 {
 	if (tag->n < 2 || tag->p[0] != '"' || tag->p[tag->n - 1] != '"')
 		return false;
 	*tag = slice_of(tag->p + 1, tag->n - 2);
 	return true;
+}
+
+static bool wrong_tag(struct call *c)
+{
+	reply_err(c->request, ERR_BAD_REQUEST, "If-Match",
+		  "If-Match must be the one ETag that a GET of this path gave, with its "
+		  "quotes",
+		  0);
+	return false;
 }
 
 bool change_read(struct call *c, struct change *ch)
@@ -28,11 +39,28 @@ bool change_read(struct call *c, struct change *ch)
 		ch->expect = version;
 		return true;
 	}
-	reply_err(c->request, ERR_BAD_REQUEST, "If-Match",
-		  "If-Match must be the one ETag that a GET of this path gave, with its "
-		  "quotes",
-		  0);
-	return false;
+	return wrong_tag(c);
+}
+
+bool change_read_tag(struct call *c, struct slice *tag)
+{
+	*tag = slice_trim(http_field(&c->request->head, "if-match"));
+	if (!tag->p || slice_is(*tag, "*"))
+		return true;
+	if (!is_unquoted(tag) || !tag->n || tag->n > TAG_MOST)
+		return wrong_tag(c);
+	for (size_t i = 0; i < tag->n; i++)
+		if (tag->p[i] < 0x21 || tag->p[i] > 0x7e || tag->p[i] == '"' ||
+		    tag->p[i] == '\\')
+			return wrong_tag(c);
+	*tag = arena_slice(c->request->arena, *tag);
+	return true;
+}
+
+void change_refuse(struct call *c, const char *message)
+{
+	struct reply_error stale = {412, NULL, "If-Match", 0, NULL};
+	reply_error(c->request, &stale, "%s", message);
 }
 
 void change_add_expected(struct pg_params *p, int64_t expect)

@@ -26,6 +26,9 @@ struct change {
 
 /* Reads If-Match. False: answered 400. */
 bool change_read(struct call *c, struct change *ch);
+/* Likewise, of a version that is no number: the tag without its quotes; SLICE_NONE: not
+ * said. */
+bool change_read_tag(struct call *c, struct slice *tag);
 /* The expected version; NULL: any. */
 void change_add_expected(struct pg_params *p, int64_t expect);
 /* The audit row's id and the actor. */
@@ -36,6 +39,8 @@ void change_add(struct pg_params *p, const struct call *c, const struct change *
 void change_take(struct change *ch, const struct pg_result *r);
 /* False: it was not done, and the answer says why. `what`: "the agent's policy". */
 bool change_is_done(struct call *c, const struct change *ch, const char *what);
+/* 412, in these words, of what is compared elsewhere. */
+void change_refuse(struct call *c, const char *message);
 /* 200 with the version as ETag. */
 void change_reply(struct call *c, int64_t version, struct slice json);
 

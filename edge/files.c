@@ -37,6 +37,7 @@ struct files {
 	unsigned what;  /* one of them */
 	bool of_tenant; /* the tenant's skills, and no agent's workspace */
 	struct slice path, session, after;
+	struct slice meant; /* the version that is to be replaced or removed */
 	int64_t depth, limit;
 	bool recursive;
 	struct agent_row agent;
@@ -272,6 +273,8 @@ static void compose(struct strbuf *b, const struct files *f)
 		json_kv_raw(&o, "allowed", f->allowed.body);
 	if (f->what == REMOVE)
 		json_kv_bool(&o, "recursive", f->recursive);
+	if (f->meant.p)
+		json_kv_str(&o, "ifMatch", f->meant);
 	json_obj_end(&o);
 	strbuf_add_char(b, '\n');
 }
@@ -361,7 +364,8 @@ static void run(struct call *c, unsigned what, bool of_tenant)
 			reply_err(c->request, ERR_DRAINING, NULL, NULL, 1);
 			return;
 		}
-		if (!read_query(c, f))
+		if (!read_query(c, f) ||
+		    (what & (PUT | REMOVE) && !change_read_tag(c, &f->meant)))
 			return;
 		c->stage = of_tenant ? FILES_SESSION : FILES_AGENT;
 	}

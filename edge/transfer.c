@@ -5,12 +5,14 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "common/alloc.h"
 #include "common/json.h"
 #include "common/log.h"
 #include "common/map.h"
+#include "edge/change.h"
 #include "edge/link.h"
 #include "edge/reply.h"
 #include "sandbox/client/jails.h"
@@ -39,6 +41,7 @@ struct transfer {
 	struct strbuf head; /* the first line, until it is whole */
 	bool has_head;      /* the answer has begun */
 	enum err refused;   /* by the jail, in these words: told when it has ended */
+	bool is_stale;      /* because another version stands there than was meant */
 	char why[512];
 	bool body_over; /* the body's end is in `in` */
 	uint64_t left;  /* of a file */
@@ -148,6 +151,8 @@ static void fail(struct transfer *t, enum err e, const char *message)
 	let_go(t);
 	if (t->has_head)
 		reply_abort(c->request);
+	else if (t->is_stale)
+		change_refuse(c, message);
 	else
 		reply_err(c->request, e, NULL, message, e == ERR_UNAVAILABLE ? 1 : 0);
 	wind_up(t);
@@ -253,6 +258,19 @@ static void add_file_fields(struct transfer *t, json_t head)
 	reply_field(r, "content-disposition", strbuf_slice(&b));
 }
 
+/* From a jail, where a tenant's programs run: no more than a word of its kind. */
+static void add_tag(struct request *r, struct slice tag)
+{
+	char text[64];
+	for (size_t i = 0; i < tag.n; i++)
+		if (!memchr("0123456789abcdef-", tag.p[i], 17))
+			return;
+	if (!tag.n || tag.n > sizeof text - 3)
+		return;
+	snprintf(text, sizeof text, "\"%.*s\"", SLICE_ARG(tag));
+	reply_field(r, "etag", slice_str(text));
+}
+
 /* To be told when the jail has ended: what it had reserved of the workspace is free then,
  * so that who asks for less at once gets it. */
 static void refuse(struct transfer *t, json_t head)
@@ -260,6 +278,7 @@ static void refuse(struct transfer *t, json_t head)
 	t->refused = err_from_code(json_cstr(json_get(head, "error"), ""));
 	if (!t->refused)
 		t->refused = ERR_INTERNAL;
+	t->is_stale = json_bool(json_get(head, "stale"), false);
 	snprintf(t->why, sizeof t->why, "%s", json_cstr(json_get(head, "message"), ""));
 	shut(t, 0);
 	limit(t);
@@ -273,6 +292,7 @@ static bool begin_answer(struct transfer *t, json_t head)
 	if (t->answer == TRANSFER_FILE && bytes < 0)
 		return false;
 	reply_head(r, json_bool(json_get(head, "created"), false) ? 201 : 200);
+	add_tag(r, json_str(json_get(head, "etag")));
 	t->has_head = true;
 	if (t->answer == TRANSFER_FILE) {
 		add_file_fields(t, head);

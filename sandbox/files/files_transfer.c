@@ -13,6 +13,7 @@
 #include "common/clock.h"
 #include "sandbox/files/files_protect.h"
 #include "sandbox/files/files_swap.h"
+#include "sandbox/files/files_tag.h"
 #include "sandbox/files/files_transfer_io.h"
 #include "sandbox/tree/tree.h"
 
@@ -55,6 +56,7 @@ void transfer_refuse(struct files_transfer *t, enum err e)
 	json_obj(&o);
 	json_kv_cstr(&o, "error", err_code(e));
 	json_kv_cstr(&o, "message", t->why.text);
+	json_kv_bool(&o, "stale", t->is_stale);
 	json_obj_end(&o);
 	strbuf_add_char(&b, '\n');
 	transfer_give(t->out, strbuf_slice(&b));
@@ -82,11 +84,13 @@ static bool give_head(const struct files_transfer *t, const struct stat *st)
 {
 	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
 	struct json_out o = json_out(&b);
-	char at[CLOCK_TEXT_LEN + 1];
+	char at[CLOCK_TEXT_LEN + 1], tag[FILES_TAG_BYTES];
+	files_tag(st, tag);
 	clock_format(st->st_mtim.tv_sec * 1000000 + st->st_mtim.tv_nsec / 1000, at);
 	json_obj(&o);
 	json_kv_i64(&o, "bytes", st->st_size);
 	json_kv_cstr(&o, "modifiedAt", at);
+	json_kv_cstr(&o, "etag", tag);
 	json_obj_end(&o);
 	strbuf_add_char(&b, '\n');
 	return transfer_give(t->out, strbuf_slice(&b));
@@ -171,12 +175,20 @@ static enum taken take_file(struct files_transfer *t, struct files_swap *s,
 	}
 }
 
+/* The version is of what has the name now: another writer may have been faster. */
 static void give_put(const struct files_transfer *t, const struct files_path *p,
-		     uint64_t bytes, bool created)
+		     uint64_t bytes, const struct files_swap *s)
 {
 	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
 	struct json_out o = json_out(&b);
-	strbuf_printf(&b, "{\"created\":%s}\n", created ? "true" : "false");
+	char tag[FILES_TAG_BYTES] = "";
+	struct stat st;
+	bool created = s->created;
+	if (fstatat(s->dir, s->name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    (uint64_t)st.st_size == bytes)
+		files_tag(&st, tag);
+	strbuf_printf(&b, "{\"created\":%s,\"etag\":\"%s\"}\n",
+		      created ? "true" : "false", tag);
 	json_obj(&o);
 	json_kv_str(&o, "path", files_path_real(p));
 	json_kv_i64(&o, "bytes", (int64_t)bytes);
@@ -223,6 +235,8 @@ static bool commit(struct files_transfer *t, const struct files_path *p,
 			close(fd);
 			return false;
 		}
+		if (!files_tag_fits(t, s->created ? NULL : &s->old))
+			return false;
 	}
 	return files_swap_commit(s, &t->why);
 }
@@ -234,7 +248,8 @@ static void put_into(struct files_transfer *t, const struct files_path *p,
 	uint64_t bytes = 0;
 	s->path = p;
 	s->fd = open_nameless(p);
-	if (s->fd < 0 && !files_swap_begin(s, p, &t->why)) {
+	if (s->fd < 0 && !(files_swap_begin(s, p, &t->why) &&
+			   files_tag_fits(t, s->created ? NULL : &s->old))) {
 		transfer_refuse(t, transfer_errno(errno));
 		return;
 	}
@@ -242,7 +257,7 @@ static void put_into(struct files_transfer *t, const struct files_path *p,
 	if (is == TAKEN) {
 		errno = 0;
 		if (commit(t, p, s)) {
-			give_put(t, p, bytes, s->created);
+			give_put(t, p, bytes, s);
 			return;
 		}
 		e = transfer_errno(errno);
@@ -333,6 +348,8 @@ static enum err remove_it(struct files_transfer *t, int dir, const char *name,
 			     SLICE_ARG(files_path_shown(t->path)));
 		return ERR_NOT_FOUND;
 	}
+	if (!files_tag_fits(t, &st))
+		return ERR_CONFLICT;
 	*count = 1;
 	if (unlinkat(dir, name, S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0) == 0)
 		return ERR_OK;

@@ -6,11 +6,12 @@
  * file, and only then it takes its name. An input that ends before leaves nothing.
  *
  *	{"op":"list","path","depth","limit","after"}  {"op":"get","path"}
- *	{"op":"put","path"}  {"op":"remove","path","recursive"}
+ *	{"op":"put","path","ifMatch"}  {"op":"remove","path","recursive","ifMatch"}
  *	{"op":"skills","allowed"}  see files_skills.h
  *
- * Out: a line of JSON, {"bytes", "modifiedAt"} or {"error": code of err.tbl, "message"};
- * then so many bytes, or, where it says no number, bytes up to the end. */
+ * Out: a line of JSON, {"bytes", "modifiedAt", "etag"} or {"error": code of err.tbl,
+ * "message", "stale": whether ifMatch (files_tag.h) was why}; of "put" {"created",
+ *"etag"}; then so many bytes, or, where it says no number, bytes up to the end. */
 #ifndef TB_FILES_TRANSFER_H
 #define TB_FILES_TRANSFER_H
 

@@ -14,6 +14,7 @@ struct files_transfer {
 	json_t args;
 	struct slice path;
 	struct files_why why;
+	bool is_stale; /* refused because of the version that stands there */
 };
 
 /* false: it ended, or failed. */

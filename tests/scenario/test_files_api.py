@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Files of workspaces over HTTP: in, out, listed, removed; of two tenants; with paths and clients that mean no good."""
+import concurrent.futures
 import hashlib
 import http.client
 import json
@@ -69,6 +70,81 @@ class WithFiles(WithTools):
 
     def code(self, answer):
         return answer[0], answer[2]["error"]["code"]
+
+
+class Versions(WithFiles):
+    """A file has an ETag; who names it with If-Match replaces or removes that version, and no other."""
+
+    def tagged(self, method, url, data=None, tag=None):
+        return self.node.request(method, url, data, headers={} if tag is None else {"If-Match": tag})
+
+    def refused(self, answer, status, *words):
+        self.assertEqual((answer[0], answer[2]["error"]["param"]), (status, "If-Match"), answer)
+        for word in words:
+            self.assertIn(word, answer[2]["error"]["message"])
+
+    def all_of_it(self, file, files):
+        """file, files: the URL of one and the one that removes it."""
+        status, head, _ = self.tagged("PUT", file, b"one", '"0"')
+        first = head["etag"]
+        self.assertEqual((status, self.tag_of(file)), (201, first))
+        self.refused(self.tagged("PUT", file, b"zero", '"0"'), 412, "is there already")
+        status, head, _ = self.tagged("PUT", file, b"two", first)
+        second = head["etag"]
+        self.assertEqual((status, self.tag_of(file)), (200, second))
+        self.assertNotEqual(first, second)
+        for tag in (first, '"1-2-3"'):
+            self.refused(self.tagged("PUT", file, b"three", tag), 412, "was changed")
+            self.refused(self.tagged("DELETE", files, tag=tag), 412, "was changed")
+        for tag in ("x", '"', '""', '"a b"', f'W/{second}', '"' + "a" * 200 + '"', f'{first}, {second}'):
+            self.refused(self.tagged("PUT", file, b"three", tag), 400)
+        self.assertEqual(self.bytes_of(file), b"two")
+        self.assertEqual(self.tagged("PUT", file, b"two", "*")[0], 200)  # anything that is there; and another version
+        self.refused(self.tagged("DELETE", files, tag=second), 412)
+        self.assertEqual(self.tagged("DELETE", files, tag=self.tag_of(file))[0], 200)
+        for tag in ("*", second):
+            self.refused(self.tagged("PUT", file, b"three", tag), 412, "any more")
+        self.assertEqual(self.tagged("DELETE", files, tag=second)[0], 404)
+        self.assertEqual(self.node.request("GET", file)[0], 404)
+
+    def fetch(self, url):
+        c = http.client.HTTPConnection("127.0.0.1", self.node.port, timeout=60)
+        try:
+            c.request("GET", url, headers={"Authorization": f"Bearer {self.node.token()}"})
+            r = c.getresponse()
+            return r.status, {k.lower(): v for k, v in r.getheaders()}, r.read()
+        finally:
+            c.close()
+
+    def tag_of(self, url):
+        return self.fetch(url)[1]["etag"]
+
+    def bytes_of(self, url):
+        return self.fetch(url)[2]
+
+    def test_of_a_workspace(self):
+        self.all_of_it(self.url("v/a.txt", agent="tagged"), self.url("v/a.txt", agent="tagged", content=False))
+        self.assertEqual(self.left("tagged"), ["v"])
+
+    def test_of_skills(self):
+        self.all_of_it("/v1/skills/files/content?path=tags%2Fa.md", "/v1/skills/files?path=tags%2Fa.md")
+
+    def test_what_a_program_changed(self):
+        """And what it wrote in place, which leaves the file the same but for its time."""
+        file = self.url("program.txt", agent="tags")
+        _, head, _ = self.tagged("PUT", file, b"one")
+        with open(os.path.join(self.workspace("tags"), "program.txt"), "r+b") as f:
+            f.write(b"two")
+        self.refused(self.tagged("PUT", file, b"mine", head["etag"]), 412)
+        self.assertEqual(self.bytes_of(file), b"two")
+
+    def test_many_at_once(self):
+        file = self.url("race.txt", agent="tags")
+        _, head, _ = self.tagged("PUT", file, b"first")
+        with concurrent.futures.ThreadPoolExecutor(6) as pool:
+            ended = list(pool.map(lambda i: self.tagged("PUT", file, b"%d" % i, head["etag"])[0], range(6)))
+        self.assertEqual(sorted(ended), [200] + [412] * 5)
+        self.assertEqual(self.bytes_of(file), b"%d" % ended.index(200))
 
 
 class Files(WithFiles):
