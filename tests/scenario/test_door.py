@@ -2,6 +2,7 @@
 """The HTTP door: several edges, sockets in the file system, TLS, clients with certificates, and what a start refuses."""
 import concurrent.futures
 import http.client
+import json
 import os
 import re
 import signal
@@ -195,6 +196,18 @@ class Edges(WithDoor):
         self.node.admin("invalidate", {"kind": "token", "id": id, "tenant": "default"})
         wait_for(lambda: ask() == {401}, 2)
 
+    def test_a_limit_is_that_of_both_together(self):
+        """Each request on a connection of its own, so that both edges have some of them."""
+        most = 40
+        status, _, made = self.node.post("/v1/tokens", {"scopes": ["read"], "limits": {"requestsPerMinute": most}})
+        self.assertEqual(status, 201, made)
+        began = time.monotonic()
+        answers = [self.node.get("/v1/runs", token=made["token"])[0] for _ in range(3 * most)]
+        again = (time.monotonic() - began) * most / 60  # what came back meanwhile
+        self.assertEqual(set(answers), {200, 429})
+        self.assertLessEqual(answers.count(200), most + again + 1)
+        self.assertGreaterEqual(answers.count(200), most - 2)  # an edge may hold one that the other would have had
+
     def test_status_shows_both(self):
         p = self.node.ctl("status")
         self.assertEqual([line.split()[:2] for line in p.stdout.splitlines() if line.startswith("edge")], [["edge", "0"], ["edge", "1"]], p.stdout)
@@ -250,6 +263,46 @@ class Sockets(WithDoor):
         known = self.context()
         known.load_cert_chain(self.node.authority.path("client.pem"), self.node.authority.path("client.key"))
         self.assertEqual(self.ask(self.node.mtls_port, known)[0], 200)
+
+    def on_behalf_of(self, user, kind, method, path, body=None):
+        """(status, answer) of a gateway's request by that listener."""
+        if kind == "unix":
+            c = UnixConnection(self.node.socket)
+        elif kind == "plain":
+            c = http.client.HTTPConnection("127.0.0.1", self.node.port, timeout=20)
+        else:
+            context = self.context(check_hostname=False)
+            if kind == "mtls":
+                context.load_cert_chain(self.node.authority.path("client.pem"), self.node.authority.path("client.key"))
+            c = http.client.HTTPSConnection("127.0.0.1", self.node.mtls_port if kind == "mtls" else self.node.tls_port, timeout=20, context=context)
+        try:
+            c.request(method, path, json.dumps(body) if body else None,
+                      {"Authorization": f"Bearer {self.node.token()}", "Content-Type": "application/json", "X-Terabits-User": user})
+            r = c.getresponse()
+            return r.status, json.loads(r.read())
+        finally:
+            c.close()
+
+    def test_users_that_a_gateway_names(self):
+        """On a socket and from a client with a certificate; nowhere else, whatever the token."""
+        for kind in ("plain", "tls"):
+            status, answer = self.on_behalf_of("ann", kind, "GET", "/v1/runs")
+            self.assertEqual((status, answer["error"]["param"]), (403, "X-Terabits-User"), kind)
+        runs = {}
+        for user, kind, other in (("ann", "unix", "mtls"), ("bob", "mtls", "unix")):
+            status, answer = self.on_behalf_of(user, kind, "POST", "/v1/agents/main/runs", {"message": "hello", "sessionKey": f"of {user}"})
+            self.assertEqual(status, 202, answer)
+            runs[user] = answer["runId"]
+            for by in (kind, other):
+                status, answer = self.on_behalf_of(user, by, "GET", "/v1/runs")
+                self.assertEqual((status, {r["runId"] for r in answer["runs"]}), (200, {runs[user]}))
+                self.assertEqual(self.on_behalf_of(user, by, "GET", f"/v1/runs/{runs[user]}")[0], 200)
+        for kind in ("unix", "mtls"):
+            self.assertEqual(self.on_behalf_of("ann", kind, "GET", f"/v1/runs/{runs['bob']}")[0], 404)
+            self.assertEqual(self.on_behalf_of("carl", kind, "GET", "/v1/runs")[1]["runs"], [])
+        rows = self.node.rows(f"SELECT DISTINCT user_id FROM tb.agent_runs WHERE run_id IN ('{runs['ann']}', '{runs['bob']}') UNION"
+                              f" SELECT user_id FROM tb.agent_run_queue WHERE run_id IN ('{runs['ann']}', '{runs['bob']}') ORDER BY 1")
+        self.assertEqual([r["user_id"] for r in rows], ["ann", "bob"])
 
     def test_plain_http_where_tls_is_spoken(self):
         with socket.create_connection(("127.0.0.1", self.node.tls_port), timeout=20) as s:
