@@ -6,7 +6,6 @@ import json
 import os
 import re
 import unittest
-import unittest.mock
 import uuid
 
 from invariants import violations
@@ -57,7 +56,7 @@ QUERIES = {
 SHARED = {"KEY_LIST", "KEY_ADD", "KEY_SET", "UI_RESUME"}
 # Where the one whose objects they are is answered 404, too: there is no such step, snapshot, file or question here.
 MISSING_ANYWAY = {"STEP_REQUEST", "SNAPSHOT_GET", "SNAPSHOT_KEY_GET", "FILE_GET", "FILES_REMOVE", "SKILL_FILE_GET", "SKILL_FILES_REMOVE",
-                  "DEAD_GET", "DEAD_REDRIVE", "DELIVERY_GET", "DELIVERY_AGAIN", "MEMORY_GET", "MEMORY_HISTORY", "MEMORY_DELETE", "WORKFLOW_GET", "WORKFLOW_VERSION", "DEAD_DISCARD", "RUN_RETRY", "RUN_APPROVE",
+                  "DEAD_GET", "DEAD_REDRIVE", "MEMORY_GET", "MEMORY_HISTORY", "MEMORY_DELETE", "WORKFLOW_GET", "WORKFLOW_VERSION", "DEAD_DISCARD", "RUN_RETRY", "RUN_APPROVE",
                   "TENANT_LIST", "TENANT_ADD", "TENANT_GET", "TENANT_CHANGE", "TENANT_REMOVE", "TENANT_TOKEN"}
 # What stands behind these words is an end user's own; an agent, and what belongs to it, is everybody's of the tenant.
 HIS = ("runs", "sessions", "approvals", "responses", "dead-letters", "executions", "deliveries")
@@ -94,12 +93,6 @@ def path_of(name, pattern, things):
 
 
 class Things(unittest.TestCase):
-    def setUp(self):
-        """What answers look like is other tests' affair: here only whose they are."""
-        held = unittest.mock.patch.object(Node, "hold_to_contract", lambda *args: None)
-        held.start()
-        self.addCleanup(held.stop)
-
     def make(self, node, token, key, user=None):
         """One of everything, of whose the token is; their ids by kind."""
         status, _, run = node.post("/v1/agents/main/runs", {"message": "a secret word", "sessionKey": key, **({"user": user} if user else {})}, token=token)
@@ -113,8 +106,8 @@ class Things(unittest.TestCase):
         node.sql("INSERT INTO tb.approvals (tenant_id, approval_id, run_id, session_id, step, call_no, tool, input, state)"
                  f" SELECT tenant_id, '{approval}', run_id, session_id, 1, 1, 'read', '{{}}', 'once' FROM tb.agent_runs WHERE run_id = '{run['runId']}'")
         delivery = str(uuid.uuid4())
-        node.sql("INSERT INTO tb.deliveries (tenant_id, delivery_id, run_id, channel, target, body, state)"
-                 f" SELECT tenant_id, '{delivery}', run_id, 'webhook', 'https://example.invalid/', '{{}}', 'failed' FROM tb.agent_runs"
+        node.sql("INSERT INTO tb.deliveries (tenant_id, delivery_id, run_id, channel, target, event, body, state)"
+                 f" SELECT tenant_id, '{delivery}', run_id, 'webhook', 'https://example.invalid/', 'run.completed', '{{}}', 'failed' FROM tb.agent_runs"
                  f" WHERE run_id = '{run['runId']}'")
         node.sql("INSERT INTO tb.tool_executions (tenant_id, run_id, step, call_no, call_id, session_id, tool, effect, idem_key, state, input, fence)"
                  " SELECT tenant_id, run_id, 1, 1, 'c', session_id, 'read', 'pure', 'k', 'completed', '{}', 1 FROM tb.agent_runs"
