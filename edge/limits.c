@@ -303,7 +303,7 @@ static void load_used(void *arg, struct cache_entry *e, struct slice key,
 	meter_store_used(arg, e, k.tenant, k.token, k.most);
 }
 
-/* Whether the route makes a run that asks a model, and places no order for it. */
+/* Whether the route asks a model, and places no order for it. */
 static bool places(enum route r)
 {
 	switch (r) {
@@ -315,6 +315,7 @@ static bool places(enum route r)
 	case ROUTE_SESSION_KEY_COMPACT:
 	case ROUTE_RUN_RETRY:
 	case ROUTE_DEAD_REDRIVE:
+	case ROUTE_EMBEDDINGS:
 		return true;
 	default:
 		return false;

@@ -147,8 +147,9 @@ static bool is_unchanged(const struct files_swap *s)
 		return there != s->created;
 	return now.st_dev == s->old.st_dev && now.st_ino == s->old.st_ino &&
 	       now.st_size == s->old.st_size &&
-	       now.st_mtim.tv_sec == s->old.st_mtim.tv_sec &&
-	       now.st_mtim.tv_nsec == s->old.st_mtim.tv_nsec;
+	       /* not that of its text, which a program may set back */
+	       now.st_ctim.tv_sec == s->old.st_ctim.tv_sec &&
+	       now.st_ctim.tv_nsec == s->old.st_ctim.tv_nsec;
 }
 
 static int take_name(const struct files_swap *s)

@@ -8,8 +8,8 @@ void files_tag(const struct stat *st, char text[FILES_TAG_BYTES])
 {
 	snprintf(text, FILES_TAG_BYTES, "%llx-%llx-%llx", (unsigned long long)st->st_ino,
 		 (unsigned long long)st->st_size,
-		 (unsigned long long)st->st_mtim.tv_sec * 1000000000u +
-			 (unsigned long long)st->st_mtim.tv_nsec);
+		 (unsigned long long)st->st_ctim.tv_sec * 1000000000u +
+			 (unsigned long long)st->st_ctim.tv_nsec);
 }
 
 bool files_tag_fits(struct files_transfer *t, const struct stat *st)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A file's version, for who wants to replace the one that was read: its inode, size and
- * time of change. Each write of ours makes another inode. A program that writes into a
- * file in place, the same size within one tick of the clock (4 ms at most), goes unseen.
+ * the inode's time of change, which no program can set. Each write of ours makes another
+ * inode. A program that writes into a file in place, the same size within one tick of the
+ * clock (4 ms at most), goes unseen.
  */
 #ifndef TB_FILES_TAG_H
 #define TB_FILES_TAG_H

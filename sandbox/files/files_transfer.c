@@ -175,7 +175,7 @@ static enum taken take_file(struct files_transfer *t, struct files_swap *s,
 	}
 }
 
-/* The version is of what has the name now: another writer may have been faster. */
+/* The version is that of the file that was written, whoever has its name by now. */
 static void give_put(const struct files_transfer *t, const struct files_path *p,
 		     uint64_t bytes, const struct files_swap *s)
 {
@@ -184,8 +184,7 @@ static void give_put(const struct files_transfer *t, const struct files_path *p,
 	char tag[FILES_TAG_BYTES] = "";
 	struct stat st;
 	bool created = s->created;
-	if (fstatat(s->dir, s->name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-	    (uint64_t)st.st_size == bytes)
+	if (fstat(s->fd, &st) == 0)
 		files_tag(&st, tag);
 	strbuf_printf(&b, "{\"created\":%s,\"etag\":\"%s\"}\n",
 		      created ? "true" : "false", tag);
@@ -225,6 +224,18 @@ static bool adopt(struct files_swap *s, int fd, struct files_why *why)
 	return files_refuse_errno(why, "writing", files_path_real(s->path));
 }
 
+/* Who said which version is told that it is not there any more, if that is why. */
+static bool refuse_moved(struct files_transfer *t, const struct files_swap *s)
+{
+	struct stat now;
+	int error = errno;
+	bool there = fstatat(s->dir, s->name, &now, AT_SYMLINK_NOFOLLOW) == 0;
+	if (!files_tag_fits(t, there ? &now : NULL))
+		error = 0;
+	errno = error;
+	return false;
+}
+
 static bool commit(struct files_transfer *t, const struct files_path *p,
 		   struct files_swap *s)
 {
@@ -238,7 +249,7 @@ static bool commit(struct files_transfer *t, const struct files_path *p,
 		if (!files_tag_fits(t, s->created ? NULL : &s->old))
 			return false;
 	}
-	return files_swap_commit(s, &t->why);
+	return files_swap_commit(s, &t->why) || refuse_moved(t, s);
 }
 
 static void put_into(struct files_transfer *t, const struct files_path *p,

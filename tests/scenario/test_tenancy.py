@@ -243,6 +243,8 @@ class Limits(Door):
         token = made["token"]["token"]
         self.used(self.scheduled(token), 10)
         wait_for(lambda: self.node.post("/v1/agents/main/runs", {"message": "x", "delayMs": 3600000}, token=token)[0] == 429, 5, 0.2)
+        status, _, answer = self.node.post("/v1/embeddings", {"model": "openai/small", "input": "x"}, token=token)
+        self.assertEqual((status, answer["error"]["code"]), (429, "rate_limited"))
 
     def test_z_who_guesses(self):
         """Last: then this address waits."""

@@ -15,7 +15,7 @@ static struct stat file(ino_t inode, off_t size, long nanoseconds)
 	return (struct stat){.st_mode = S_IFREG | 0644,
 			     .st_ino = inode,
 			     .st_size = size,
-			     .st_mtim = {.tv_sec = 1796000000, .tv_nsec = nanoseconds}};
+			     .st_ctim = {.tv_sec = 1796000000, .tv_nsec = nanoseconds}};
 }
 
 static void test_what_makes_another(void **state)
@@ -30,7 +30,7 @@ static void test_what_makes_another(void **state)
 			assert_string_not_equal(tag[i], tag[k]);
 	}
 	struct stat most = file((ino_t)-1, INT64_MAX, 999999999);
-	most.st_mtim.tv_sec = 4000000000;
+	most.st_ctim.tv_sec = 4000000000;
 	files_tag(&most, tag[0]);
 	assert_true(strlen(tag[0]) < FILES_TAG_BYTES - 1);
 }
