@@ -253,7 +253,9 @@ class WithCompaction(WithMoney):
             run = self.post(f"{words} fact-{i} " + "and so it goes on and on " * (5, 5, 260, 700, 700)[i], "talk", agent=agent, **({"budget": {"calls": most}} if most else {}))
             if self.ended(run)["result"] != "completed":
                 return run, before
-        self.fail(f"no budget ended any of them: {self.snapshots(agent)}")
+        told = self.node.rows("SELECT e.run_id, e.body FROM tb.run_events e JOIN tb.agent_runs r USING (tenant_id, run_id) JOIN tb.agents a USING (tenant_id, agent_id)"
+                              f" WHERE a.name = '{agent}' AND e.type = 'lifecycle' ORDER BY e.at")
+        self.fail(f"no budget ended any of them: {self.snapshots(agent)}, {told}")
 
     def test_a_budget_that_ends_in_the_midst(self):
         """In the memory flush, behind it, behind the summary: what stood there stands, and the next run goes on."""
