@@ -24,8 +24,14 @@ SCENARIOS = {
     "tools-list": {},
     "dns-rebinding-protection": {},
     "http-header-validation": {},
-    "server-stateless": {},
-    "caching": {},
+    "server-stateless": {
+        **dict.fromkeys(("sep-2575-server-rejects-undeclared-capability", "sep-2575-missing-capability-http-400"),
+                        "wants a tool of the program's own, test_missing_capability"),
+        "sep-2575-server-no-log-without-loglevel": "wants its tool test_logging_tool",
+        "sep-2575-http-server-no-independent-requests-on-stream": "wants its tool test_streaming_elicitation",
+    },
+    "caching": dict.fromkeys(("sep-2549-prompts-list-caching-hints", "sep-2549-resources-list-caching-hints",
+                              "sep-2549-resources-templates-list-caching-hints"), "there are no prompts and no resources"),
 }
 
 
@@ -63,7 +69,11 @@ class Bearer:
             def log_message(self, *args):
                 pass
 
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        class Server(http.server.ThreadingHTTPServer):
+            def handle_error(self, request, client_address):  # who asked has left
+                pass
+
+        self.server = Server(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         self.url = f"http://127.0.0.1:{self.server.server_port}/mcp"
