@@ -110,6 +110,23 @@ class Builder(Instants):
             self.call_of("PUT", "/v1/agents/main/policy", {"profile": "full"})
         self.call_of("GET", "/v1/agents/denied", want=404)
 
+    def test_nobody_comes_in_from_the_side(self):
+        """Who may not write steers into the run, or has its message answered again: no agent is changed."""
+        weak = self.mint("run", "read")
+        run = self.say('[tool memory_get {}][delay 3000] wait', "side")["runId"]
+        wait_for(lambda: self.node.sql(f"SELECT state FROM tb.agent_run_queue WHERE run_id = '{run}'") == "running")
+        other = self.say('[tool agent_create {"name":"stolen","config":{}}] x', "side", mode=None, token=weak, queueMode="steer")["runId"]
+        for r in (run, other):
+            self.node.wait(r)
+        self.call_of("GET", "/v1/agents/stolen", want=404)
+        self.made("agent_create", {"name": "again", "config": {}}, "again")
+        self.call_of("DELETE", "/v1/agents/again")
+        session = self.call_of("POST", "/v1/agents/main/sessions", {"sessionKey": "again"})["sessionId"]
+        run = self.call_of("POST", f"/v1/sessions/{session}/regenerate", want=202, token=weak)["runId"]
+        (row,) = self.results(run)
+        self.assertEqual(row["error_class"], "tool_denied")
+        self.call_of("GET", "/v1/agents/again", want=404)
+
     def test_the_database_looks_again(self):
         """A worker that would make an agent in a run of runtime mode is refused by it."""
         run = self.say("[pause 3000] wait", "runtime too", mode="runtime")["runId"]
