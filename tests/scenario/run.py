@@ -94,6 +94,8 @@ class Run:
 
 
 def main():
+    if not 2 <= len(sys.argv) <= 3 or sys.argv[1].startswith("-"):
+        raise SystemExit(__doc__)
     logs, name = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else ""
     os.makedirs(logs, exist_ok=True)
     run = Run(logs, name)
