@@ -3,6 +3,7 @@
 #include "edge/change.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "common/pg/param.h"
 #include "common/pg/row.h"
@@ -27,21 +28,6 @@ static bool wrong_tag(struct call *c)
 	return false;
 }
 
-bool change_read(struct call *c, struct change *ch)
-{
-	long long version;
-	struct slice tag = slice_trim(http_field(&c->request->head, "if-match"));
-	*ch = (struct change){.expect = -1};
-	if (!tag.p || slice_is(tag, "*"))
-		return true;
-	if (is_unquoted(&tag) && slice_to_i64(tag, &version) && version >= 0 &&
-	    version < INT32_MAX) {
-		ch->expect = version;
-		return true;
-	}
-	return wrong_tag(c);
-}
-
 bool change_read_tag(struct call *c, struct slice *tag)
 {
 	*tag = slice_trim(http_field(&c->request->head, "if-match"));
@@ -50,10 +36,24 @@ bool change_read_tag(struct call *c, struct slice *tag)
 	if (!is_unquoted(tag) || !tag->n || tag->n > TAG_MOST)
 		return wrong_tag(c);
 	for (size_t i = 0; i < tag->n; i++)
-		if (tag->p[i] < 0x21 || tag->p[i] > 0x7e || tag->p[i] == '"' ||
-		    tag->p[i] == '\\')
+		if (tag->p[i] < 0x21 || tag->p[i] > 0x7e || strchr("\"\\*", tag->p[i]))
 			return wrong_tag(c);
 	*tag = arena_slice(c->request->arena, *tag);
+	return true;
+}
+
+bool change_read(struct call *c, struct change *ch)
+{
+	long long version;
+	struct slice tag;
+	*ch = (struct change){.expect = -1};
+	if (!change_read_tag(c, &tag))
+		return false;
+	if (!tag.p || slice_is(tag, "*"))
+		return true;
+	if (!slice_to_i64(tag, &version) || version < 0 || version >= INT32_MAX)
+		return wrong_tag(c);
+	ch->expect = version;
 	return true;
 }
 
@@ -97,7 +97,6 @@ void change_take(struct change *ch, const struct pg_result *r)
 bool change_is_done(struct call *c, const struct change *ch, const char *what)
 {
 	struct request *r = c->request;
-	struct reply_error stale = {412, NULL, "If-Match", 0, NULL};
 	if (c->asked)
 		reply_err(r, c->asked, NULL,
 			  c->unsure ? "the database went away: whether this was done is "
@@ -105,10 +104,11 @@ bool change_is_done(struct call *c, const struct change *ch, const char *what)
 				    : NULL,
 			  0);
 	else if (ch->outcome == CHANGE_STALE)
-		reply_error(r, &stale,
-			    "%s stands at version %lld, not %lld: somebody changed it, "
-			    "read it again",
-			    what, (long long)ch->version, (long long)ch->expect);
+		change_refuse(c, arena_printf(r->arena,
+					      "%s stands at version %lld, not %lld: "
+					      "somebody changed it, read it again",
+					      what, (long long)ch->version,
+					      (long long)ch->expect));
 	else if (ch->outcome == CHANGE_ABSENT)
 		reply_err(r, ERR_NOT_FOUND, NULL, NULL, 0);
 	else

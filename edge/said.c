@@ -132,7 +132,7 @@ void said_result(struct said *s, const char *param, struct slice call, json_t co
 	json_obj_end(&o);
 }
 
-void said_tool(struct said *s, json_t tool)
+static void add_tool(struct said *s, json_t tool)
 {
 	static const char *const names[] = {"name", "description", "parameters"};
 	struct json_out o = begin_element(&s->tools);
@@ -144,6 +144,16 @@ void said_tool(struct said *s, json_t tool)
 		json_put_value(&o, v);
 	}
 	json_obj_end(&o);
+}
+
+bool said_tools(struct said *s, json_t list)
+{
+	struct json_iter it = json_iter(list);
+	if (json_kind(list) != JSON_ARRAY)
+		return said_wrong(s, "tools", "tools must be a list");
+	for (json_t tool; (tool = json_next(&it, NULL));)
+		add_tool(s, tool);
+	return true;
 }
 
 void said_choice(struct said *s, json_t v)

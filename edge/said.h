@@ -39,9 +39,10 @@ void said_system(struct said *s, struct slice text);
  * JSON. */
 void said_result(struct said *s, const char *param, struct slice call, json_t content,
 		 bool is_error);
-/* A tool of the client's own, an element of its `tools`: name, description, parameters;
- * what else it has is not looked at. */
-void said_tool(struct said *s, json_t tool);
+/* Tools of the client's own, its `tools`: of each name, description, parameters; what
+ * else it has is not looked at, and these not before all is composed. False: it is no
+ * list. */
+bool said_tools(struct said *s, json_t list);
 /* As a message's own toolChoice. */
 void said_choice(struct said *s, json_t v);
 

@@ -57,12 +57,7 @@ static bool take_messages(struct reading *r, json_t v)
 
 static bool take_tools(struct reading *r, json_t v)
 {
-	struct json_iter it = json_iter(v);
-	if (json_kind(v) != JSON_ARRAY)
-		return said_wrong(&r->said, "tools", "tools must be a list");
-	for (json_t tool; (tool = json_next(&it, NULL));)
-		said_tool(&r->said, tool);
-	return true;
+	return said_tools(&r->said, v);
 }
 
 static bool take_context(struct reading *r, json_t v)
