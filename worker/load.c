@@ -124,7 +124,7 @@ static bool is_asked_again(struct run *r, const struct pg_answer *a,
 
 /* Going on would be to act on an empty history. The next life of this worker gets a
  * capability of its own. */
-static _Noreturn void no_capability(const struct run *r)
+NORETURN static void no_capability(const struct run *r)
 {
 	fatal("the capability for tenant %lld is gone from the database",
 	      (long long)r->tenant);

@@ -32,19 +32,11 @@ static void put_number(struct pg_params *p, json_t v)
 		pg_null(p, PG_INT4);
 }
 
-static void put_word(struct pg_params *p, struct slice s)
+/* What was wrong has been told. */
+static void refuse(struct tool_call *c)
 {
-	if (s.p)
-		pg_text(p, s);
-	else
-		pg_null(p, PG_TEXT);
-}
-
-static void put_document(struct pg_params *p, json_t v)
-{
-	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
-	json_print(&b, v);
-	pg_jsonb(p, b.n ? strbuf_slice(&b) : SLICE("{}"));
+	op_start(c->op, NULL, NULL, 0);
+	op_finish(c->op, ERR_TOOL_ARGUMENTS);
 }
 
 /* ---- what came of it */
@@ -94,35 +86,31 @@ static enum err take_policy(struct tool_call *c, const struct pg_result *rows)
 
 /* ---- agents */
 
-static void put_create(struct pg_request *r, const struct tool_call *c)
+static void put_create(struct pg_request *r, const struct tool_call *c,
+		       struct slice config)
 {
 	struct pg_params *p = pg_add(r, SQL_BUILDER_AGENT);
 	struct slice profile = json_str(json_get(c->args, "profile"));
 	put_caller(p, c);
-	pg_null(p, PG_TEXT);
+	pg_text(p, SLICE_NONE);
 	pg_text(p, json_str(json_get(c->args, "name")));
-	put_document(p, json_get(c->args, "config"));
+	pg_jsonb(p, config);
 	put_number(p, json_get(c->args, "maxRunning"));
 	pg_text(p, profile.p ? profile : SLICE("coding"));
 	pg_null(p, PG_INT4);
 }
 
-static void put_update(struct pg_request *r, const struct tool_call *c)
+static void put_update(struct pg_request *r, const struct tool_call *c,
+		       struct slice config)
 {
 	struct pg_params *p = pg_add(r, SQL_BUILDER_AGENT);
 	put_caller(p, c);
 	pg_text(p, json_str(json_get(c->args, "agent")));
-	put_word(p, json_str(json_get(c->args, "name")));
-	put_document(p, json_get(c->args, "config"));
+	pg_text(p, json_str(json_get(c->args, "name")));
+	pg_jsonb(p, config);
 	put_number(p, json_get(c->args, "maxRunning"));
-	pg_null(p, PG_TEXT);
+	pg_text(p, SLICE_NONE);
 	put_number(p, json_get(c->args, "revision"));
-}
-
-static void wrong(struct tool_call *c)
-{
-	op_start(c->op, NULL, NULL, 0);
-	op_finish(c->op, ERR_TOOL_ARGUMENTS);
 }
 
 static bool check_members(struct tool_call *c, json_t config)
@@ -150,7 +138,7 @@ static bool check_agent(struct tool_call *c)
 	if (problem || !check_members(c, config))
 		return false;
 	agent_config_init(&read);
-	bool fine = !config || agent_config_read(&read, config, true, &fault);
+	bool fine = agent_config_read(&read, config, true, &fault);
 	agent_config_fini(&read);
 	if (!fine)
 		tool_error(c, "config: %s", fault.message);
@@ -167,48 +155,36 @@ static const struct keyed_write update = {
 	"again",
 	"the agent could not be changed"};
 
+static void start(struct tool_call *c, const struct keyed_write *w)
+{
+	AUTO(strbuf_fini) struct strbuf config = STRBUF_INIT;
+	if (!check_agent(c)) {
+		refuse(c);
+		return;
+	}
+	json_print(&config, json_get(c->args, "config"));
+	keyed_write_start(c, w, arena_slice(c->arena, strbuf_slice(&config)));
+}
+
 void tool_agent_create(struct tool_call *c)
 {
-	if (check_agent(c))
-		keyed_write_start(c, &create);
-	else
-		wrong(c);
+	start(c, &create);
 }
 
 void tool_agent_update(struct tool_call *c)
 {
-	if (check_agent(c))
-		keyed_write_start(c, &update);
-	else
-		wrong(c);
+	start(c, &update);
 }
 
 /* ---- policies */
 
-/* As it is kept. False: a sentence was told. */
-static bool compose(struct tool_call *c, struct strbuf *out)
+static void put_policy(struct pg_request *r, const struct tool_call *c,
+		       struct slice document)
 {
-	AUTO(strbuf_fini) struct strbuf said = STRBUF_INIT;
-	char why[320];
-	json_print(&said, json_get(c->args, "policy"));
-	if (policy_compose(POLICY_AGENT, strbuf_slice(&said), out, why, sizeof why))
-		return true;
-	tool_error(c, "policy: %s", why);
-	return false;
-}
-
-static void put_policy(struct pg_request *r, const struct tool_call *c)
-{
-	AUTO(strbuf_fini) struct strbuf doc = STRBUF_INIT;
 	struct pg_params *p = pg_add(r, SQL_BUILDER_POLICY);
-	json_t v = json_get(c->args, "policy");
-	char why[320];
-	AUTO(strbuf_fini) struct strbuf said = STRBUF_INIT;
-	json_print(&said, v);
-	policy_compose(POLICY_AGENT, strbuf_slice(&said), &doc, why, sizeof why);
 	put_caller(p, c);
 	pg_text(p, json_str(json_get(c->args, "agent")));
-	pg_jsonb(p, strbuf_slice(&doc));
+	pg_jsonb(p, document);
 	put_number(p, json_get(c->args, "version"));
 }
 
@@ -220,9 +196,13 @@ static const struct keyed_write policy = {
 
 void tool_policy_set(struct tool_call *c)
 {
-	AUTO(strbuf_fini) struct strbuf doc = STRBUF_INIT;
-	if (compose(c, &doc))
-		keyed_write_start(c, &policy);
-	else
-		wrong(c);
+	AUTO(strbuf_fini) struct strbuf said = STRBUF_INIT, kept = STRBUF_INIT;
+	char why[320];
+	json_print(&said, json_get(c->args, "policy"));
+	if (policy_compose(POLICY_AGENT, strbuf_slice(&said), &kept, why, sizeof why)) {
+		keyed_write_start(c, &policy, arena_slice(c->arena, strbuf_slice(&kept)));
+		return;
+	}
+	tool_error(c, "policy: %s", why);
+	refuse(c);
 }

@@ -13,6 +13,7 @@
 struct store {
 	struct tool_call *call;
 	const struct keyed_write *write;
+	struct slice document;
 	struct loop_timer *pause;
 	int64_t until_us;
 	unsigned tries;
@@ -64,14 +65,14 @@ static void on_written(void *arg, const struct pg_answer *a)
 {
 	struct store *s = arg;
 	s->asking = false;
-	if (!a->err)
+	if (!a->err) {
 		FAULT(TOOL_DONE);
-	if (a->err && is_held(a))
-		try_later(s);
-	else if (a->err)
-		refused(s, a);
-	else
 		finish(s, s->write->take(s->call, a->results[a->result_count - 1]));
+	} else if (is_held(a)) {
+		try_later(s);
+	} else {
+		refused(s, a);
+	}
 }
 
 /* The connection is that of every run's reads: nobody may wait on it for a lock. */
@@ -81,7 +82,7 @@ static void ask(void *arg)
 	struct tool_call *c = s->call;
 	struct pg_request *r = pg_begin(c->env->pool);
 	pg_text(pg_add(r, SQL_LOCK_TIMEOUT), SLICE("10ms"));
-	s->write->put(r, c);
+	s->write->put(r, c, s->document);
 	s->asking = true;
 	pg_submit(r, CONN_READS, (int)(c->tool->deadline_us / 1000), on_written, s);
 }
@@ -96,11 +97,13 @@ static void on_cancel(struct op *op, enum err why, void *provider)
 		finish(s, why);
 }
 
-void keyed_write_start(struct tool_call *c, const struct keyed_write *w)
+void keyed_write_start(struct tool_call *c, const struct keyed_write *w,
+		       struct slice document)
 {
 	struct store *s = arena_zalloc(c->arena, sizeof *s);
 	s->call = c;
 	s->write = w;
+	s->document = document;
 	s->pause = loop_timer_new(c->env->loop, ask, s);
 	s->until_us = loop_now_us(c->env->loop) + c->tool->deadline_us;
 	op_start(c->op, on_cancel, s, 0);

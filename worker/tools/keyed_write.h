@@ -10,8 +10,9 @@ struct pg_request;
 struct pg_result;
 
 struct keyed_write {
-	/* Adds the statement that writes. */
-	void (*put)(struct pg_request *r, const struct tool_call *c);
+	/* Adds the statement that writes; once a try. */
+	void (*put)(struct pg_request *r, const struct tool_call *c,
+		    struct slice document);
 	/* Its rows become the output; or a sentence is told (tool_error) and the error
 	 * returned. */
 	enum err (*take)(struct tool_call *c, const struct pg_result *rows);
@@ -20,7 +21,9 @@ struct keyed_write {
 	const char *held, *failed;
 };
 
-/* Starts the call's op and finishes it. w: static. Asynchronous. */
-void keyed_write_start(struct tool_call *c, const struct keyed_write *w);
+/* Starts the call's op and finishes it. w: static; document: what is written, which lives
+ * as long as the call. Asynchronous. */
+void keyed_write_start(struct tool_call *c, const struct keyed_write *w,
+		       struct slice document);
 
 #endif

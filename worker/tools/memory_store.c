@@ -18,7 +18,7 @@ static void put_tags(struct pg_params *p, json_t tags)
 	pg_array_end(p);
 }
 
-static void put(struct pg_request *r, const struct tool_call *c)
+static void put(struct pg_request *r, const struct tool_call *c, struct slice document)
 {
 	const struct tool_env *e = c->env;
 	struct pg_params *p = pg_add(r, SQL_MEMORY_STORE);
@@ -28,7 +28,7 @@ static void put(struct pg_request *r, const struct tool_call *c)
 	pg_uuid(p, e->agent);
 	pg_uuid(p, uuid7_new());
 	pg_text(p, memory_path(c));
-	pg_text(p, json_str(json_get(c->args, "text")));
+	pg_text(p, document);
 	put_tags(p, json_get(c->args, "tags"));
 	pg_bool(p, !slice_is(json_str(json_get(c->args, "mode")), "replace"));
 	pg_text(p, slice_str(c->idem_key));
@@ -55,7 +55,7 @@ void tool_memory_store(struct tool_call *c)
 {
 	const char *problem = memory_path_problem(memory_path(c));
 	if (!problem) {
-		keyed_write_start(c, &write);
+		keyed_write_start(c, &write, json_str(json_get(c->args, "text")));
 		return;
 	}
 	op_start(c->op, NULL, NULL, 0);
