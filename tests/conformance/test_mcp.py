@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """MCP's own conformance program against our server: the scenarios about what it has (no prompts, resources, sampling). Each check that fails
-is named here with its reason, so that one more, or one less, is seen.
-
-CONFORMANCE: where tests/conformance/package.json is installed; NODE: a Node of version 22 or newer, which that program wants."""
+is named here with its reason, so that one more, or one less, is seen. scripts/setup --conformance unpacks that program and its Node."""
 import glob
 import http.client
 import http.server
@@ -15,7 +13,10 @@ import threading
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "scenario"))
+import clients  # noqa: E402
 from node import Node  # noqa: E402
+
+PROGRAM = os.path.join(clients.DEPS, "conformance", "node_modules/@modelcontextprotocol/conformance/dist/index.js")
 
 # scenario: {check that fails: why}
 SCENARIOS = {
@@ -95,8 +96,7 @@ class Mcp(unittest.TestCase):
     def checks(self, scenario):
         """{check: (status, why)}; of one that was made more than once the worst."""
         with tempfile.TemporaryDirectory() as out:
-            program = os.path.join(os.environ["CONFORMANCE"], "node_modules/@modelcontextprotocol/conformance/dist/index.js")
-            p = subprocess.run([os.environ.get("NODE", "node"), program, "server", "--url", self.bearer.url, "--scenario", scenario, "-o", out],
+            p = subprocess.run([clients.program(), PROGRAM, "server", "--url", self.bearer.url, "--scenario", scenario, "-o", out],
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120)
             found = {}
             for path in glob.glob(f"{out}/**/checks.json", recursive=True):
