@@ -30,7 +30,7 @@ class Builder(Instants):
         body = {"message": message, "sessionKey": session, **({"mode": mode} if mode else {}), **members}
         return self.call_of("POST", f"/v1/agents/{agent}/runs", body, want=want, token=token)
 
-    def results(self, run, ok=True):
+    def results(self, run):
         end = self.node.wait(run)
         self.assertEqual(end["status"], "ok", (end, self.node.tail()))
         return self.node.rows(f"SELECT tool, state, output, error_class FROM tb.tool_executions WHERE run_id = '{run}' ORDER BY step, call_no")
@@ -88,7 +88,6 @@ class Builder(Instants):
             self.assertIn("mode builder", row["output"]["error"])
             self.assertEqual(row["error_class"], "tool_denied")
         self.call_of("GET", "/v1/agents/sneaky", want=404)
-        self.node.fake_get("/control?keep=1")
         error = self.say("hello", "neither", mode="wild", want=400)["error"]
         self.assertEqual(error["param"], "mode")
         self.assertEqual(self.say("x", "steered", queueMode="steer", want=400)["error"]["param"], "queueMode")
@@ -128,15 +127,22 @@ class Builder(Instants):
         self.call_of("GET", "/v1/agents/again", want=404)
 
     def test_the_database_looks_again(self):
-        """A worker that would make an agent in a run of runtime mode is refused by it."""
-        run = self.say("[pause 3000] wait", "runtime too", mode="runtime")["runId"]
-        wait_for(lambda: self.node.sql(f"SELECT state FROM tb.agent_run_queue WHERE run_id = '{run}'") == "running")
-        fence = self.node.sql(f"SELECT fence FROM tb.agent_run_queue WHERE run_id = '{run}'")
-        sql = (f"WITH c AS (UPDATE tb.worker_caps SET cap_sha256 = cap_sha256 RETURNING 1) SELECT tb.builder_policy('guessed', '{run}', {fence}, 'k',"
-               " 'main', '{}', NULL)")
-        with self.assertRaisesRegex(AssertionError, "not a live run in builder mode"):
-            self.node.cluster.psql("-c", sql)
-        self.node.wait(run)
+        """A worker with the run's own capability makes no agent in a run of runtime mode; in one of builder mode it does."""
+        for mode, answer in (("runtime", None), ("builder", "done")):
+            run = self.say("[delay 3000] wait", f"looks {mode}", mode=mode)["runId"]
+            wait_for(lambda: self.node.sql(f"SELECT state FROM tb.agent_run_queue WHERE run_id = '{run}'") == "running")
+            fence = self.node.sql(f"SELECT fence FROM tb.agent_run_queue WHERE run_id = '{run}'")
+            # another capability for the run, of which the text is known, as long as this transaction lives
+            sql = ("BEGIN; UPDATE tb.worker_caps c SET cap_sha256 = sha256('known') FROM tb.agent_run_queue q"
+                   f" WHERE q.cap_sha256 = c.cap_sha256 AND q.run_id = '{run}';"
+                   f" UPDATE tb.agent_run_queue SET cap_sha256 = sha256('known') WHERE run_id = '{run}';"
+                   f" SELECT outcome FROM tb.builder_agent('known', '{run}', {fence}, 'k', 'main', NULL, '{{\"temperature\": 1}}', NULL, NULL, NULL); ROLLBACK")
+            if answer:
+                self.assertEqual(self.node.cluster.psql("-c", sql).stdout.strip(), answer)
+            else:
+                with self.assertRaisesRegex(AssertionError, "not a live run in builder mode"):
+                    self.node.cluster.psql("-c", sql)
+            self.node.wait(run)
 
     def test_a_worker_dies_before_it_says_what_it_did(self):
         point = "worker.tool.done"

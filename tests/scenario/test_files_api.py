@@ -33,10 +33,13 @@ class WithFiles(WithTools):
         return self.node.request("PUT", self.url(path, **kw), data)
 
     def get(self, path, **kw):
+        return self.fetch(self.url(path, **kw))
+
+    def fetch(self, url):
         """(status, headers, bytes)"""
         c = http.client.HTTPConnection("127.0.0.1", self.node.port, timeout=60)
         try:
-            c.request("GET", self.url(path, **kw), headers={"Authorization": f"Bearer {self.node.token()}"})
+            c.request("GET", url, headers={"Authorization": f"Bearer {self.node.token()}"})
             r = c.getresponse()
             return r.status, {k.lower(): v for k, v in r.getheaders()}, r.read()
         finally:
@@ -106,15 +109,6 @@ class Versions(WithFiles):
             self.refused(self.tagged("PUT", file, b"three", tag), 412, "any more")
         self.assertEqual(self.tagged("DELETE", files, tag=second)[0], 404)
         self.assertEqual(self.node.request("GET", file)[0], 404)
-
-    def fetch(self, url):
-        c = http.client.HTTPConnection("127.0.0.1", self.node.port, timeout=60)
-        try:
-            c.request("GET", url, headers={"Authorization": f"Bearer {self.node.token()}"})
-            r = c.getresponse()
-            return r.status, {k.lower(): v for k, v in r.getheaders()}, r.read()
-        finally:
-            c.close()
 
     def tag_of(self, url):
         return self.fetch(url)[1]["etag"]

@@ -1116,6 +1116,26 @@ class Hands(WithDatabase):
         finally:
             self.root.ask("DELETE FROM tb.tool_ceilings; DELETE FROM tb.agent_tool_policies;")
 
+    def test_what_a_run_reads_has_the_versions_that_its_claim_finds(self):
+        """Else no run would ever find its session's permit fresh. And nothing is read with a capability that is none."""
+        s = self.session()
+        self.sup.ask(f"SELECT tb.cap_grant('{NODE}', '{{{uuid7()}}}', '{{1}}', ARRAY[{literal(hashlib.sha256(CAP.encode()).digest())}::bytea]);")
+        terms = "SELECT versions FROM tb.run_terms('%s', 1, '" + AGENT + f"', '{s}', 0, '')"
+        found = []
+        try:
+            for change in ("", f"INSERT INTO tb.agent_tool_policies (tenant_id, agent_id, profile, version) VALUES (1, '{AGENT}', 'full', 4);",
+                           "INSERT INTO tb.tool_ceilings (tenant_id, version) VALUES (1, 7);",
+                           f"UPDATE tb.agent_sessions SET policy_version = 2, skills_version = 3 WHERE session_id = '{s}';",
+                           "INSERT INTO tb.money_terms VALUES (0, 2), (1, 5);"):
+                self.root.ask(change or "SELECT 1;")
+                (claim,) = self.root.rows(f"SELECT tb.policy_versions(1, '{AGENT}', '{s}') AS versions")
+                self.assertEqual(self.worker.rows(terms % CAP), [claim])
+                found.append(claim["versions"])
+        finally:
+            self.root.ask("DELETE FROM tb.tool_ceilings; DELETE FROM tb.agent_tool_policies; DELETE FROM tb.money_terms;")
+        self.assertEqual(found, ["0.0.0", "0.4.0", "7.4.0", "7.4.5", "7.4.5.7"])
+        self.assertEqual(self.worker.rows(terms % "guessed"), [])
+
     def test_cancel_of_a_run_that_cannot_start_again(self):
         """Its lane is paused because the database refuses its claim: it ends now, its calls get their results."""
         s = self.session()
