@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "common/alloc.h"
@@ -209,17 +210,25 @@ static int open_nameless(const struct files_path *p)
 	return dir < 0 ? -1 : openat(dir, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
 }
 
-/* The nameless file becomes the temporary one of the swap. */
+/* The nameless file becomes the temporary one of the swap, in one step: that one's name
+ * is the lock. */
 static bool adopt(struct files_swap *s, int fd, struct files_why *why)
 {
-	char self[40];
+	char self[40], fresh[sizeof s->temp + 4];
 	snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
-	if (unlinkat(s->dir, s->temp, 0) == 0 &&
-	    (linkat(fd, "", s->dir, s->temp, AT_EMPTY_PATH) == 0 ||
-	     linkat(AT_FDCWD, self, s->dir, s->temp, AT_SYMLINK_FOLLOW) == 0)) {
-		close(s->fd);
-		s->fd = fd;
-		return true;
+	snprintf(fresh, sizeof fresh, "%s.new", s->temp);
+	bool is_free = unlinkat(s->dir, fresh, 0) == 0 || errno == ENOENT;
+	if (is_free && flock(fd, LOCK_EX | LOCK_NB) == 0 &&
+	    (linkat(fd, "", s->dir, fresh, AT_EMPTY_PATH) == 0 ||
+	     linkat(AT_FDCWD, self, s->dir, fresh, AT_SYMLINK_FOLLOW) == 0)) {
+		if (renameat(s->dir, fresh, s->dir, s->temp) == 0) {
+			close(s->fd);
+			s->fd = fd;
+			return true;
+		}
+		int error = errno;
+		unlinkat(s->dir, fresh, 0);
+		errno = error;
 	}
 	return files_refuse_errno(why, "writing", files_path_real(s->path));
 }

@@ -137,11 +137,25 @@ class Versions(WithFiles):
 
     def test_many_at_once(self):
         file = self.url("race.txt", agent="tags")
-        _, head, _ = self.tagged("PUT", file, b"first")
         with concurrent.futures.ThreadPoolExecutor(6) as pool:
-            ended = list(pool.map(lambda i: self.tagged("PUT", file, b"%d" % i, head["etag"])[0], range(6)))
-        self.assertEqual(sorted(ended), [200] + [412] * 5)
-        self.assertEqual(self.bytes_of(file), b"%d" % ended.index(200))
+            for i in range(20):
+                _, head, _ = self.tagged("PUT", file, b"first %d" % i)
+                ended = list(pool.map(lambda i: self.tagged("PUT", file, b"%d" % i, head["etag"])[0], range(6)))
+                self.assertEqual(sorted(ended), [200] + [412] * 5, i)
+                self.assertEqual(self.bytes_of(file), b"%d" % ended.index(200))
+        self.assertFalse([n for n in self.left("tags") if n.startswith(".tb-")])
+
+    def test_what_a_death_left(self):
+        """The temporary names of a write that was killed stand in nobody's way, and go with the next one."""
+        file, name = self.url("killed.txt", agent="killed"), 14695981039346656037
+        self.assertEqual(self.tagged("PUT", file, b"one")[0], 201)
+        for byte in b"killed.txt":
+            name = (name ^ byte) * 1099511628211 % 2 ** 64
+        for end in ("", ".new"):
+            with open(os.path.join(self.workspace("killed"), f".tb-write-{name:016x}{end}"), "w") as f:
+                f.write("half")
+        self.assertEqual(self.tagged("PUT", file, b"two")[0], 200)
+        self.assertEqual((self.bytes_of(file), self.left("killed")), (b"two", ["killed.txt"]))
 
 
 class Files(WithFiles):
