@@ -16,6 +16,7 @@
 #include "supervisor/housekeeping.h"
 #include "supervisor/load.h"
 #include "supervisor/net.h"
+#include "supervisor/session_expiry.h"
 #include "supervisor/sql.h"
 #include "supervisor/sup.h"
 
@@ -107,8 +108,10 @@ static void on_beat_timer(void *arg)
 	loop_timer_start(lease.beat, HEARTBEAT_US);
 	if (++lease.beats % ROLL_BEATS == 0)
 		housekeeping_roll(s);
-	if (lease.beats % KEYS_BEATS == 0)
+	if (lease.beats % KEYS_BEATS == 0) {
 		housekeeping_keys(s);
+		session_expiry_run(s);
+	}
 	if (lease.beats % NET_BEATS == 0 && s->lease_held)
 		net_cast(s);
 }
@@ -126,6 +129,7 @@ static void on_loaded(struct sup *s, int rows, const char *failed)
 	win(s);
 	sup_serve(s);
 	housekeeping_keys(s);
+	session_expiry_run(s);
 }
 
 static void load_first(struct sup *s)
