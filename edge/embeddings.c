@@ -4,6 +4,7 @@
 #include "common/json.h"
 #include "edge/body.h"
 #include "edge/inquiry.h"
+#include "edge/limits.h"
 #include "edge/reply.h"
 
 #define TEXTS_MOST 2048u
@@ -140,5 +141,6 @@ void embeddings(struct call *c)
 		return;
 	}
 	c->stage = EMBED_SENT;
+	limits_note_run(c, m.object); /* the ledger has it under this id */
 	inquiry_ask(c, &m);
 }

@@ -22,7 +22,8 @@ void limits_free(struct limits *l);
 enum limits_verdict limits_check(struct call *c);
 /* Before a call places an order: whether its token and tenant have model tokens left. */
 enum limits_verdict limits_place(struct call *c);
-/* A run that the call places: what it uses is its token's. c NULL: nobody's. */
+/* A run (or a question) that the call places: what it uses is its token's. c NULL:
+ * nobody's. */
 void limits_note_run(const struct call *c, struct uuid run);
 /* A time as clients of OpenAI read it: "350ms", "12s", "2m5s". */
 #define LIMITS_TIME_MAX 24

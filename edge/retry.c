@@ -4,6 +4,7 @@
 
 #include "common/json.h"
 #include "edge/body.h"
+#include "edge/limits.h"
 #include "edge/order.h"
 #include "edge/reply.h"
 #include "edge/run_json.h"
@@ -45,8 +46,11 @@ void retry_reply(struct call *c, struct retry *t)
 	AUTO(auto_json_free) struct json_doc *d = inquiry_take(c);
 	struct json_out o = json_out(&b);
 	struct slice run = json_str(json_get(json_root(d), "run"));
+	struct uuid id;
 	if (!d)
 		return;
+	if (uuid_parse(run, &id))
+		limits_note_run(c, id);
 	json_obj(&o);
 	json_kv_str(&o, "runId", run);
 	run_put_id(&o, "retryOf", t->run);

@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 import unittest
+import uuid
 import warnings
 
 import http_corpus
@@ -207,6 +208,18 @@ class Edges(WithDoor):
         self.assertEqual(set(answers), {200, 429})
         self.assertLessEqual(answers.count(200), most + again + 1)
         self.assertGreaterEqual(answers.count(200), most - 2)  # an edge may hold one that the other would have had
+
+    def test_model_tokens_are_those_of_both_together(self):
+        """What runs used that came in by one edge closes the other one, too."""
+        status, _, made = self.node.post("/v1/tokens", {"scopes": ["run", "read"], "limits": {"tokensPerMinute": 30}})
+        self.assertEqual(status, 201, made)
+        ask = lambda path, body: self.node.post(path, body, token=made["token"])
+        status, _, run = ask("/v1/agents/main/runs", {"message": " ".join(["word"] * 40), "sessionKey": "tokens"})
+        self.assertEqual((status, self.node.wait(run["runId"])["status"]), (202, "ok"), run)
+        self.assertGreater(int(self.node.sql(f"SELECT sum(tokens_in + tokens_out) FROM tb.usage_ledger WHERE run_id = '{run['runId']}'")), 30)
+        # compactions of a session that is not there: what passes the limits is 404
+        wait_for(lambda: {ask(f"/v1/sessions/{uuid.uuid4()}/compact", {})[0] for _ in range(16)} == {429}, 10, 0.2)
+        self.assertEqual(self.node.post(f"/v1/sessions/{uuid.uuid4()}/compact", {})[0], 404)
 
     def test_status_shows_both(self):
         p = self.node.ctl("status")

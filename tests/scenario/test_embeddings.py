@@ -8,7 +8,7 @@ import time
 import unittest
 import uuid
 
-from node import Node
+from node import Node, wait_for
 from test_main_job import WithNode
 
 REMOTE = ("openai/text-embedding-3-small", "ollama/nomic", "gemini/gemini-embedding-001")
@@ -105,6 +105,15 @@ class Embeddings(WithEmbeddings):
         self.refused(400, "model_bad_request", "[status 400]", "openai/budgeted", user="poor")
         self.assertEqual((used()["tokens"], used()["calls"]), (30, 1))  # what failed is taken back
         self.embed("x" * 100, "openai/budgeted", user="rich")
+
+    def test_model_tokens_of_a_token(self):
+        limited, free = (self.node.post("/v1/tokens", {"scopes": ["run"], **more})[2]["token"] for more in ({"limits": {"tokensPerMinute": 50}}, {}))
+        ask = lambda token: self.node.post("/v1/embeddings", {"model": "openai/counted", "input": "x" * 60}, token=token)
+        self.assertEqual(ask(limited)[0], 200)
+        _, head, answer = wait_for(lambda: (lambda got: got[0] == 429 and got)(ask(limited)), 5, 0.2)
+        self.assertEqual((answer["error"]["code"], head["x-ratelimit-limit-tokens"]), ("rate_limited", "50"))
+        self.assertIn("this token", answer["error"]["message"])
+        self.assertEqual(ask(free)[0], 200)
 
     def test_a_key_of_the_tenant(self):
         status, _, key = self.node.post("/v1/providers/openai/keys", {"key": "sk-of-the-tenant-0001"})
