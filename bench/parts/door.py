@@ -16,6 +16,7 @@ IDLE = 10000
 LISTENERS = 1000
 EVENT_BYTES = 220  # of a short one, with the head of its chunk
 ANALYZE = "ANALYZE tb.lanes; ANALYZE tb.agent_sessions; ANALYZE tb.agent_run_queue; ANALYZE tb.run_inputs; ANALYZE tb.agent_runs;"
+EMPTY = "TRUNCATE tb.agent_run_queue, tb.run_inputs;"
 NO_LIMIT = {"TERABITS_MAX_CONNECTIONS": "30000", "TERABITS_MAX_CONNECTIONS_ADDRESS": "30000", "TERABITS_MAX_STREAMS_TENANT": "30000"}
 
 
@@ -150,7 +151,8 @@ def listeners(stand):
 
 
 def acceptance(stand):
-    """Answers a second through the door, on the link alone, and through the door again: runs that start keep their model waiting."""
+    """Answers a second through the door, on the link alone, and through the door again: runs that start keep their model waiting. Each
+    begins with an empty queue, which a node bounds."""
     common = dict(lanes=64, queue="followup", sessions=SESSIONS, tag="open")
     measure = min(1500, int(stand.seconds * 500))
     stand.load("enqueue", count=SESSIONS, ms=20000, **common)
@@ -167,6 +169,7 @@ def on_the_link(stand, measure):
     lanes = stand.rows("SELECT s.tenant_id, s.agent_id, s.session_id, s.slot FROM tb.agent_sessions s"
                        " WHERE s.session_key LIKE 'bench:%'")
     stand.kill_node()
+    stand.script(EMPTY)
     with open(os.path.join(stand.node.bin, "queue.in"), "w") as f:
         f.write(f"{measure}\n" + "".join(f"{r['tenant_id']} {r['agent_id']} {r['session_id']} {r['slot']}\n" for r in lanes))
     os.rename(program, program + ".aside")
@@ -177,5 +180,6 @@ def on_the_link(stand, measure):
         stand.kill_node()
     finally:
         os.rename(program + ".aside", program)
+    stand.script(EMPTY)
     stand.start_node()
     return round(int(found.group(1)) / float(found.group(3)), 1)

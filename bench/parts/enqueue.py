@@ -5,7 +5,7 @@ from parts.report import Section, ms
 from parts.stand import Stand
 from parts.yardstick import Yardstick
 
-SESSIONS = 8192  # at most 20 messages of one may wait, 100,000 of a node
+SESSIONS = 8192  # at most 20 messages of one may wait, 100,000 of a node: all that is measured here together has to be less
 FRESH = 1000
 LANES = 64
 ANALYZE = "ANALYZE tb.lanes; ANALYZE tb.agent_sessions; ANALYZE tb.agent_run_queue; ANALYZE tb.run_inputs; ANALYZE tb.agent_runs;"
@@ -21,13 +21,13 @@ def run(options):
         yard.inserts()
         common = dict(lanes=LANES, queue="followup")
         stand.load("enqueue", sessions=FRESH, count=FRESH, ms=20000, tag="open", **common)
-        fresh = stand.load("enqueue", sessions=FRESH, tag="open", ms=1000, **common)
+        fresh = stand.load("enqueue", sessions=FRESH, tag="open", ms=1000, count=10000, **common)
         # From here as any node is that autovacuum has visited once.
         stand.script(ANALYZE)
         stand.load("enqueue", sessions=SESSIONS, count=SESSIONS, ms=30000, tag="open", **common)
         stand.script(ANALYZE)
-        rows = {"into open sessions": stand.load("enqueue", sessions=SESSIONS, tag="open", **common),
-                "each opening a session": stand.load("enqueue", sessions=10**8, tag="new", ms=int(options.seconds * 500), **common),
+        rows = {"into open sessions": stand.load("enqueue", sessions=SESSIONS, tag="open", count=40000, **common),
+                "each opening a session": stand.load("enqueue", sessions=10**8, tag="new", ms=int(options.seconds * 500), count=30000, **common),
                 "into open sessions, tables never analysed": fresh}
         yard.inserts()
     c16 = yard.mean("C16")

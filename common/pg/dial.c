@@ -48,7 +48,8 @@ PGconn *pg_dial(const struct pg_pool_config *s)
 		 "-c statement_timeout=%d -c lock_timeout=%d -c "
 		 "idle_in_transaction_session_timeout=10000"
 		 " -c plan_cache_mode=force_generic_plan -c client_min_messages=error"
-		 " -c jit=off -c enable_seqscan=off -c enable_hashjoin=off",
+		 " -c jit=off -c enable_seqscan=off -c enable_hashjoin=off -c "
+		 "enable_mergejoin=off",
 		 pg_statement_timeout_ms(s), s->lock_timeout_ms);
 	keyword(&k, "options", options);
 	keyword(&k, "application_name", s->application_name);

@@ -55,8 +55,8 @@ class Refused(Exception):
     """An SQLSTATE."""
 
 
-# As common/pg/conn.c: in which order rows are locked depends on the plan.
-PLANS = "-c plan_cache_mode=force_generic_plan -c jit=off -c enable_seqscan=off -c enable_hashjoin=off"
+# As common/pg/dial.c: in which order rows are locked depends on the plan.
+PLANS = "-c plan_cache_mode=force_generic_plan -c jit=off -c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
 
 
 class Session:
@@ -433,6 +433,49 @@ class Enqueue(WithDatabase):
         victim = self.queued(s)
         (row,) = self.enqueue(self.item(s, worker=3, victim=victim, fold=False))
         self.assertEqual((row["victim"], row["fence"], self.live(row["run_id"])["state"]), ("dropped", None, "queued"))
+
+
+    def test_plans_of_an_empty_queue_read_no_full_one(self):
+        """As of a node that stood idle when its tables were looked at, and then has thousands of messages."""
+        s = self.connect(None)
+        tables = ("agent_run_queue", "agent_run_queue_pkey", "agent_run_queue_lane", "run_inputs", "run_inputs_pkey", "idempotency_keys",
+                  "idempotency_keys_pkey")
+        read = lambda: {t: int(s.ask(f"SELECT pg_stat_get_xact_tuples_returned('tb.{t}'::regclass);")) for t in tables}
+
+        def lives(sessions):
+            """A turn of each, together; what each of the calls read of the tables that were filled."""
+            items, spent = [self.item(i, key=str(uuid.uuid4()), hash=b"h") for i in sessions], {}
+
+            def call(name, sql):
+                before = read()
+                rows = s.rows(sql)
+                after = read()
+                spent[name] = {t: after[t] - before[t] for t in tables if after[t] - before[t] >= 200}
+                return rows
+            call("enqueue", enqueue_sql(items))
+            claimed = call("claim", claim_sql([{"run": i["run"], "session": i["session"]} for i in items]))
+            self.assertEqual(len(claimed), len(items))
+            of = {i["run"]: i["session"] for i in items}
+            done = [{"run": r["run_id"], "session": of[r["run_id"]], "fence": r["fence"], "commit": r["commit_no"]} for r in claimed]
+            again = call("journal", journal_sql([{**d, "messages": [said("one")]} for d in done]))
+            self.assertEqual({r["outcome"] for r in again}, {"ok"})
+            ends = [{**d, "commit": d["commit"] + 1, "messages": [said("two")], "events": [event(2, phase="end")], "end": [ended()]} for d in done]
+            self.assertEqual({r["outcome"] for r in call("the end", journal_sql(ends))}, {"ok"})
+            return spent
+        first, second = ([self.session() for _ in range(8)] for _ in range(2))
+        s.ask("BEGIN; TRUNCATE tb.agent_run_queue, tb.run_inputs, tb.idempotency_keys; ANALYZE tb.agent_run_queue, tb.run_inputs, tb.idempotency_keys;")
+        try:
+            lives(first)
+            self.assertEqual(s.ask("SELECT count(*) FROM tb.agent_run_queue;"), "0")
+            s.rows(enqueue_sql([self.item(i) for i in first]))
+            s.ask("INSERT INTO tb.agent_run_queue SELECT (jsonb_populate_record(NULL::tb.agent_run_queue, to_jsonb(q) || jsonb_build_object("
+                  "'run_id', gen_random_uuid(), 'lane_seq', g + 100, 'lane_pos', g + 100))).* FROM (SELECT * FROM tb.agent_run_queue LIMIT 1) q,"
+                  " generate_series(1, 5000) g;"
+                  "INSERT INTO tb.run_inputs SELECT q.tenant_id, q.run_id, '{}' FROM tb.agent_run_queue q ON CONFLICT DO NOTHING;"
+                  "INSERT INTO tb.idempotency_keys SELECT 1, 'enqueue', g::text, '\\x00', gen_random_uuid(), now() FROM generate_series(1, 5000) g;")
+            self.assertEqual(lives(second), {"enqueue": {}, "claim": {}, "journal": {}, "the end": {}})
+        finally:
+            s.ask("ROLLBACK;")
 
 
 class Together(WithDatabase):
