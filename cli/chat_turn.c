@@ -185,6 +185,7 @@ int chat_say(struct chat *c, struct slice text)
 			    .session = c->session,
 			    .model = *c->model ? c->model : NULL,
 			    .text = text,
+			    .builder = args_has(c->args, O(builder)),
 			    .wait_s = args_number(c->args, PARAM_wait, 0),
 			    .watch = &c->watch};
 	begin(c);

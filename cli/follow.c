@@ -121,6 +121,8 @@ void follow_compose(struct strbuf *out, const struct message *m)
 	json_kv_str(&o, "message", m->text);
 	if (m->model)
 		json_kv_cstr(&o, "model", m->model);
+	if (m->builder)
+		json_kv_cstr(&o, "mode", "builder");
 	json_kv_bool(&o, "stream", true);
 	json_obj_end(&o);
 }

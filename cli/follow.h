@@ -22,6 +22,7 @@ struct message {
 	const char *session; /* NULL: the agent's main session */
 	struct slice text;
 	const char *model;          /* NULL: the agent's */
+	bool builder;               /* of mode builder */
 	long wait_s;                /* for the node to be ready */
 	struct follow_watch *watch; /* NULL: nobody */
 };

@@ -20,6 +20,7 @@ int send_command(const struct args *a)
 	AUTO(strbuf_fini) struct strbuf text = STRBUF_INIT;
 	struct message m = {.agent = args_text(a, PARAM_agent, "main"),
 			    .session = args_text(a, PARAM_session, NULL),
+			    .builder = args_has(a, O(builder)),
 			    .wait_s = args_number(a, PARAM_wait, 0)};
 	struct render out;
 	struct node node;

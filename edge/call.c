@@ -23,6 +23,11 @@ static struct slice tenant_key(const struct call *c)
 	return slice_of(&c->caller.tenant, sizeof c->caller.tenant);
 }
 
+bool call_has_scope(const struct call *c, unsigned scope)
+{
+	return c->caller.scopes & (scope | SCOPE_ADMIN);
+}
+
 bool call_may_wait(struct call *c)
 {
 	struct map *m = c->edge->waiting;

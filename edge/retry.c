@@ -106,6 +106,12 @@ static void send_retry(struct call *c, struct retrying *x)
 		reply_err(r, ERR_NOT_FOUND, NULL, "there is no such run", 0);
 	else if (!x->row.ended)
 		reply_err(r, ERR_CONFLICT, NULL, "the run has not ended", 0);
+	else if (x->row.builder && !call_has_scope(c, SCOPE_WRITE))
+		reply_err(
+			r, ERR_FORBIDDEN, NULL,
+			"the run is of mode builder, which makes and changes agents: to "
+			"retry it the token needs the scope write as well",
+			0);
 	else if (!ended_in_vain(&x->row))
 		reply_err(r, ERR_CONFLICT, NULL,
 			  arena_printf(r->arena,

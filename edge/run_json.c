@@ -77,6 +77,8 @@ void run_put(struct json_out *o, struct uuid run, const struct run_row *row)
 {
 	run_put_id(o, "runId", run);
 	json_kv_str(o, "status", row->cancelling ? SLICE("cancelling") : row->state);
+	if (row->builder)
+		json_kv_cstr(o, "mode", "builder");
 	run_put_id(o, "agentId", row->agent);
 	if (row->agent_name.p)
 		json_kv_str(o, "agent", row->agent_name);

@@ -61,7 +61,7 @@ static bool read_order(struct call *c)
 		return false;
 	}
 	strbuf_fini(&r->body);
-	if (p->order.builder && !(c->caller.scopes & (SCOPE_WRITE | SCOPE_ADMIN))) {
+	if (p->order.builder && !call_has_scope(c, SCOPE_WRITE)) {
 		reply_err(r, ERR_FORBIDDEN, "mode",
 			  "mode builder makes and changes agents: the token needs the "
 			  "scope write as well",

@@ -5,11 +5,14 @@
 #include "edge/reply.h"
 #include "proto/tools/catalog.h"
 
-static void put_tool(struct json_out *o, const struct tool_spec *t)
+static void put_tool(struct json_out *o, size_t i)
 {
+	const struct tool_spec *t = catalog_at(i);
 	json_obj(o);
 	json_kv_cstr(o, "name", t->name);
 	json_kv_cstr(o, "category", t->category);
+	if (catalog_is_builder(i))
+		json_kv_cstr(o, "mode", "builder");
 	json_kv_cstr(o, "effect", tool_effect_word(t->effect));
 	json_kv_cstr(o, "place", tool_place_word(t->place));
 	json_kv_i64(o, "deadlineMs", t->deadline_us / 1000);
@@ -27,7 +30,7 @@ void tool_list(struct call *c)
 	json_key(&o, "tools");
 	json_arr(&o);
 	for (size_t i = 0; i < catalog_count(); i++)
-		put_tool(&o, catalog_at(i));
+		put_tool(&o, i);
 	json_arr_end(&o);
 	json_obj_end(&o);
 	strbuf_add_char(&b, '\n');

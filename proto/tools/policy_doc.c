@@ -123,6 +123,8 @@ static void put_tool(struct json_out *o, const struct policy *p, size_t tool)
 	json_obj(o);
 	json_kv_cstr(o, "name", catalog_at(tool)->name);
 	json_kv_cstr(o, "category", catalog_at(tool)->category);
+	if (catalog_is_builder(tool)) /* whatever the verdict, in no other run */
+		json_kv_cstr(o, "mode", "builder");
 	json_kv_cstr(o, "verdict", policy_verdict_word(why.verdict));
 	json_kv_cstr(o, "layer", why.layer);
 	json_kv_cstr(o, "rule", why.rule);

@@ -2,6 +2,7 @@
 """Builder mode: a conversation that makes and changes agents, by the door's own checks; who may have one, and what a death amid it leaves."""
 import json
 import unittest
+import uuid
 
 from node import wait_for
 from test_instants import DIE, Instants
@@ -100,14 +101,88 @@ class Builder(Instants):
         self.node.wait(self.say("hello", "weak", token=self.mint(*KEYS))["runId"])
         self.node.wait(self.say("hello", "weak", mode="runtime", token=self.mint("run"))["runId"])
 
+    def policy(self, **document):
+        self.addCleanup(self.call_of, "PUT", "/v1/agents/main/policy", {"profile": "full"})
+        self.call_of("PUT", "/v1/agents/main/policy", document)
+
+    def denied(self, name, error="tool_denied"):
+        _, row = self.made("agent_create", {"name": name, "config": {}}, "denied")
+        self.assertEqual(row["error_class"], error, row)
+        self.call_of("GET", f"/v1/agents/{name}", want=404)
+
     def test_the_policy_counts(self):
-        self.call_of("PUT", "/v1/agents/main/policy", {"profile": "full", "denied": ["group:builder"]})
-        try:
-            _, row = self.made("agent_create", {"name": "denied", "config": {}}, "denied")
-            self.assertEqual(row["error_class"], "tool_denied")
-        finally:
-            self.call_of("PUT", "/v1/agents/main/policy", {"profile": "full"})
-        self.call_of("GET", "/v1/agents/denied", want=404)
+        self.policy(profile="full", denied=["group:builder"])
+        self.denied("denied")
+
+    def test_a_list_counts(self):
+        """What is allowed by name beyond a profile, and nothing else."""
+        self.policy(profile="minimal", allowed=["agent_update"])
+        self.denied("unlisted")
+        self.made("agent_update", {"agent": "main", "config": {}}, "denied")
+        verdicts = {t["name"]: t for t in self.call_of("GET", "/v1/agents/main/policy/explain")["tools"]}
+        self.assertEqual([(verdicts[n]["verdict"], verdicts[n]["mode"]) for n in ("agent_create", "agent_update")], [("deny", "builder"), ("allow", "builder")])
+        self.assertNotIn("mode", verdicts["memory_get"])
+        self.policy(profile="full")
+        revision = self.call_of("PATCH", "/v1/agents/main", {"tools": ["agent_update"]})["revision"]
+        self.addCleanup(self.call_of, "PATCH", "/v1/agents/main", {"tools": None})
+        self.denied("unlisted", "tool_unknown")
+        self.assertEqual(self.call_of("GET", "/v1/agents/main")["revision"], revision)
+
+    def test_the_ceiling_counts(self):
+        self.addCleanup(self.call_of, "PUT", "/v1/policy/ceiling", {})
+        self.call_of("PUT", "/v1/policy/ceiling", {"denied": ["agent_create"]})
+        self.denied("capped")
+
+    def test_a_person_is_asked(self):
+        self.policy(profile="full", ask=["group:builder"])
+        for decision, state in (("deny", "error"), ("approve", "completed")):
+            run = self.say(f'[tool agent_create {{"name": "asked", "config": {{}}}}] please', f"asked {decision}")["runId"]
+            (asked,) = wait_for(lambda: self.call_of("GET", f"/v1/approvals?run={run}&state=pending")["approvals"])
+            self.assertEqual(self.call_of("GET", f"/v1/runs/{run}")["mode"], "builder")
+            self.call_of("GET", "/v1/agents/asked", want=404)
+            self.call_of("POST", f"/v1/approvals/{asked['id']}", {"decision": decision})
+            (row,) = self.results(run)
+            self.assertEqual(row["state"], state, row)
+        self.call_of("GET", "/v1/agents/asked")
+
+    def test_no_agent_of_another_tenant(self):
+        id = str(uuid.uuid4())
+        self.node.sql("INSERT INTO tb.tenants (tenant_id, slug) VALUES (77, 'neighbours');"
+                      f"INSERT INTO tb.agents (tenant_id, agent_id, name, revision) VALUES (77, '{id}', 'theirs', 1);"
+                      "INSERT INTO tb.agent_revisions (tenant_id, agent_id, revision, config, created_by) SELECT 77, agent_id, 1, '{}', 'test'"
+                      " FROM tb.agents WHERE tenant_id = 77")
+        for word in (id, "theirs"):
+            for tool, more in (("agent_update", {"config": {"systemPrompt": "mine"}}), ("policy_set", {"policy": {"profile": "full"}})):
+                _, row = self.made(tool, {"agent": word, **more}, "neighbours")
+                self.assertIn("no such agent", row["output"]["error"])
+        self.assertEqual(self.node.sql("SELECT revision FROM tb.agents WHERE tenant_id = 77"), "1")
+
+    def test_an_end_user_whose_token_may_write(self):
+        """Who may change agents by HTTP may have them changed; nobody's rights grow."""
+        token = self.call_of("POST", "/v1/tokens", {"scopes": ["run", "read", "write"], "user": "ann"}, want=201)["token"]
+        self.call_of("POST", "/v1/agents", {"name": "by-http"}, want=201, token=token)
+        self.made("agent_create", {"name": "by-builder", "config": {}}, "ann", token=token)
+        weak = self.call_of("POST", "/v1/tokens", {"scopes": ["run", "read"], "user": "bob"}, want=201)["token"]
+        self.say("hello", "bob", want=403, token=weak)
+
+    def test_a_run_tells_its_mode_and_is_retried_by_who_may(self):
+        run, _ = self.made("agent_update", {"agent": "main", "config": {}}, "told")
+        self.assertEqual(self.call_of("GET", f"/v1/runs/{run}")["mode"], "builder")
+        plain = self.node.wait(self.say("hello", "told", mode=None)["runId"])["runId"]
+        self.assertNotIn("mode", self.call_of("GET", f"/v1/runs/{plain}"))
+        waiting = self.say("hello", "later", delayMs=3600000)["runId"]
+        self.assertEqual(self.call_of("GET", f"/v1/runs/{waiting}")["mode"], "builder")
+        running = self.say("[delay 60000] hello", "later too")["runId"]
+        wait_for(lambda: self.node.sql(f"SELECT state FROM tb.agent_run_queue WHERE run_id = '{running}'") == "running")
+        weak = self.mint("run", "read")
+        for cancelled, want in ((waiting, 200), (running, 202)):
+            self.call_of("POST", f"/v1/runs/{cancelled}/cancel", want=want)
+            wait_for(lambda: self.call_of("GET", f"/v1/runs/{cancelled}")["status"] == "cancelled")
+            self.assertEqual(self.call_of("GET", f"/v1/runs/{cancelled}")["mode"], "builder")
+            self.assertIn("write", self.call_of("POST", f"/v1/runs/{cancelled}/retry", want=403, token=weak)["error"]["message"])
+        again = self.call_of("POST", f"/v1/runs/{waiting}/retry", want=202)["runId"]
+        self.assertEqual(self.node.wait(again)["status"], "ok")
+        self.assertEqual(self.call_of("GET", f"/v1/runs/{again}")["mode"], "builder")
 
     def test_nobody_comes_in_from_the_side(self):
         """Who may not write steers into the run, or has its message answered again: no agent is changed."""

@@ -81,6 +81,18 @@ class Pipes(WithApprovals):
         _, _, found = self.node.get(f"/v1/agents/main/sessions/{key}/messages")
         self.assertEqual([m["role"] for m in found["messages"]], ["assistant", "user"] * 2)
 
+    def test_builder_mode(self):
+        name, key = f"b{uuid.uuid4().hex[:8]}", f"pipe-{uuid.uuid4()}"
+        text = f'[tool agent_create {{"name": "{name}", "config": {{}}}}] please\n'
+        self.assertEqual(self.node.post("/v1/agents", {"name": "builds", "profile": "full"})[0], 201)
+        for options, status in (((), 404), (("--builder",), 200)):
+            p, _ = self.chat(text, "--agent", "builds", "--session", key, *options)
+            self.assertEqual(p.returncode, 0, p.stderr)
+            self.assertEqual(self.node.get(f"/v1/agents/{name}")[0], status)
+        self.node.request("DELETE", f"/v1/agents/{name}")
+        p = self.node.ctl("send", "--builder", "--agent", "builds", "--session", key, text.strip())
+        self.assertEqual((p.returncode, self.node.get(f"/v1/agents/{name}")[0]), (0, 200), p.stderr)
+
     def test_the_first_run_that_fails_ends_it(self):
         key = f"pipe-{uuid.uuid4()}"
         p, events = self.chat("fine\n[status 400] x\nnever sent\n", "--session", key, "--json")
