@@ -263,6 +263,7 @@ static void take_ended(struct arena *a, const struct pg_result *r, struct run_ro
 	out->stop =
 		out->pending_calls.p ? SLICE("client_tools") : store_keep(a, r, 0, 23);
 	out->builder = slice_is(pg_get_text(r, 0, 24), "builder");
+	out->response_deleted = pg_get_bool(r, 0, 25);
 }
 
 static void take_either(struct arena *a, const struct pg_answer *answer,

@@ -88,7 +88,9 @@ struct run_row {
 	struct slice agent_name, session_key;
 	struct slice state; /* run_state or run_result */
 	bool cancelling;
-	bool builder; /* its message said mode builder; not of a page's rows */
+	/* Not of a page's rows: its message said mode builder; it is no response of
+	 * OpenAI's API any more. */
+	bool builder, response_deleted;
 	int64_t attempts;
 	int64_t position; /* runs of its lane before it, -1: not asked */
 	int64_t accepted_us, started_us, ended_us;

@@ -352,9 +352,9 @@ static bool take_previous(struct call *c, struct exchange *x)
 		reply_err(c->request, c->asked, NULL, NULL, 0);
 		return false;
 	}
-	if (!row->found || !row->session_key.n) {
+	if (!row->found || row->response_deleted || !row->session_key.n) {
 		refuse(c, 404, "previous_response_not_found", "previous_response_id",
-		       "there is no such response, or its session was deleted");
+		       "there is no such response, or it or its session was deleted");
 		return false;
 	}
 	uuid_format(row->agent, agent);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * POST /v1/responses, GET /v1/responses/{id}, POST /v1/responses/{id}/cancel. */
+ * POST /v1/responses, GET and DELETE /v1/responses/{id}, POST
+ * /v1/responses/{id}/cancel. */
 #include "edge/cancel.h"
 #include "edge/openai/exchange.h"
 #include "edge/openai/names.h"
 #include "edge/openai/refusal.h"
+#include "edge/openai/store.h"
 #include "edge/query.h"
 #include "edge/reply.h"
 
@@ -19,13 +21,13 @@ void openai_responses(struct call *c)
 
 /* ---- one that is there */
 
-enum stage { LOOK_START, LOOK_CANCEL, LOOK_ASKED, LOOK_SHOWN };
+enum stage { LOOK_START, LOOK_CANCEL, LOOK_ASKED, LOOK_DELETED };
 
 struct look {
 	struct cancelling cancelling; /* first: see run_cancel.c */
 	struct uuid run;
 	struct run_row row;
-	bool shown;
+	enum response_delete deleted;
 };
 
 static bool absent(struct call *c)
@@ -59,7 +61,7 @@ static void take_row(struct call *c, const struct look *l)
 		return;
 	if (c->asked)
 		reply_err(c->request, c->asked, NULL, NULL, 0);
-	else if (l->row.found)
+	else if (l->row.found && !l->row.response_deleted)
 		show(c, l);
 	else
 		absent(c);
@@ -148,5 +150,42 @@ void openai_response_cancel(struct call *c)
 			ask(c, l);
 	} else {
 		take_row(c, l);
+	}
+}
+
+static void reply_deleted(struct call *c, const struct look *l)
+{
+	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
+	struct json_out o = json_out(&b);
+	char id[NAME_BYTES];
+	name_format(NAME_RESPONSE, l->run, 0, id);
+	json_obj(&o);
+	json_kv_cstr(&o, "id", id);
+	json_kv_cstr(&o, "object", "response");
+	json_kv_bool(&o, "deleted", true);
+	json_obj_end(&o);
+	reply_head(c->request, 200);
+	reply_body(c->request, "application/json", strbuf_slice(&b));
+}
+
+void openai_response_delete(struct call *c)
+{
+	struct look *l = c->state;
+	if (c->asking)
+		return;
+	if (c->stage == LOOK_START) {
+		if (!(l = begin(c)))
+			return;
+		c->stage = LOOK_DELETED;
+		store_delete_response(c, l->run, &l->deleted);
+	} else if (c->asked) {
+		reply_err(c->request, c->asked, NULL, NULL, 0);
+	} else if (l->deleted == RESPONSE_DELETED) {
+		reply_deleted(c, l);
+	} else if (l->deleted == RESPONSE_LIVE) {
+		refuse(c, 409, NULL, "response_id",
+		       "the response is not there yet: cancel it, and delete it then");
+	} else {
+		absent(c);
 	}
 }

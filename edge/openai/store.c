@@ -26,6 +26,25 @@ void store_run_usage(struct call *c, struct uuid run, struct answer_usage *out)
 	store_submit(c, r, on_usage, out);
 }
 
+static void on_deleted(void *arg, const struct pg_answer *a)
+{
+	void *out;
+	if (!store_answered(arg, a, &out))
+		return;
+	struct slice word = pg_get_text(a->results[1], 0, 0);
+	*(enum response_delete *)out = slice_is(word, "done")   ? RESPONSE_DELETED
+				       : slice_is(word, "live") ? RESPONSE_LIVE
+								: RESPONSE_ABSENT;
+}
+
+void store_delete_response(struct call *c, struct uuid run, enum response_delete *out)
+{
+	struct pg_request *r = store_begin(c->edge, c->caller.tenant);
+	pg_uuid(pg_add(r, SQL_RESPONSE_DELETE), run);
+	*out = RESPONSE_ABSENT;
+	store_submit(c, r, on_deleted, out);
+}
+
 static void on_models(void *arg, const struct pg_answer *a)
 {
 	void *out;

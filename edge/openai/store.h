@@ -9,6 +9,10 @@
 /* What a run used, by the ledger. */
 void store_run_usage(struct call *c, struct uuid run, struct answer_usage *out);
 
+/* A run that is no response any more. */
+enum response_delete { RESPONSE_ABSENT, RESPONSE_LIVE, RESPONSE_DELETED };
+void store_delete_response(struct call *c, struct uuid run, enum response_delete *out);
+
 /* Agents of the tenant by name, behind `after`. */
 #define MODELS_PAGE 200
 struct model_page {

@@ -109,6 +109,24 @@ check('cancelling', async () => {
   assert.equal(again.status, 'cancelled');
 });
 
+check('deleting', async () => {
+  const made = await create('[plain] forget me');
+  const next = await create('[plain] me too', { previous_response_id: made.id });
+  await client.responses.delete(made.id);
+  await fails(client.responses.retrieve(made.id), OpenAI.NotFoundError);
+  await fails(client.responses.delete(made.id), OpenAI.NotFoundError);
+  await fails(create('x', { previous_response_id: made.id }), OpenAI.NotFoundError, { param: 'previous_response_id' });
+  assert.equal((await client.responses.retrieve(next.id)).output_text, 'me too');
+  const third = await create('[plain] and me', { previous_response_id: next.id });
+  await client.responses.delete(next.id);
+  await client.responses.delete(third.id);
+  const live = await create('[delay 60000][plain] never', { background: true });
+  await fails(client.responses.delete(live.id), OpenAI.ConflictError, { param: 'response_id' });
+  await client.responses.cancel(live.id);
+  await waitFor(async () => (await client.responses.retrieve(live.id)).status === 'cancelled');
+  await client.responses.delete(live.id);
+});
+
 check('a stream whose run fails', async () => {
   let last;
   for await (const event of await create(`[status 400 9] ${Date.now()}`, { stream: true })) last = event;

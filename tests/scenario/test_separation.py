@@ -181,7 +181,7 @@ class Tenants(Things):
 
     def owner_is_answered(self, node, one):
         """The same questions by whom it belongs to: not 404, so that a path which is nowhere proves nothing. What takes a thing away comes last."""
-        last = sorted((r for r in routes() if r[1] == "DELETE"), key=lambda r: -r[2].count("/"))
+        last = sorted((r for r in routes() if r[1] == "DELETE"), key=lambda r: ("responses" not in r[2], -r[2].count("/")))
         for name, method, pattern, scopes in [r for r in routes() if r not in last] + last:
             if not scopes or ":" not in pattern or name in MISSING_ANYWAY or name in ("TOKEN_REVOKE", "TOKEN_ROTATE", "RUN_EVENTS"):
                 continue

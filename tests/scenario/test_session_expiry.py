@@ -118,6 +118,36 @@ class Expiry(unittest.TestCase):
         self.assertEqual(self.closed_by_hand(), [])
         self.assertEqual(self.node.wait(run)["status"], "ok")
 
+    def test_a_deleted_response_takes_its_session(self):
+        """Once nothing else is in it; of a conversation that has a name the response goes, and nothing else."""
+        def respond(**more):
+            head, answer = self.call("POST", "/v1/responses", {"model": "main", "input": "hello", **more})
+            return answer["id"], self.call("GET", f"/v1/runs/{head['x-run-id']}")[1]["sessionId"]
+        delete = lambda id, want=200: self.call("DELETE", f"/v1/responses/{id}", want=want)[1]
+        one, session = respond()
+        two, again = respond(previous_response_id=one)
+        self.assertEqual(session, again)
+        self.assertEqual(delete(one), {"id": one, "object": "response", "deleted": True})
+        self.assertTrue(self.there(session))
+        delete(two)
+        self.assertFalse(self.there(session))
+        named, conversation = respond(user="ann")
+        delete(named)
+        self.assertTrue(self.there(conversation))
+        paused, held = respond()
+        self.assertEqual(self.node.ctl("lane", "pause", held, "--tenant", "default").returncode, 0)
+        delete(paused)
+        self.assertTrue(self.there(held))
+        for id in (one, two, named, paused, f"resp_{uuid.uuid4()}", "resp_x"):
+            delete(id, want=404)
+        self.restart()
+        self.wait_gone(session)
+        # a user's own, and no other user's
+        tokens = {u: self.call("POST", "/v1/tokens", {"scopes": ["run", "read", "write"], "user": u}, want=201)[1]["token"] for u in ("ann", "bob")}
+        as_user = lambda u, method, path, body=None: self.node.request(method, path, body, token=tokens[u])
+        id = as_user("ann", "POST", "/v1/responses", {"model": "main", "input": "mine"})[2]["id"]
+        self.assertEqual([as_user(u, "DELETE", f"/v1/responses/{id}")[0] for u in ("bob", "ann")], [404, 200])
+
     def test_many_in_any_order(self):
         """The newest by its id was used first."""
         sessions = [self.say()[0] for _ in range(65)]

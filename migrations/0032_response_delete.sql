@@ -1,0 +1,37 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- DELETE /v1/responses/{id}: a run that is no response any more, and the session of a stateless call whose responses are all deleted.
+
+SET LOCAL search_path = tb;
+
+ALTER TABLE agent_runs ADD COLUMN response_deleted boolean NOT NULL DEFAULT false;
+
+-- 'done'; 'live': it has not ended; 'absent': there is none, it was deleted before, or it is another user's. Its session is closed as tb.sessions_expire
+-- closes one, which finishes it, once nothing else is in it.
+CREATE FUNCTION tb.response_delete(p_run uuid) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, tb, pg_temp AS $$
+DECLARE v_tenant bigint := tb.edge_tenant(); v_user text := tb.edge_user(); v_session uuid;
+BEGIN
+  UPDATE tb.agent_runs r SET response_deleted = true
+   WHERE r.tenant_id = v_tenant AND r.run_id BETWEEN p_run AND p_run AND NOT r.response_deleted AND (v_user IS NULL OR r.user_id = v_user)
+  RETURNING r.session_id INTO v_session;
+  IF NOT FOUND THEN
+    RETURN CASE WHEN EXISTS (SELECT FROM tb.agent_run_queue q WHERE q.tenant_id = v_tenant AND q.run_id BETWEEN p_run AND p_run
+                                AND (v_user IS NULL OR q.user_id = v_user)) THEN 'live' ELSE 'absent' END;
+  END IF;
+  PERFORM FROM tb.agent_sessions s WHERE s.tenant_id = v_tenant AND s.session_id = v_session AND s.status = 'active'
+      AND s.session_key ~ '^openai-call:[0-9a-f-]{36}$';
+  IF NOT FOUND THEN RETURN 'done'; END IF;
+  PERFORM FROM tb.lanes l WHERE l.tenant_id = v_tenant AND l.session_id = v_session AND NOT l.closed AND NOT l.blocked FOR UPDATE;
+  IF NOT FOUND
+     OR EXISTS (SELECT FROM tb.agent_run_queue q WHERE q.tenant_id = v_tenant AND q.session_id = v_session)
+     OR EXISTS (SELECT FROM tb.agent_runs r WHERE r.tenant_id = v_tenant AND r.session_id = v_session AND r.kind = 'turn' AND NOT r.response_deleted)
+     OR EXISTS (SELECT FROM tb.queue_pauses p WHERE p.scope = 'lane' AND p.tenant_id = v_tenant AND p.object = v_session) THEN
+    RETURN 'done';
+  END IF;
+  UPDATE tb.lanes l SET closed = true WHERE l.tenant_id = v_tenant AND l.session_id = v_session;
+  UPDATE tb.agent_sessions s SET status = 'deleted', session_key = 'deleted:' || s.session_id WHERE s.tenant_id = v_tenant AND s.session_id = v_session;
+  RETURN 'done';
+END $$;
+
+REVOKE ALL ON FUNCTION response_delete FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION response_delete TO tb_edge;
