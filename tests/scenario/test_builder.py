@@ -6,6 +6,7 @@ import uuid
 
 from node import wait_for
 from test_instants import DIE, Instants
+from test_journal_sql import Session
 
 KEYS = ("run", "read", "write")
 
@@ -218,6 +219,27 @@ class Builder(Instants):
                 with self.assertRaisesRegex(AssertionError, "not a live run in builder mode"):
                     self.node.cluster.psql("-c", sql)
             self.node.wait(run)
+
+    def test_another_transaction_has_the_agent(self):
+        """It is waited for, on a connection of which nobody else's reads have need; the call's time bounds that."""
+        self.call_of("POST", "/v1/agents", {"name": "held"}, want=201)
+        holder = Session(self.node.cluster, f"host={self.node.cluster.socket} dbname=terabits user=postgres")
+        self.addCleanup(holder.close)
+        update = f'[tool agent_update {json.dumps({"agent": "held", "config": {"systemPrompt": "new"}})}] please'
+        hold = lambda: holder.ask("BEGIN; SELECT FROM tb.agents WHERE name = 'held' FOR UPDATE;")
+        hold()
+        run = self.say(update, "held")["runId"]
+        wait_for(lambda: self.node.sql(f"SELECT state FROM tb.tool_executions WHERE run_id = '{run}'") == "running")
+        self.node.wait(self.say("hello", "beside it", mode=None)["runId"])
+        holder.ask("COMMIT;")
+        (row,) = self.results(run)
+        self.assertEqual((row["state"], row["output"]["revision"]), ("completed", 2), row)
+        hold()
+        (row,) = self.results(self.say(update.replace("new", "newer"), "held")["runId"])
+        holder.ask("ROLLBACK;")
+        self.assertEqual(row["state"], "error")
+        self.assertIn("another transaction", row["output"]["error"])
+        self.assertEqual(self.call_of("GET", "/v1/agents/held")["revision"], 2)
 
     def test_a_worker_dies_before_it_says_what_it_did(self):
         point = "worker.tool.done"
