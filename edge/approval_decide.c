@@ -147,6 +147,11 @@ static void take_answer(struct call *c, const struct deciding *x)
 	reply_body(c->request, "application/json", strbuf_slice(&b));
 }
 
+bool decide_may(const struct call *c, const struct approval_row *row)
+{
+	return !row->builder || call_has_scope(c, SCOPE_WRITE);
+}
+
 /* From what was read on. */
 static void go_on(struct call *c, struct deciding *x)
 {
@@ -155,6 +160,8 @@ static void go_on(struct call *c, struct deciding *x)
 		reply_err(c->request, c->asked, NULL, NULL, 0);
 	else if (c->stage == DECIDE_READ && (!x->row.found || other))
 		not_found(c);
+	else if (c->stage == DECIDE_READ && !decide_may(c, &x->row))
+		reply_err(c->request, ERR_FORBIDDEN, NULL, DECIDE_MAY_NOT, 0);
 	else if (c->stage == DECIDE_READ)
 		send_decision(c, x);
 	else if (x->q.known)

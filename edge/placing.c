@@ -21,7 +21,11 @@ static enum placing_outcome find_session(struct call *c, struct placing *p)
 	if (!lookup_found(c, v, NULL,
 			  "there is no such agent, or no such session of this user"))
 		return not_found(v);
-	return PLACING_DONE;
+	if (uuid_is_nil(p->goes_on) || uuid_eq(p->goes_on, p->session.id))
+		return PLACING_DONE;
+	reply_err(c->request, ERR_NOT_FOUND, NULL,
+		  "the session to go on with was deleted meanwhile", 0);
+	return PLACING_ANSWERED;
 }
 
 static enum placing_outcome find_agent(struct call *c, struct placing *p)
@@ -139,7 +143,7 @@ static enum placing_outcome send_order(struct call *c, struct placing *p)
 /* The cached session was deleted meanwhile: its key may open a new one, once. */
 static bool tries_again(struct call *c, struct placing *p)
 {
-	if (p->error != ERR_NOT_FOUND || p->retried)
+	if (p->error != ERR_NOT_FOUND || p->retried || !uuid_is_nil(p->goes_on))
 		return false;
 	p->retried = true;
 	lookup_forget_session(c, p->found.id, p->session_key);

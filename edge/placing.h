@@ -25,6 +25,7 @@ struct placing {
 	struct order order;
 	struct slice idem_key; /* SLICE_NONE: none */
 	struct slice agent;    /* name or id */
+	struct uuid goes_on;   /* the session that its key has to mean; nil: whichever */
 	/* Shows the run's events, from the first on; follow_step goes on with them. NULL:
 	 * the run is not followed. The caller asked call_may_wait. */
 	const struct follow_sink *sink;

@@ -238,7 +238,7 @@ static void take_live(struct arena *a, const struct pg_result *r, struct run_row
 	out->cancelling = pg_get_bool(r, 0, 5);
 	out->position = pg_get_i64(r, 0, 9);
 	out->approvals = store_keep(a, r, 0, 10);
-	out->builder = slice_is(pg_get_text(r, 0, 11), "builder");
+	out->builder = pg_get_bool(r, 0, 11);
 }
 
 static void take_ended(struct arena *a, const struct pg_result *r, struct run_row *out)
@@ -262,7 +262,7 @@ static void take_ended(struct arena *a, const struct pg_result *r, struct run_ro
 	out->pending_calls = store_keep(a, r, 0, 22);
 	out->stop =
 		out->pending_calls.p ? SLICE("client_tools") : store_keep(a, r, 0, 23);
-	out->builder = slice_is(pg_get_text(r, 0, 24), "builder");
+	out->builder = pg_get_bool(r, 0, 24);
 	out->response_deleted = pg_get_bool(r, 0, 25);
 }
 

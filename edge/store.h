@@ -155,6 +155,7 @@ struct approval_row {
 	bool found;
 	struct slice body;
 	struct uuid run, session;
+	bool builder; /* the run is of builder mode */
 };
 void store_get_approval(struct call *c, struct uuid id, struct approval_row *out);
 

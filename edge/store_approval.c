@@ -65,7 +65,8 @@ static void on_approval(void *arg, const struct pg_answer *a)
 	*row = (struct approval_row){.found = true,
 				     .body = store_keep(c->request->arena, r, 0, 1),
 				     .run = pg_get_uuid(r, 0, 2),
-				     .session = pg_get_uuid(r, 0, 3)};
+				     .session = pg_get_uuid(r, 0, 3),
+				     .builder = pg_get_bool(r, 0, 4)};
 }
 
 void store_get_approval(struct call *c, struct uuid id, struct approval_row *out)

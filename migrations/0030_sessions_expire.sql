@@ -1,53 +1,66 @@
 -- SPDX-License-Identifier: Apache-2.0
--- The end of sessions that nobody asks for any more: those of stateless calls, and what a deletion left that was cancelled or cut short.
+-- The end of sessions that nobody asks for any more: those of stateless calls, and what a deletion left that was cancelled or cut short. Closed first,
+-- as the acceptance of a deletion does it; then, when their files are gone, deleted.
 
 SET LOCAL search_path = tb;
 
 -- edge/openai/exchange.c names them.
-CREATE INDEX agent_sessions_stateless ON agent_sessions (last_active_at) WHERE status = 'active' AND session_key LIKE 'openai-call:%';
+CREATE INDEX agent_sessions_stateless ON agent_sessions (last_active_at, session_id) WHERE status = 'active' AND session_key LIKE 'openai-call:%';
 CREATE INDEX agent_sessions_deleted ON agent_sessions (tenant_id, session_id) WHERE status = 'deleted';
 
--- Closes up to p_most sessions of stateless calls in which nothing happened for p_days (0: none are), as the acceptance of a deletion does. Not one whose
--- lane somebody paused or a failure blocks, nor one with a dead letter that nobody looked at. Returns up to p_most sessions that are closed and that no
--- job deletes, behind p_tenant and p_after, the last of those returned before.
-CREATE FUNCTION tb.sessions_expire(p_days integer, p_most integer, p_tenant bigint, p_after uuid)
-RETURNS TABLE (tenant_id bigint, agent_id uuid, session_id uuid)
+-- Closes sessions of stateless calls in which nothing happened for p_days: of the next 200 behind p_at and p_id. Not one whose lane somebody paused or a
+-- failure blocks, nor one with a dead letter that nobody looked at; what somebody holds at the moment is left for another time. closed: how many;
+-- last_at, last_id: the last that was looked at, NULL: there is none behind.
+CREATE FUNCTION tb.sessions_close(p_days integer, p_at timestamptz, p_id uuid, OUT closed integer, OUT last_at timestamptz, OUT last_id uuid)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, tb, pg_temp SET lock_timeout = '1s' AS $$
-#variable_conflict use_column
-DECLARE s record;
+DECLARE s record; n integer := 0; v_before timestamptz := now() - make_interval(days => p_days);
 BEGIN
-  IF p_days > 0 THEN
-    FOR s IN SELECT x.tenant_id, x.session_id FROM tb.agent_sessions x
-              WHERE x.status = 'active' AND x.session_key LIKE 'openai-call:%' AND x.session_key ~ '^openai-call:[0-9a-f-]{36}$'
-                AND x.last_active_at < now() - make_interval(days => p_days)
-                AND NOT EXISTS (SELECT FROM tb.agent_run_queue q WHERE q.tenant_id = x.tenant_id AND q.session_id = x.session_id)
-                AND NOT EXISTS (SELECT FROM tb.queue_pauses p WHERE p.scope = 'lane' AND p.tenant_id = x.tenant_id AND p.object = x.session_id)
-                AND NOT EXISTS (SELECT FROM tb.agent_runs r JOIN tb.dead_runs d ON d.tenant_id = r.tenant_id AND d.run_id = r.run_id
-                                 WHERE r.tenant_id = x.tenant_id AND r.session_id = x.session_id AND d.redriven_as IS NULL AND d.discarded_at IS NULL)
-              ORDER BY x.last_active_at LIMIT p_most LOOP
-      PERFORM FROM tb.lanes l WHERE l.tenant_id = s.tenant_id AND l.session_id = s.session_id AND NOT l.closed AND NOT l.blocked
-         FOR UPDATE SKIP LOCKED;
-      -- what was accepted before the lane was ours is seen now
-      CONTINUE WHEN NOT FOUND OR EXISTS (SELECT FROM tb.agent_run_queue q WHERE q.tenant_id = s.tenant_id AND q.session_id = s.session_id);
-      UPDATE tb.lanes l SET closed = true WHERE l.tenant_id = s.tenant_id AND l.session_id = s.session_id;
-      UPDATE tb.agent_sessions x SET status = 'deleted', session_key = 'deleted:' || x.session_id
-       WHERE x.tenant_id = s.tenant_id AND x.session_id = s.session_id;
-    END LOOP;
+  closed := 0;
+  FOR s IN SELECT x.tenant_id, x.session_id, x.last_active_at, x.session_key FROM tb.agent_sessions x
+            WHERE x.status = 'active' AND x.session_key LIKE 'openai-call:%' AND (x.last_active_at, x.session_id) > (p_at, p_id)
+              AND x.last_active_at < v_before ORDER BY x.last_active_at, x.session_id LIMIT 200 LOOP
+    n := n + 1; last_at := s.last_active_at; last_id := s.session_id;
+    CONTINUE WHEN s.session_key !~ '^openai-call:[0-9a-f-]{36}$';
+    PERFORM FROM tb.lanes l WHERE l.tenant_id = s.tenant_id AND l.session_id = s.session_id AND NOT l.closed AND NOT l.blocked
+       FOR UPDATE SKIP LOCKED;
+    CONTINUE WHEN NOT FOUND;
+    PERFORM FROM tb.agent_sessions x WHERE x.tenant_id = s.tenant_id AND x.session_id = s.session_id FOR UPDATE SKIP LOCKED;
+    CONTINUE WHEN NOT FOUND;
+    -- nothing of the lane changes any more: all is looked at anew
+    UPDATE tb.agent_sessions x SET status = 'deleted', session_key = 'deleted:' || x.session_id
+     WHERE x.tenant_id = s.tenant_id AND x.session_id = s.session_id AND x.status = 'active' AND x.last_active_at < v_before
+       AND NOT EXISTS (SELECT FROM tb.agent_run_queue q WHERE q.tenant_id = s.tenant_id AND q.session_id = s.session_id)
+       AND NOT EXISTS (SELECT FROM tb.queue_pauses p WHERE p.scope = 'lane' AND p.tenant_id = s.tenant_id AND p.object = s.session_id)
+       AND NOT EXISTS (SELECT FROM tb.agent_runs r JOIN tb.dead_runs d ON d.tenant_id = r.tenant_id AND d.run_id = r.run_id
+                        WHERE r.tenant_id = s.tenant_id AND r.session_id = s.session_id AND d.redriven_as IS NULL AND d.discarded_at IS NULL);
+    CONTINUE WHEN NOT FOUND;
+    UPDATE tb.lanes l SET closed = true WHERE l.tenant_id = s.tenant_id AND l.session_id = s.session_id;
+    closed := closed + 1;
+  END LOOP;
+  IF n < 200 THEN
+    last_at := NULL; last_id := NULL;
   END IF;
-  RETURN QUERY SELECT x.tenant_id, x.agent_id, x.session_id FROM tb.agent_sessions x
-   WHERE x.status = 'deleted' AND (x.tenant_id, x.session_id) > (p_tenant, p_after)
-     AND NOT EXISTS (SELECT FROM tb.agent_run_queue q WHERE q.tenant_id = x.tenant_id AND q.session_id = x.session_id)
-   ORDER BY x.tenant_id, x.session_id LIMIT p_most;
 END $$;
 
--- A piece of each of them, the last one with the session itself; what somebody else holds is left for another time. gone: how many are; more: of how many
--- there is another piece.
+-- Sessions that are closed and that no job deletes, behind p_tenant and p_id.
+CREATE FUNCTION tb.sessions_closed(p_tenant bigint, p_id uuid, p_most integer) RETURNS TABLE (tenant_id bigint, agent_id uuid, session_id uuid)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, tb, pg_temp AS $$
+  SELECT x.tenant_id, x.agent_id, x.session_id FROM tb.agent_sessions x
+   WHERE x.status = 'deleted' AND (x.tenant_id, x.session_id) > (p_tenant, p_id)
+     AND NOT EXISTS (SELECT FROM tb.agent_run_queue q WHERE q.tenant_id = x.tenant_id AND q.session_id = x.session_id)
+   ORDER BY x.tenant_id, x.session_id LIMIT p_most $$;
+
+-- A piece of each of them, the last one with the session itself, for a fifth of a second; what somebody else holds is left for another time. gone: how
+-- many are; more: of how many there is another piece.
 CREATE FUNCTION tb.sessions_purge(p_tenant bigint[], p_session uuid[], OUT gone integer, OUT more integer)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, tb, pg_temp SET lock_timeout = '1s' AS $$
-DECLARE u record; nil constant uuid := '00000000-0000-0000-0000-000000000000';
+DECLARE u record; nil constant uuid := '00000000-0000-0000-0000-000000000000'; v_until timestamptz := clock_timestamp() + interval '0.2 seconds';
 BEGIN
   gone := 0; more := 0;
   FOR u IN SELECT x.t, x.s FROM unnest(p_tenant, p_session) x(t, s) LOOP
+    IF clock_timestamp() > v_until THEN
+      more := more + 1; CONTINUE;
+    END IF;
     PERFORM FROM tb.agent_sessions a WHERE a.tenant_id = u.t AND a.session_id = u.s AND a.status = 'deleted' FOR UPDATE SKIP LOCKED;
     CONTINUE WHEN NOT FOUND OR EXISTS (SELECT FROM tb.agent_run_queue q WHERE q.tenant_id = u.t AND q.session_id = u.s);
     PERFORM tb.act_delete_some(u.t, u.s, nil, 0, NULL); -- runs
@@ -62,5 +75,5 @@ BEGIN
   END LOOP;
 END $$;
 
-REVOKE ALL ON FUNCTION sessions_expire, sessions_purge FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION sessions_expire, sessions_purge TO tb_supervisor;
+REVOKE ALL ON FUNCTION sessions_close, sessions_closed, sessions_purge FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION sessions_close, sessions_closed, sessions_purge TO tb_supervisor;

@@ -22,6 +22,6 @@ static inline void sql_short_lock(struct pg_request *r)
 }
 
 /* The newest migration this build knows. */
-#define SCHEMA_VERSION 32
+#define SCHEMA_VERSION 33
 
 #endif

@@ -360,6 +360,7 @@ static bool take_previous(struct call *c, struct exchange *x)
 	uuid_format(row->agent, agent);
 	x->target.word = arena_slice(c->request->arena, slice_str(agent));
 	x->placing.order.session_key = row->session_key;
+	x->placing.goes_on = row->session;
 	c->stage = EXCHANGE_TARGET;
 	return true;
 }

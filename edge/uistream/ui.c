@@ -151,6 +151,8 @@ static void answers(struct call *c, struct ui_call *x)
 	else if (!is_ours(x))
 		reply_err(c->request, ERR_NOT_FOUND, "messages",
 			  "there is no such approval in this chat", 0);
+	else if (!decide_may(c, &x->approval))
+		reply_err(c->request, ERR_FORBIDDEN, "messages", DECIDE_MAY_NOT, 0);
 	else
 		decide(c, x);
 }

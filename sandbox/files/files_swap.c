@@ -54,8 +54,12 @@ static void take_away_left_over(struct files_swap *s)
 			O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	if (fd < 0 && (errno == ELOOP || errno == ENXIO))
 		unlinkat(s->dir, s->temp, 0);
-	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 && is_named(s->dir, s->temp, fd))
-		unlinkat(s->dir, s->temp, 0);
+	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) || !is_named(s->dir, s->temp, fd))
+		return;
+	char fresh[sizeof s->temp + sizeof FILES_FRESH]; /* files_transfer.c's */
+	snprintf(fresh, sizeof fresh, "%s" FILES_FRESH, s->temp);
+	unlinkat(s->dir, fresh, 0);
+	unlinkat(s->dir, s->temp, 0);
 }
 
 static bool lock_name(struct files_swap *s, struct files_why *why)

@@ -23,6 +23,8 @@ struct files_swap {
 	struct stat old; /* the file that is replaced, as it was at begin */
 	bool created;    /* there was none */
 };
+/* Ends the name of a file that is about to take the temporary one's, beside it. */
+#define FILES_FRESH ".new"
 #define FILES_SWAP_INIT ((struct files_swap){.dir = -1, .fd = -1})
 
 /* p has been found, and is a regular file or missing. Makes missing directories. */

@@ -214,9 +214,9 @@ static int open_nameless(const struct files_path *p)
  * is the lock. */
 static bool adopt(struct files_swap *s, int fd, struct files_why *why)
 {
-	char self[40], fresh[sizeof s->temp + 4];
+	char self[40], fresh[sizeof s->temp + sizeof FILES_FRESH];
 	snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
-	snprintf(fresh, sizeof fresh, "%s.new", s->temp);
+	snprintf(fresh, sizeof fresh, "%s" FILES_FRESH, s->temp);
 	bool is_free = unlinkat(s->dir, fresh, 0) == 0 || errno == ENOENT;
 	if (is_free && flock(fd, LOCK_EX | LOCK_NB) == 0 &&
 	    (linkat(fd, "", s->dir, fresh, AT_EMPTY_PATH) == 0 ||

@@ -146,6 +146,28 @@ class Builder(Instants):
             self.assertEqual(row["state"], state, row)
         self.call_of("GET", "/v1/agents/asked")
 
+    def test_who_may_not_write_answers_nothing_that_it_asks(self):
+        """Neither grants a call of it, nor has words in its ear."""
+        self.policy(profile="full", ask=["group:builder"])
+        weak = self.mint("run", "read")
+        run = self.say('[tool agent_create {"name": "granted", "config": {}}] please', "granted")["runId"]
+        (asked,) = wait_for(lambda: self.call_of("GET", f"/v1/approvals?run={run}&state=pending")["approvals"])
+        for path in (f"/v1/approvals/{asked['id']}", f"/v1/runs/{run}/approve"):
+            for body in ({"decision": "approve"}, {"decision": "deny", "message": "make another one"}):
+                self.assertIn("write", self.call_of("POST", path, body, want=403, token=weak)["error"]["message"])
+        self.call_of("POST", f"/v1/approvals/{asked['id']}", {"decision": "approve"})
+        self.assertEqual(self.results(run)[0]["state"], "completed")
+
+    def test_a_user_in_another_ones_session(self):
+        """The message stands where that user reads nothing; the run is the user's, and of builder mode."""
+        self.node.wait(self.say("hello", "shared", mode=None)["runId"])
+        run = self.say("[delay 60000] hello", "shared", user="ann")["runId"]
+        wait_for(lambda: self.node.sql(f"SELECT state FROM tb.agent_run_queue WHERE run_id = '{run}'") == "running")
+        ann = self.call_of("POST", "/v1/tokens", {"scopes": ["run", "read"], "user": "ann"}, want=201)["token"]
+        self.call_of("POST", f"/v1/runs/{run}/cancel", want=202, token=ann)
+        wait_for(lambda: self.call_of("GET", f"/v1/runs/{run}", token=ann)["status"] == "cancelled")
+        self.call_of("POST", f"/v1/runs/{run}/retry", want=403, token=ann)
+
     def test_no_agent_of_another_tenant(self):
         id = str(uuid.uuid4())
         self.node.sql("INSERT INTO tb.tenants (tenant_id, slug) VALUES (77, 'neighbours');"
