@@ -132,7 +132,7 @@ static int end(void **state)
 static void test_the_way_of_one(void **state)
 {
 	(void)state;
-	struct heard x;
+	static struct heard x;
 	ask(TENANT, INQUIRY_KEY, &x);
 	assert_int_equal(sent_count(WIRE_INQUIRY), 0); /* not before it is granted */
 	grant();
@@ -151,7 +151,7 @@ static void test_the_way_of_one(void **state)
 static void test_it_ends_in_time(void **state)
 {
 	(void)state;
-	struct heard x, y;
+	static struct heard x, y;
 	ask(TENANT, INQUIRY_REQUEST, &x);
 	grant();
 	pass(INQUIRY_MS * 1000ll - 1);
@@ -171,7 +171,7 @@ static void test_it_ends_in_time(void **state)
 static void test_a_worker_that_ends(void **state)
 {
 	(void)state;
-	struct heard x, y;
+	static struct heard x, y;
 	ask(TENANT, INQUIRY_REQUEST, &x);
 	grant();
 	ask(OTHER, INQUIRY_REQUEST, &y);
@@ -190,7 +190,7 @@ static void test_a_worker_that_ends(void **state)
 static void test_the_database_says_no(void **state)
 {
 	(void)state;
-	struct heard x;
+	static struct heard x;
 	ask(TENANT, INQUIRY_REQUEST, &x);
 	refuse(grant_of(0), PG_ROLLED_BACK, "57P01");
 	assert_int_equal(x.err, ERR_DATABASE);
@@ -200,7 +200,7 @@ static void test_the_database_says_no(void **state)
 static void test_only_who_was_asked_answers(void **state)
 {
 	(void)state;
-	struct heard x;
+	static struct heard x;
 	struct child other = {.sup = &sup};
 	ask(TENANT, INQUIRY_REQUEST, &x);
 	part(&worker, 1, "early", true);
@@ -214,7 +214,7 @@ static void test_only_who_was_asked_answers(void **state)
 static void test_how_many(void **state)
 {
 	(void)state;
-	struct heard x[INQUIRIES_OF_NODE + 1];
+	static struct heard x[INQUIRIES_OF_NODE + 1];
 	for (unsigned i = 0; i < INQUIRIES_OF_TENANT; i++)
 		ask(TENANT, INQUIRY_REQUEST, &x[i]);
 	ask(TENANT, INQUIRY_REQUEST, &x[INQUIRIES_OF_TENANT]);
@@ -234,10 +234,10 @@ static void test_how_many(void **state)
 static void test_how_often_a_key_is_tested(void **state)
 {
 	(void)state;
-	struct heard x;
+	static struct heard x;
 	uint64_t number = 0;
 	for (unsigned i = 0; i < INQUIRY_TESTS_A_MINUTE; i++) {
-		struct heard y;
+		static struct heard y;
 		ask(TENANT, INQUIRY_KEY, &x);
 		number++;
 		ask(TENANT, INQUIRY_KEY, &y); /* one at a time */
@@ -260,7 +260,7 @@ static void test_how_often_a_key_is_tested(void **state)
 static void test_an_answer_without_end(void **state)
 {
 	(void)state;
-	struct heard x;
+	static struct heard x;
 	static char piece[LIMIT_FINDING_PART + 1];
 	memset(piece, 'x', LIMIT_FINDING_PART);
 	ask(TENANT, INQUIRY_REQUEST, &x);
@@ -275,7 +275,7 @@ static void test_an_answer_without_end(void **state)
 static void test_embeddings(void **state)
 {
 	(void)state;
-	struct heard x[EMBEDDINGS_OF_TENANT], full, key;
+	static struct heard x[EMBEDDINGS_OF_TENANT], full, key;
 	for (unsigned i = 0; i < EMBEDDINGS_OF_TENANT; i++) {
 		ask(TENANT, INQUIRY_EMBED, &x[i]);
 		assert_int_equal(x[i].count, 0);
@@ -300,7 +300,7 @@ static void test_embeddings(void **state)
 static void test_the_node_shuts_down(void **state)
 {
 	(void)state;
-	struct heard x, y;
+	static struct heard x, y;
 	ask(TENANT, INQUIRY_REQUEST, &x);
 	sup.state = SUP_DRAINING;
 	ask(TENANT, INQUIRY_REQUEST, &y);
