@@ -125,6 +125,12 @@ static void dispatch(struct conn *c)
 	server_dispatch(c->server, r);
 }
 
+static void start_window(struct conn *c)
+{
+	c->received = 0;
+	set_deadline(c, SERVER_BODY_US);
+}
+
 static const char *too_large(const struct request *r)
 {
 	if (r->body_most == SERVER_TALK_MAX)
@@ -188,8 +194,8 @@ static bool take_head(struct conn *c)
 		return true;
 	}
 	c->state = CONN_BODY;
-	c->received = 0;
-	set_deadline(c, SERVER_BODY_US);
+	c->whole_us = now_us(c) + server_scaled(c->server, SERVER_BODY_END_US);
+	start_window(c);
 	if (c->request->head.expects_continue && c->in.n == 0) {
 		strbuf_add_str(&c->out, "HTTP/1.1 100 Continue\r\n\r\n");
 		conn_mark(c);
@@ -242,20 +248,28 @@ static bool take_chunked_body(struct conn *c)
 	return status != 0;
 }
 
-/* ---- a body in pieces */
-
-static void start_window(struct conn *c)
+/* In the time of a window so much has to come. */
+static bool is_slow(const struct conn *c)
 {
-	c->received = 0;
-	set_deadline(c, SERVER_BODY_US);
+	return c->received <
+	       server_settings(c->server)->body_rate * (SERVER_BODY_US / 1000000);
 }
 
-/* In the time of a window so much has to come, unless it is us who do not read. */
+/* Bytes that came fast buy no silence. */
+static bool body_is_late(struct conn *c, int64_t now)
+{
+	if (is_slow(c) || now > c->whole_us)
+		return true;
+	start_window(c);
+	return false;
+}
+
+/* ---- a body in pieces */
+
+/* Unless it is us who do not read. */
 static bool upload_is_late(struct conn *c)
 {
-	if (c->wanted && c->request->body.n < REQUEST_WINDOW &&
-	    c->received <
-		    server_settings(c->server)->body_rate * (SERVER_BODY_US / 1000000))
+	if (c->wanted && c->request->body.n < REQUEST_WINDOW && is_slow(c))
 		return true;
 	start_window(c);
 	return false;
@@ -472,14 +486,6 @@ void conn_flush(struct conn *c)
 }
 
 /* ---- time */
-
-static bool body_is_late(const struct conn *c, int64_t now)
-{
-	int64_t grace =
-		server_scaled(c->server, (int64_t)c->received * 1000000 /
-						 server_settings(c->server)->body_rate);
-	return now > c->deadline_us + grace;
-}
 
 void conn_sweep(struct conn *c, int64_t now)
 {

@@ -23,8 +23,11 @@ struct tls_keys;
 /* Deadlines; microseconds. */
 #define SERVER_HEAD_US 10000000
 #define SERVER_IDLE_US 60000000
-#define SERVER_BODY_US 10000000 /* plus a second for each SERVER_BODY_RATE bytes */
+/* In each of these windows SERVER_BODY_RATE bytes a second of a body have to come; one
+ * that is read whole has to be there in the end. */
+#define SERVER_BODY_US 10000000
 #define SERVER_BODY_RATE 1024
+#define SERVER_BODY_END_US 600000000
 #define SERVER_STALL_US 30000000 /* output of which nothing could be sent */
 #define SERVER_LINGER_US 2000000 /* after the answer that ends a connection */
 #define SERVER_HEARTBEAT_US 15000000

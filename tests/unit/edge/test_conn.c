@@ -57,6 +57,7 @@ static int open_bed(unsigned time_scale)
 	bed_open((struct server_config){.on_request = on_request,
 					.on_drained = on_drained,
 					.time_scale = time_scale,
+					.body_rate = time_scale > 1 ? 50 : 0,
 					.max_connections = 20,
 					.max_per_address = 10,
 					.bodies_max = BODIES_MAX});
@@ -119,6 +120,20 @@ static void test_a_slow_body_is_cut(void **state)
 	(void)state;
 	struct client c = client_open();
 	client_say(&c, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\nabc");
+	bed_until(&c, is_closed);
+	assert_true(has_text(&c, "HTTP/1.1 408 "));
+	client_close(&c);
+}
+
+/* What came fast buys no silence, however much it was. */
+static void test_a_body_that_falls_silent_is_cut(void **state)
+{
+	static char much[200000];
+	(void)state;
+	struct client c = client_open();
+	memset(much, 'x', sizeof much - 1);
+	client_say(&c, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\n\r\n");
+	client_say(&c, much);
 	bed_until(&c, is_closed);
 	assert_true(has_text(&c, "HTTP/1.1 408 "));
 	client_close(&c);
@@ -618,6 +633,7 @@ int main(void)
 		HASTY(test_a_slow_head_is_cut),
 		HASTY(test_a_dripping_head_is_cut),
 		HASTY(test_a_slow_body_is_cut),
+		HASTY(test_a_body_that_falls_silent_is_cut),
 		HASTY(test_idle_connections_end_without_a_word),
 		HASTY(test_an_answer_under_way_is_not_idle),
 		T(test_pipelined_answers_keep_their_order),
