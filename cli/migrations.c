@@ -207,3 +207,22 @@ void migrations_fini(struct migrations *m)
 	free(m->list);
 	*m = (struct migrations){0};
 }
+
+bool migrations_was_so(int version, struct slice sha256)
+{
+	static const struct {
+		int version;
+		const char *hex;
+	} rows[] = {
+#define CORRECTED(version, hex) {version, hex},
+#include "cli/corrected.tbl"
+#undef CORRECTED
+	};
+	char hex[65] = "";
+	for (size_t i = 0; i < sha256.n && i < 32; i++)
+		snprintf(hex + 2 * i, 3, "%02x", (unsigned char)sha256.p[i]);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		if (rows[i].version == version && !strcmp(rows[i].hex, hex))
+			return true;
+	return false;
+}

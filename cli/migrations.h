@@ -3,8 +3,11 @@
 #ifndef TB_CLI_MIGRATIONS_H
 #define TB_CLI_MIGRATIONS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "common/slice.h"
 
 struct migration {
 	int version;
@@ -29,5 +32,7 @@ char *migrations_directory(const char *given, char *err, size_t err_size);
 int migrations_load(struct migrations *m, const char *directory, char *err,
 		    size_t err_size);
 void migrations_fini(struct migrations *m);
+/* Whether a text with that hash stands for today's (corrected.tbl). */
+bool migrations_was_so(int version, struct slice sha256);
 
 #endif

@@ -45,7 +45,7 @@ END $$;
 
 -- 'done'; 'taken': another agent has the name.
 CREATE FUNCTION tb.agent_create(p_tenant bigint, p_agent uuid, p_name text, p_config jsonb, p_max_running integer, p_profile text,
-  p_audit uuid, p_actor text, OUT outcome text, OUT version integer, OUT json text)
+  p_audit uuid, p_actor text, OUT outcome text, OUT version integer, OUT "json" text)
 LANGUAGE plpgsql SET search_path = pg_catalog, tb, pg_temp AS $$
 BEGIN
   version := 1;
@@ -65,7 +65,7 @@ END $$;
 -- Name, maxRunning (NULL: stays) and configuration: in the place of what is there (p_whole), or its members over it. Whatever changes makes a
 -- revision; what changes nothing makes none. 'absent', 'stale' (another revision stands), 'taken' (another agent has the name), 'done'.
 CREATE FUNCTION tb.agent_change(p_tenant bigint, p_agent uuid, p_config jsonb, p_whole boolean, p_name text, p_max_running integer, p_what text,
-  p_expect integer, p_audit uuid, p_actor text, OUT outcome text, OUT version integer, OUT json text)
+  p_expect integer, p_audit uuid, p_actor text, OUT outcome text, OUT version integer, OUT "json" text)
 LANGUAGE plpgsql SET search_path = pg_catalog, tb, pg_temp AS $$
 DECLARE a tb.agents; v_old jsonb; v_new jsonb; v_name text; v_most integer;
 BEGIN
@@ -101,7 +101,7 @@ BEGIN
 END $$;
 
 CREATE FUNCTION tb.agent_restore(p_tenant bigint, p_agent uuid, p_revision integer, p_expect integer, p_audit uuid, p_actor text,
-  OUT outcome text, OUT version integer, OUT json text)
+  OUT outcome text, OUT version integer, OUT "json" text)
 LANGUAGE plpgsql SET search_path = pg_catalog, tb, pg_temp AS $$
 DECLARE v_config jsonb;
 BEGIN
@@ -115,7 +115,7 @@ END $$;
 
 -- Its configuration (NULL: the present one), tool policy and workflow under another name; not what it remembers, nor its sessions.
 CREATE FUNCTION tb.agent_clone(p_tenant bigint, p_from uuid, p_revision integer, p_agent uuid, p_name text, p_workflow uuid, p_audit uuid,
-  p_actor text, OUT outcome text, OUT version integer, OUT json text)
+  p_actor text, OUT outcome text, OUT version integer, OUT "json" text)
 LANGUAGE plpgsql SET search_path = pg_catalog, tb, pg_temp AS $$
 DECLARE a tb.agents; v_config jsonb;
 BEGIN
@@ -150,7 +150,7 @@ END $$;
 
 -- Its name is free; sessions, runs, revisions and memory stay. The turns of it that are live come along: who asked has them cancelled.
 CREATE FUNCTION tb.agent_remove(p_tenant bigint, p_agent uuid, p_expect integer, p_audit uuid, p_actor text,
-  OUT outcome text, OUT version integer, OUT json text)
+  OUT outcome text, OUT version integer, OUT "json" text)
 LANGUAGE plpgsql SET search_path = pg_catalog, tb, pg_temp AS $$
 DECLARE a tb.agents;
 BEGIN
@@ -373,7 +373,7 @@ CREATE FUNCTION tb.memory_json(e tb.agent_memory_entries) RETURNS jsonb LANGUAGE
 -- A person's: the text, and the tags if they are given, with commas between them. The same again makes no version. p_expect: the version it is meant to replace, 0: there is
 -- none; NULL: any. 'absent': the agent is gone.
 CREATE FUNCTION tb.memory_put(p_tenant bigint, p_agent uuid, p_path text, p_body text, p_tags text, p_memory uuid, p_expect integer, p_audit uuid,
-  p_actor text, OUT outcome text, OUT version integer, OUT json text)
+  p_actor text, OUT outcome text, OUT version integer, OUT "json" text)
 LANGUAGE plpgsql SET search_path = pg_catalog, tb, pg_temp SET lock_timeout = '2s' AS $$
 DECLARE e tb.agent_memory_entries; v_tags text[];
 BEGIN
@@ -505,7 +505,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, tb, pg_temp AS $$
    WHERE p_version IS NULL AND NOT EXISTS (SELECT FROM tb.workflows w WHERE w.tenant_id = p_tenant AND w.agent_id = p_agent AND w.name = 'main') $$;
 
 CREATE FUNCTION tb.workflow_put(p_tenant bigint, p_agent uuid, p_doc jsonb, p_workflow uuid, p_expect integer, p_audit uuid, p_actor text,
-  OUT outcome text, OUT version integer, OUT json text)
+  OUT outcome text, OUT version integer, OUT "json" text)
 LANGUAGE plpgsql SET search_path = pg_catalog, tb, pg_temp AS $$
 DECLARE v_id uuid; v_doc jsonb;
 BEGIN

@@ -37,7 +37,7 @@ CREATE FUNCTION tb.agent_called(p_tenant bigint, p_word text) RETURNS uuid LANGU
 -- A new agent (p_of NULL: p_name, p_profile), or p_config's members over those of one that is there. Outcomes are agent_create's and agent_change's. The
 -- same call again finds what it did by the row of the audit log.
 CREATE FUNCTION tb.builder_agent(p_cap text, p_run uuid, p_fence bigint, p_key text, p_of text, p_name text, p_config jsonb, p_most integer, p_profile text,
-  p_expect integer, OUT outcome text, OUT agent uuid, OUT version integer, OUT json text)
+  p_expect integer, OUT outcome text, OUT agent uuid, OUT version integer, OUT "json" text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, tb, pg_temp AS $$
 DECLARE v_tenant bigint := tb.builder_run(p_cap, p_run, p_fence); v_audit uuid := tb.keyed_id(p_run, p_key); v_actor text := 'run:' || p_run;
 BEGIN

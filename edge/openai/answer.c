@@ -271,25 +271,31 @@ void answer_break(struct openai_answer *a, const char *code, const char *message
 
 /* ---- errors */
 
-int answer_status(const struct openai_answer *a)
+int answer_status(const struct openai_answer *a, unsigned *after_s)
 {
 	static const struct {
 		const char *code;
 		int status;
+		unsigned after_s;
 	} rows[] = {
-#define OUTCOME(code, status) {code, status},
+#define OUTCOME(code, status, after) {code, status, after},
 #include "edge/openai/outcome.tbl"
 #undef OUTCOME
 	};
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-		if (slice_is(a->code, rows[i].code))
-			return rows[i].status;
+	*after_s = 0;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		if (!slice_is(a->code, rows[i].code))
+			continue;
+		*after_s = rows[i].after_s;
+		return rows[i].status;
+	}
 	return 500;
 }
 
 void answer_put_error(struct openai_answer *a, struct json_out *o, const char *request_id)
 {
-	int status = answer_status(a);
+	unsigned after_s;
+	int status = answer_status(a, &after_s);
 	json_obj(o);
 	json_kv_str(o, "message",
 		    a->error.n ? a->error
@@ -302,7 +308,9 @@ void answer_put_error(struct openai_answer *a, struct json_out *o, const char *r
 				    : "server_error");
 	json_kv_str(o, "code", a->code.n ? a->code : SLICE("internal"));
 	json_kv_cstr(o, "param", NULL);
-	if (request_id)
+	if (request_id) {
+		json_kv_i64(o, "status", status);
 		json_kv_cstr(o, "requestId", request_id);
+	}
 	json_obj_end(o);
 }

@@ -98,8 +98,9 @@ void answer_finish(struct openai_answer *a);
 void answer_break(struct openai_answer *a, const char *code, const char *message);
 
 /* ---- for the forms */
-/* The status of HTTP for a run that ended so. */
-int answer_status(const struct openai_answer *a);
+/* The status of HTTP for a run that ended so; in how many seconds another may be worth
+ * its while, 0: nobody knows. */
+int answer_status(const struct openai_answer *a, unsigned *after_s);
 /* {"message","type","code","param"} and, unless it is NULL, "requestId" */
 void answer_put_error(struct openai_answer *a, struct json_out *o,
 		      const char *request_id);

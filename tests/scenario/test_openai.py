@@ -150,6 +150,17 @@ class Streams(WithApi):
             self.assertEqual(row[0]["result"], status)
 
 
+class Failures(WithApi):
+    def test_a_failed_run_is_an_error_as_any(self):
+        """With its status and, where it is one of load, when to come back: by Chat Completions and Responses."""
+        self.assertEqual(self.node.post("/v1/agents", {"name": "poor", "budgets": {"run": {"tokens": 1}}})[0], 201)
+        for path, body in ((CHAT, lambda t: {"messages": [user(t)]}), (RESPONSES, lambda t: {"input": t})):
+            for agent, text, want, code, after in (("main", "[status 400 9] x", 400, "model_bad_request", None), ("poor", "hello", 429, "budget_tokens", "60")):
+                status, head, answer = self.node.post(path, {"model": agent, **body(text)})
+                self.assertEqual((status, answer["error"]["code"], answer["error"]["status"]), (want, code, want), answer)
+                self.assertEqual((head.get("retry-after"), head["x-should-retry"]), (after, "false"))
+
+
 class Sessions(WithApi):
     def test_a_busy_session_answers_each_in_its_turn(self):
         name, got = f"u-{uuid.uuid4()}", {}

@@ -126,6 +126,35 @@ static void test_load(void **state)
 	assert_non_null(strstr(load(&m), directory));
 }
 
+static void test_corrected(void **state)
+{
+	static const struct {
+		int version;
+		const char *hex;
+	} rows[] = {
+#define CORRECTED(version, hex) {version, hex},
+#include "cli/corrected.tbl"
+#undef CORRECTED
+	};
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		char hash[32];
+		unsigned byte;
+		assert_int_equal(strlen(rows[i].hex), 64);
+		for (size_t k = 0; k < sizeof hash; k++) {
+			assert_int_equal(sscanf(rows[i].hex + 2 * k, "%2x", &byte), 1);
+			hash[k] = (char)byte;
+		}
+		struct slice was = slice_of(hash, sizeof hash);
+		assert_true(migrations_was_so(rows[i].version, was));
+		assert_false(migrations_was_so(rows[i].version + 1, was));
+		assert_false(migrations_was_so(rows[i].version, slice_of(hash, 31)));
+		hash[0] ^= 1;
+		assert_false(migrations_was_so(rows[i].version, was));
+	}
+	assert_false(migrations_was_so(21, SLICE_NONE));
+}
+
 static void test_directory(void **state)
 {
 	(void)state;
@@ -147,6 +176,7 @@ int main(void)
 	crypto_init();
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_names), cmocka_unit_test(test_order),
-		cmocka_unit_test(test_load), cmocka_unit_test(test_directory)};
+		cmocka_unit_test(test_load), cmocka_unit_test(test_directory),
+		cmocka_unit_test(test_corrected)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -227,7 +227,9 @@ static void test_a_failure_is_an_error(void **state)
 	answer_finish(&a);
 	expect("data: {\"error\":{\"message\":\"too much\",\"type\":\"server_error\","
 	       "\"code\":\"model_overloaded\",\"param\":null}}\n\n");
-	assert_int_equal(answer_status(&a), 503);
+	unsigned after;
+	assert_int_equal(answer_status(&a, &after), 503);
+	assert_int_equal(after, 5);
 }
 
 /* A budget that is used up amid an answer cuts it; before it there is nothing to cut. */
@@ -244,7 +246,9 @@ static void test_budgets(void **state)
 	begin(&answer_chat, true);
 	fails("budget_tokens", "used up");
 	assert_int_equal(a.end, ANSWER_FAILED);
-	assert_int_equal(answer_status(&a), 429);
+	unsigned after;
+	assert_int_equal(answer_status(&a, &after), 429);
+	assert_int_equal(after, 60);
 }
 
 /* ---- a message that is begun anew */
