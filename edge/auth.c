@@ -276,7 +276,9 @@ static enum auth_verdict judge(struct call *c, const struct credential *x,
 		return refuse(c, UNKNOWN);
 	if (!x->streams)
 		return allow(c, row, scopes);
-	if (x->stream.until_s <= clock_real_us() / 1000000)
+	bool resumes = http_field(&c->request->head, "last-event-id").n;
+	int64_t until_s = x->stream.until_s + (resumes ? STREAM_TOKEN_RESUME_S : 0);
+	if (until_s <= clock_real_us() / 1000000)
 		return refuse(c,
 			      "the stream token's time to connect is over: get another "
 			      "one");

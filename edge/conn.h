@@ -56,7 +56,7 @@ struct conn {
 	bool uploading;   /* the handler has the request, its body is still coming ... */
 	bool wanted;      /* ... and may be read */
 	uint64_t taken;   /* bytes of it that came */
-	size_t received;  /* of a body in its window of time, or dropped while lingering */
+	size_t received; /* of a body in its window of time, or dropped while lingering */
 	int64_t whole_us; /* when a body has to be whole */
 	size_t held;      /* of server_hold */
 	struct slice heartbeat;

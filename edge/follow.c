@@ -208,6 +208,12 @@ static void take_page(struct follow *f)
 {
 	struct event_page *page = f->page;
 	bool fresh = f->place.seq == 0 && !f->place.part_seq;
+	if (!f->open && !fresh && !page->count && page->run.ended && f->sink->over) {
+		sub_close(&f->sub);
+		f->stage = FOLLOW_DONE;
+		f->sink->over(f->call);
+		return;
+	}
 	open_answer(f);
 	for (unsigned i = 0; i < page->count; i++)
 		show_row(f, &page->rows[i]);

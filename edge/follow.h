@@ -19,6 +19,9 @@ struct follow_sink {
 	void (*open)(struct call *c);
 	/* The next event. A message's durable one has only what was not streamed. */
 	void (*event)(struct call *c, const struct sse_item *item);
+	/* Instead of all these: who comes back has had the last one. NULL: open and end.
+	 */
+	void (*over)(struct call *c);
 	/* After the run's last event. It may follow another run: follow_new. */
 	void (*end)(struct call *c);
 	/* This side ends the answer, before or after open: the node goes away, the token

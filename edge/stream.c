@@ -62,5 +62,15 @@ void stream_cut(struct call *c)
 	reply_stream_end(c->request);
 }
 
-const struct follow_sink stream_sink = {
-	.open = open_answer, .event = stream_event, .end = stream_end, .cut = stream_cut};
+/* What tells an EventSource not to come back again. */
+static void stream_over(struct call *c)
+{
+	reply_head(c->request, 204);
+	reply_empty(c->request);
+}
+
+const struct follow_sink stream_sink = {.open = open_answer,
+					.event = stream_event,
+					.over = stream_over,
+					.end = stream_end,
+					.cut = stream_cut};

@@ -17,6 +17,9 @@
 /* Seconds until which a connection is made with it. */
 #define STREAM_TOKEN_DEFAULT_S 60
 #define STREAM_TOKEN_MAX_S 900
+/* So much longer for who comes back, with the id of an event: an EventSource does so by
+ * itself, under the same URL. */
+#define STREAM_TOKEN_RESUME_S 3600
 
 struct stream_token {
 	int64_t tenant;

@@ -301,6 +301,16 @@ class Streams:
         run = self.scheduled(sessionKey="s2")
         token = self.answer("POST", f"/v1/runs/{run}/stream-token", {"ttlSeconds": 1}, 201)["token"]
         wait_for(lambda: self.open(run, token).status == 401, 5, 0.3)
+        # who comes back, as an EventSource does by itself, is let in; once the run is over, it is told to stay away
+        run = self.node.enqueue("hi", "s5")
+        self.node.wait(run)
+        token = self.answer("POST", f"/v1/runs/{run}/stream-token", {"ttlSeconds": 1}, 201)["token"]
+        wait_for(lambda: self.open(run, token).status == 401, 5, 0.3)
+        last = self.node.events(run)[-1][0]
+        again = self.open(run, token, **{"Last-Event-ID": "1"})
+        self.assertEqual((again.status, f"id: {last}\n".encode() in again.read()), (200, True))
+        over = self.open(run, token, **{"Last-Event-ID": last})
+        self.assertEqual((over.status, over.read()), (204, b""))
 
     def test_a_session(self):
         run, foreign = self.node.enqueue("hi", "s3"), self.node.enqueue("hi", "s4")

@@ -21,6 +21,7 @@ async function passOn(asked) {
     const { error } = await answer.json().catch(() => ({}));
     return refuse(answer.status === 401 ? 500 : answer.status, error?.message ?? 'the agent runtime refused');
   }
+  if (answer.status === 204) return new Response(null, { status: 204 }); // an EventSource that has had all comes back no more
   return new Response(answer.body, {
     headers: {
       'content-type': 'text/event-stream',
