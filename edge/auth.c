@@ -6,6 +6,7 @@
 #include "common/crypto.h"
 #include "edge/penalties.h"
 #include "edge/reply.h"
+#include "edge/route.h"
 #include "edge/store.h"
 #include "edge/stream_token.h"
 #include "edge/token.h"
@@ -223,6 +224,18 @@ static bool is_for_platform(struct call *c, const struct token_row *row, unsigne
 	return false;
 }
 
+static enum auth_verdict lacks(struct call *c, unsigned scopes)
+{
+	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
+	for (unsigned i = 0; route_scope_word(i); i++)
+		if (scopes & 1u << i)
+			strbuf_printf(&b, "%s%s", b.n ? " or " : "", route_scope_word(i));
+	return forbid(c, NULL,
+		      arena_printf(c->request->arena,
+				   "the token lacks the scope this call needs: %.*s",
+				   (int)b.n, b.p));
+}
+
 static enum auth_verdict allow(struct call *c, const struct token_row *row,
 			       unsigned scopes)
 {
@@ -242,7 +255,7 @@ static enum auth_verdict allow(struct call *c, const struct token_row *row,
 		return AUTH_ANSWERED;
 	c->caller.scopes = scopes_of(c, row);
 	if (!(c->caller.scopes & (scopes | SCOPE_ADMIN)))
-		return forbid(c, NULL, NULL);
+		return lacks(c, scopes);
 	token_uses_note(c->edge->uses, row->tenant, row->id);
 	return AUTH_YES;
 }

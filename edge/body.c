@@ -48,7 +48,8 @@ struct json_doc *body_object(struct call *c)
 		reply_wrong(c->request, NULL, "the body must be a JSON object");
 		return NULL;
 	}
-	struct json_doc *doc = json_parse_unique(body, SERVER_BODY_MAX, why, sizeof why);
+	struct json_doc *doc =
+		json_parse_unique(body, c->request->body_most, why, sizeof why);
 	if (!doc) {
 		blame(c, body, why);
 		return NULL;

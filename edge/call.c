@@ -126,7 +126,8 @@ bool call_in_pieces(void *arg, struct request *r)
 	route_find(r->head.method, r->head.path, r->arena, &m);
 	if (m.route == ROUTE_OPENAI_CHAT || m.route == ROUTE_OPENAI_RESPONSES)
 		r->body_most = SERVER_TALK_MAX;
-	if (m.route == ROUTE_SESSION_IMPORT || m.route == ROUTE_SESSION_KEY_IMPORT)
+	if (m.route == ROUTE_EMBEDDINGS || m.route == ROUTE_SESSION_IMPORT ||
+	    m.route == ROUTE_SESSION_KEY_IMPORT)
 		r->body_most = IMPORT_BODY_MAX;
 	/* The whole conversation comes with each message. */
 	if (m.route == ROUTE_AGUI || m.route == ROUTE_AGENT_AGUI || m.route == ROUTE_UI ||

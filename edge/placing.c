@@ -19,7 +19,8 @@ static enum placing_outcome find_session(struct call *c, struct placing *p)
 	enum cache_verdict v = lookup_session(c, p->found.id, p->session_key,
 					      p->order.user, &p->session, &p->slot);
 	if (!lookup_found(c, v, NULL,
-			  "there is no such agent, or no such session of this user"))
+			  "the agent is gone, or its session of that key is another "
+			  "user's"))
 		return not_found(v);
 	if (uuid_is_nil(p->goes_on) || uuid_eq(p->goes_on, p->session.id))
 		return PLACING_DONE;
@@ -166,7 +167,9 @@ static enum placing_outcome take_answer(struct call *c, struct placing *p)
 		return PLACING_WAIT;
 	}
 	if (p->error) {
-		reply_err(c->request, p->error, NULL, p->message, p->retry_after_s);
+		reply_err(c->request, p->error,
+			  p->error == ERR_IDEMPOTENCY ? "Idempotency-Key" : NULL,
+			  p->message, p->retry_after_s);
 		return PLACING_ANSWERED;
 	}
 	if (p->sink && !p->repeated) {

@@ -124,3 +124,9 @@ void route_find(unsigned method, struct slice path, struct arena *a,
 		methods |= METHOD_HEAD;
 	add_methods(out->allow, methods | (methods ? METHOD_OPTIONS : 0));
 }
+
+const char *route_scope_word(unsigned bit)
+{
+	static const char *const words[] = {"run", "read", "write", "admin", "platform"};
+	return bit < ARRAY_LEN(words) ? words[bit] : NULL;
+}

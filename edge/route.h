@@ -32,6 +32,8 @@ struct route_match {
 
 /* The row of a route other than NONE. */
 const struct route_row *route_row(enum route r);
+/* A scope by its bit's number, as tokens name it; NULL: there is none behind. */
+const char *route_scope_word(unsigned bit);
 /* route NONE: the path is unknown (allow empty) or does not take the method. */
 void route_find(unsigned method, struct slice path, struct arena *a,
 		struct route_match *out);

@@ -38,7 +38,7 @@ static bool check_webhook(struct call *c, const struct order *o)
 	if (!o->webhook.p || c->edge->webhook_private ||
 	    url_guard_check(o->webhook, why, sizeof why))
 		return true;
-	return reply_wrong(c->request, "webhook",
+	return reply_wrong(c->request, "webhook.url",
 			   arena_printf(c->request->arena,
 					"webhook has a url that is "
 					"not allowed: %s",

@@ -109,6 +109,13 @@ static void take_workspace(const struct pg_result *r, struct agent_row *row)
 		row->workspace_files = (uint64_t)files;
 }
 
+static void take_embedding_model(const struct pg_result *r, struct agent_row *row)
+{
+	struct slice model = pg_get_text(r, 0, 10);
+	if (model.n < sizeof row->embedding_model)
+		memcpy(row->embedding_model, model.p ? model.p : "", model.n);
+}
+
 static void on_agent(void *arg, const struct pg_answer *a)
 {
 	struct cache_entry *e = arg;
@@ -128,6 +135,7 @@ static void on_agent(void *arg, const struct pg_answer *a)
 	row.max_running = (uint32_t)pg_get_i64(r, 0, 2);
 	take_lane_settings(r, &row);
 	take_workspace(r, &row);
+	take_embedding_model(r, &row);
 	cache_loaded(e, &row);
 }
 

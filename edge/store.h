@@ -48,6 +48,7 @@ struct agent_row {
 	unsigned drop;                             /* enum drop_policy */
 	bool by_session;                           /* it has a workspace a session */
 	uint64_t workspace_bytes, workspace_files; /* at most; 0: as the node says */
+	char embedding_model[LIMIT_MODEL + 1];     /* "": none is said */
 };
 #define AGENT_LANE_CAP_MAX 10000
 #define AGENT_DEBOUNCE_MS 500

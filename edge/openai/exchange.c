@@ -211,12 +211,15 @@ static struct slice field_of(struct call *c, const char *own, const char *other)
 
 static bool read_session_key(struct call *c, struct slice *key)
 {
+	static const char own[] = "x-terabits-session-key",
+			  other[] = "x-openclaw-session-key";
+	const char *said = http_field(&c->request->head, own).p ? own : other;
 	struct order_fault fault;
-	*key = field_of(c, "x-terabits-session-key", "x-openclaw-session-key");
+	*key = field_of(c, own, other);
 	return !key->p || order_check_session(*key, &fault) ||
-	       reply_wrong(c->request, "x-terabits-session-key",
-			   arena_printf(c->request->arena, "x-terabits-session-key: %s",
-					fault.message));
+	       reply_wrong(
+		       c->request, said,
+		       arena_printf(c->request->arena, "%s: %s", said, fault.message));
 }
 
 static bool read_idem_key(struct call *c, struct slice *key)

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * GET /v1/models and /v1/models/{model}: the tenant's agents, and the default one. */
+#include <string.h>
+
 #include "common/json.h"
+#include "edge/default_agent.h"
+#include "edge/lookup.h"
 #include "edge/openai/ask.h"
 #include "edge/openai/store.h"
 #include "edge/openai/target.h"
@@ -11,6 +15,7 @@ struct listing {
 	struct slice after;
 	unsigned limit;
 	struct model_page page;
+	bool shows_default;
 };
 
 static void put_model(struct json_out *o, struct slice id, int64_t created_us)
@@ -51,15 +56,7 @@ static bool take_limit(struct call *c, struct slice v)
 	return true;
 }
 
-static bool has_default(const struct model_page *p)
-{
-	for (unsigned i = 0; i < p->count; i++)
-		if (slice_is(p->rows[i].name, "default"))
-			return true;
-	return false;
-}
-
-/* "default" stands first, by whatever agent it is. */
+/* "default" stands first, where it means an agent of another name. */
 static void put_list(struct json_out *o, const struct listing *l)
 {
 	const struct model_page *p = &l->page;
@@ -68,7 +65,7 @@ static void put_list(struct json_out *o, const struct listing *l)
 	json_kv_cstr(o, "object", "list");
 	json_key(o, "data");
 	json_arr(o);
-	if (!l->after.n && count && !has_default(p))
+	if (l->shows_default)
 		put_model(o, SLICE("default"), p->rows[0].created_us);
 	for (unsigned i = 0; i < count; i++)
 		put_model(o, p->rows[i].name, p->rows[i].created_us);
@@ -77,6 +74,24 @@ static void put_list(struct json_out *o, const struct listing *l)
 	if (count)
 		json_kv_str(o, "last_id", p->rows[count - 1].name);
 	json_obj_end(o);
+}
+
+/* False: it is being looked for, or the call is answered. */
+static bool find_default(struct call *c, struct listing *l)
+{
+	struct agent_row row;
+	switch (lookup_agent(c, default_agent(SLICE_NONE), &row)) {
+	case CACHE_FOUND:
+		l->shows_default = strcmp(row.name, "default") != 0;
+		return true;
+	case CACHE_ABSENT:
+		return true;
+	case CACHE_WAIT:
+		return false;
+	default:
+		reply_err(c->request, c->wait.failed, NULL, NULL, 0);
+		return false;
+	}
 }
 
 void openai_models(struct call *c)
@@ -100,6 +115,8 @@ void openai_models(struct call *c)
 		reply_err(c->request, c->asked, NULL, NULL, 0);
 		return;
 	}
+	if (!l->after.n && l->page.count && !find_default(c, l))
+		return;
 	put_list(&o, l);
 	reply_json(c, &b);
 }

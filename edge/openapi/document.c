@@ -178,18 +178,17 @@ static void put_answers(struct json_out *o, const char *answers)
  * platform. */
 static void put_scopes(struct json_out *o, unsigned scopes)
 {
-	static const char *const words[] = {"run", "read", "write", "admin", "platform"};
 	if (scopes && scopes != SCOPE_PLATFORM)
 		scopes |= SCOPE_ADMIN;
 	json_key(o, "security");
 	json_arr(o);
-	for (size_t i = 0; scopes && i < ARRAY_LEN(words); i++) {
+	for (unsigned i = 0; scopes && route_scope_word(i); i++) {
 		if (!(scopes & 1u << i))
 			continue;
 		json_obj(o);
 		json_key(o, "token");
 		json_arr(o);
-		json_put_cstr(o, words[i]);
+		json_put_cstr(o, route_scope_word(i));
 		json_arr_end(o);
 		json_obj_end(o);
 	}

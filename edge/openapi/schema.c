@@ -46,6 +46,7 @@ static const struct named schemas[] = {
 #define TYPE_read_skills "[string]"
 #define TYPE_read_budgets "object"
 #define TYPE_read_webhook "Webhook"
+#define TYPE_read_embedding "string"
 #define TYPE_read_word ""
 #define TYPE_read_workspace ""
 

@@ -168,6 +168,18 @@ static bool read_budgets(struct agent_config *c, json_t v, const struct member *
 			     "whole numbers above 0) of a 'run' or 'session'");
 }
 
+/* As the door's embeddings take it. */
+static bool read_embedding(struct agent_config *c, json_t v, const struct member *m,
+			   struct settings_fault *fault)
+{
+	struct slice s = json_str(v);
+	const char *slash = s.n ? memchr(s.p, '/', s.n) : NULL;
+	bool named = slash && slash > s.p && slash < s.p + s.n - 1;
+	(void)c;
+	return (slice_is(s, "offline") || (named && (int64_t)s.n <= m->high)) ||
+	       wrong(fault, m, "must be PROVIDER/NAME, or offline");
+}
+
 static bool read_webhook(struct agent_config *c, json_t v, const struct member *m,
 			 struct settings_fault *fault)
 {

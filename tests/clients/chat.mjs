@@ -134,7 +134,7 @@ check('a header names the session', async () => {
   }
   await fails(
     client.chat.completions.create({ model: 'main', messages: [user('x')] }, { headers: { 'x-openclaw-session-key': 'subagent:x' } }),
-    OpenAI.BadRequestError, { param: 'x-terabits-session-key' },
+    OpenAI.BadRequestError, { param: 'x-openclaw-session-key' },
   );
 });
 

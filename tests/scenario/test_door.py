@@ -30,7 +30,7 @@ class Authority:
     def __init__(self, dir):
         self.dir = dir
         self.openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", self.path("ca.key"), "-out",
-                     self.path("ca.pem"), "-subj", "/CN=test authority", "-days", "2")
+                     self.path("ca.pem"), "-subj", "/CN=test authority", "-days", "2", "-addext", "keyUsage=critical,keyCertSign,cRLSign")
 
     def path(self, name):
         return os.path.join(self.dir, name)
@@ -44,7 +44,8 @@ class Authority:
         self.openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", self.path(f"{name}.key"), "-out",
                      request, "-subj", f"/CN={subject}")
         with open(self.path("ext"), "w") as f:
-            f.write(f"subjectAltName={alt}\n" if alt else "\n")
+            f.write("subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\nkeyUsage=critical,digitalSignature\n")
+            f.write(f"subjectAltName={alt}\n" if alt else "")
         self.openssl("x509", "-req", "-in", request, "-CA", self.path("ca.pem"), "-CAkey", self.path("ca.key"), "-CAcreateserial", "-days", "2",
                      "-extfile", self.path("ext"), "-out", self.path(f"{name}.pem"))
 

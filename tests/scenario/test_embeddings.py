@@ -90,7 +90,7 @@ class Embeddings(WithEmbeddings):
         self.assertEqual(self.ledger("refused"), [])
         self.refused(400, "model_config", model="anthropic/claude-sonnet-4-5")
         self.refused(400, "model_config", model="nobody/x")
-        self.refused(400, "model_config", model="text-embedding-3-small")
+        self.refused(404, "model_not_found", model="text-embedding-3-small")
 
     def test_the_ledger_and_budgets(self):
         self.embed(["four", "fourfour"], "openai/text-embedding-3-large", user="u1")
@@ -105,6 +105,21 @@ class Embeddings(WithEmbeddings):
         self.refused(400, "model_bad_request", "[status 400]", "openai/budgeted", user="poor")
         self.assertEqual((used()["tokens"], used()["calls"]), (30, 1))  # what failed is taken back
         self.embed("x" * 100, "openai/budgeted", user="rich")
+
+    def test_an_agent_as_the_model(self):
+        """As in OpenAI's other APIs: the header's model, the agent's, or words alone."""
+        self.assertEqual(self.embed("x", "main")["model"], self.embed("x", "offline")["model"])
+        self.assertEqual(self.embed("x", "default")["data"], self.embed("x", "agent/main")["data"])
+        status, _, answer = self.node.post("/v1/agents", {"name": "embeds", "embeddingModel": "openai/of-the-agent"})
+        self.assertEqual(status, 201, answer)
+        self.assertEqual(self.embed("x", "embeds")["model"], "openai/of-the-agent")
+        status, _, answer = self.node.post("/v1/embeddings", {"model": "embeds", "input": "x"}, headers={"x-openclaw-model": "openai/of-the-header"})
+        self.assertEqual((status, answer["model"]), (200, "openai/of-the-header"))
+        self.refused(404, "model_not_found", model="nobody")
+        for wrong in ("openai/", "small", 7, ""):
+            status, _, answer = self.node.post("/v1/agents", {"name": "wrong", "embeddingModel": wrong})
+            self.assertEqual((status, answer["error"]["param"]), (400, "embeddingModel"), answer)
+        self.assertEqual(len(self.embed(["x" * 600] * 2048)["data"]), 2048)  # as many, and as long together, as may come
 
     def test_model_tokens_of_a_token(self):
         limited, free = (self.node.post("/v1/tokens", {"scopes": ["run"], **more})[2]["token"] for more in ({"limits": {"tokensPerMinute": 50}}, {}))
@@ -155,8 +170,8 @@ class Embeddings(WithEmbeddings):
         self.assertEqual(done, [4] * 3)
 
     def test_what_is_wrong(self):
-        for body, param in (({"input": ""}, "input"), ({"input": []}, "input"), ({"input": [""]}, "input"), ({"input": [1, 2]}, "input"),
-                            ({"input": [[1, 2]]}, "input"), ({"input": ["a"] * 2049}, "input"), ({"input": 7}, "input"),
+        for body, param in (({"input": ""}, "input"), ({"input": []}, "input"), ({"input": [""]}, "input[0]"), ({"input": [1, 2]}, "input[0]"),
+                            ({"input": ["a", [1, 2]]}, "input[1]"), ({"input": ["a"] * 2049}, "input"), ({"input": 7}, "input"),
                             ({"input": "x", "encoding_format": "hex"}, "encoding_format"), ({"input": "x", "dimensions": 0}, "dimensions"),
                             ({"input": "x", "size": 1}, "size"), ({"model": "", "input": "x"}, "model")):
             status, _, answer = self.node.post("/v1/embeddings", {"model": "offline", **body})

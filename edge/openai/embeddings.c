@@ -1,23 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0
- * POST /v1/embeddings, as OpenAI's clients ask it: the texts go to a worker, which has
- * the keys of the model providers (docs/embeddings.md). */
+ * POST /v1/embeddings: the texts go to a worker, which has the keys of the model
+ * providers (docs/embeddings.md). */
 #include "common/json.h"
 #include "edge/body.h"
 #include "edge/inquiry.h"
 #include "edge/limits.h"
+#include "edge/openai/ask.h"
+#include "edge/openai/target.h"
 #include "edge/reply.h"
 
 #define TEXTS_MOST 2048u
 #define USER_MOST 256u
 #define DIMENSIONS_MOST 16384
 
-enum stage { EMBED_START, EMBED_SENT };
+enum stage { EMBED_START, EMBED_TARGET, EMBED_SENT };
 
 struct embedding {
 	struct inquiring q;
 	struct slice model, user;
-	struct slice texts; /* JSON list */
-	int64_t dimensions; /* 0: not said */
+	struct target target; /* the agent that the model's name means */
+	struct slice texts;   /* JSON list */
+	int64_t dimensions;   /* 0: not said */
 	bool base64;
 };
 
@@ -29,8 +32,9 @@ static bool take_model(struct call *c, json_t v)
 
 static bool wrong_input(struct call *c, size_t i, const char *rule)
 {
-	return reply_wrong(c->request, "input",
-			   arena_printf(c->request->arena, "input[%zu] %s", i, rule));
+	const char *name = arena_printf(c->request->arena, "input[%zu]", i);
+	return reply_wrong(c->request, name,
+			   arena_printf(c->request->arena, "%s %s", name, rule));
 }
 
 static bool check_texts(struct call *c, json_t list)
@@ -121,20 +125,12 @@ static struct slice question_of(struct arena *a, const struct embedding *e)
 	return arena_slice(a, strbuf_slice(&b));
 }
 
-void embeddings(struct call *c)
+static void send_question(struct call *c, struct embedding *e, struct slice model)
 {
-	struct arena *a = c->request->arena;
-	if (c->stage == EMBED_SENT) {
-		inquiry_reply(c);
-		return;
-	}
-	struct embedding *e = c->state = arena_zalloc(a, sizeof *e);
-	if (!read_body(c, e))
-		return;
 	struct wire_inquire m = {.kind = INQUIRY_EMBED,
 				 .object = uuid7_new(),
-				 .model = e->model,
-				 .body = question_of(a, e)};
+				 .model = model,
+				 .body = question_of(c->request->arena, e)};
 	if (m.body.n > LIMIT_BODY_BYTES) {
 		reply_err(c->request, ERR_TOO_LARGE, "input",
 			  "input is larger than its limit", 0);
@@ -143,4 +139,53 @@ void embeddings(struct call *c)
 	c->stage = EMBED_SENT;
 	limits_note_run(c, m.object); /* the ledger has it under this id */
 	inquiry_ask(c, &m);
+}
+
+/* A model of a provider's, or words alone; else it is the name of an agent, as with the
+ * other of these APIs. */
+static bool is_a_model(struct slice model)
+{
+	return slice_is(model, "offline") ||
+	       (memchr(model.p, '/', model.n) && slice_eq(ask_agent_of(model), model));
+}
+
+/* What the client says beside it, or else the agent's configuration, is asked. */
+static struct slice model_of(struct call *c, const struct embedding *e)
+{
+	const struct http_head *h = &c->request->head;
+	struct slice said = http_field(h, "x-terabits-model");
+	said = said.p ? said : http_field(h, "x-openclaw-model");
+	if (said.p)
+		return said;
+	return *e->target.agent.embedding_model
+		       ? slice_str(e->target.agent.embedding_model)
+		       : SLICE("offline");
+}
+
+static bool begin(struct call *c, struct embedding *e)
+{
+	if (!read_body(c, e))
+		return false;
+	e->target.name = e->model;
+	e->target.word = ask_agent_of(e->model);
+	c->stage = EMBED_TARGET;
+	return true;
+}
+
+void embeddings(struct call *c)
+{
+	struct embedding *e = c->state;
+	if (c->stage == EMBED_SENT) {
+		inquiry_reply(c);
+		return;
+	}
+	if (!e) {
+		c->state = e = arena_zalloc(c->request->arena, sizeof *e);
+		if (!begin(c, e))
+			return;
+	}
+	if (is_a_model(e->model))
+		send_question(c, e, e->model);
+	else if (target_find(c, &e->target))
+		send_question(c, e, model_of(c, e));
 }
