@@ -245,6 +245,10 @@ static void set_labelled(struct call *c, struct keying *k)
 	AUTO(auto_json_free)
 	struct json_doc *d = json_parse(k->rows, TEXT_MOST, NULL, 0);
 	json_t row = labelled(json_root(d), k->body.label);
+	if (!row && k->out.change.expect >= 0) {
+		change_refuse(c, "there is no key of that label any more");
+		return;
+	}
 	if (!row) {
 		send_new(c, k);
 		return;

@@ -16,7 +16,8 @@ static bool refuse_unknown(struct call *c, struct slice name, const struct opera
 {
 	AUTO(strbuf_fini) struct strbuf known = STRBUF_INIT;
 	struct slice rest = slice_str(op->params), word;
-	while ((word = operation_word(&rest)).p)
+	bool needed;
+	while ((word = operation_param(&rest, &needed)).p)
 		if (param_named(word)->place == PARAM_query)
 			strbuf_printf(&known, "%s%.*s", known.n ? ", " : ": it takes ",
 				      SLICE_ARG(word));

@@ -107,15 +107,18 @@ static void put_params(struct json_out *o, const char *pattern, const char *para
 {
 	char path[PATH_MAX_BYTES];
 	struct slice rest = slice_str(params), word;
+	bool needed;
 	json_key(o, "parameters");
 	json_arr(o);
 	walk_path(pattern, path, o);
-	while ((word = operation_word(&rest)).p) {
+	while ((word = operation_param(&rest, &needed)).p) {
 		const struct param *p = param_named(word);
 		json_obj(o);
 		json_kv_cstr(o, "name", p->name);
 		json_kv_cstr(o, "in", p->place == PARAM_query ? "query" : "header");
 		json_kv_cstr(o, "description", p->text);
+		if (needed)
+			json_kv_bool(o, "required", true);
 		json_key(o, "schema");
 		schema_put(o, slice_str(p->type));
 		json_obj_end(o);
@@ -130,7 +133,7 @@ static const struct {
 	     {"bytes", "application/octet-stream", NULL},
 	     {"object", "application/json", "object"}};
 
-static void put_content(struct json_out *o, struct slice what)
+static void put_media(struct json_out *o, struct slice what)
 {
 	const char *name = "application/json";
 	struct slice type = what;
@@ -140,13 +143,20 @@ static void put_content(struct json_out *o, struct slice what)
 			type = media[i].type ? slice_str(media[i].type) : SLICE("any");
 		}
 	}
-	json_key(o, "content");
-	json_obj(o);
 	json_key(o, name);
 	json_obj(o);
 	json_key(o, "schema");
 	schema_put(o, type);
 	json_obj_end(o);
+}
+
+/* Each of what+what has a medium of its own. */
+static void put_content(struct json_out *o, struct slice what)
+{
+	json_key(o, "content");
+	json_obj(o);
+	while (what.n)
+		put_media(o, slice_cut(&what, '+'));
 	json_obj_end(o);
 }
 
@@ -213,6 +223,8 @@ static void put_operation(struct json_out *o, const struct route_row *row,
 	if (*op->body) {
 		json_key(o, "requestBody");
 		json_obj(o);
+		if (schema_is_needed(slice_str(op->body)))
+			json_kv_bool(o, "required", true);
 		put_content(o, slice_str(op->body));
 		json_obj_end(o);
 	}

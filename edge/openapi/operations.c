@@ -40,10 +40,19 @@ struct slice operation_word(struct slice *rest)
 	return SLICE_NONE;
 }
 
+struct slice operation_param(struct slice *rest, bool *needed)
+{
+	struct slice word = operation_word(rest);
+	*needed = word.n && word.p[word.n - 1] == '!';
+	word.n -= *needed;
+	return word;
+}
+
 bool operation_takes(const struct operation *op, struct slice name)
 {
 	struct slice rest = slice_str(op->params), word;
-	while ((word = operation_word(&rest)).p)
+	bool needed;
+	while ((word = operation_param(&rest, &needed)).p)
 		if (slice_eq(word, name))
 			return param_named(word)->place == PARAM_query;
 	return false;

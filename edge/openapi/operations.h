@@ -27,6 +27,8 @@ const struct operation *operation_of(enum route r);
 const struct param *param_named(struct slice name);
 /* The next word of a list; SLICE_NONE at its end. */
 struct slice operation_word(struct slice *rest);
+/* Likewise of its parameters; needed: the request has to have it. */
+struct slice operation_param(struct slice *rest, bool *needed);
 /* Whether its query may name that. */
 bool operation_takes(const struct operation *op, struct slice name);
 

@@ -322,3 +322,21 @@ void schema_put_all(struct json_out *o)
 			schema_put(o, slice_str(schemas[i].form));
 	}
 }
+
+bool schema_is_needed(struct slice body)
+{
+	const struct named *s = NULL;
+	for (size_t i = 0; i < ARRAY_LEN(schemas); i++)
+		if (slice_is(body, schemas[i].name))
+			s = &schemas[i];
+	if (!s || !s->is_object)
+		return !slice_is(body, "bytes"); /* a file may be empty */
+	struct slice rest = slice_str(s->form);
+	while (rest.n) {
+		struct slice member = slice_cut(&rest, ' ');
+		struct slice name = slice_cut(&member, ':');
+		if (member.p && name.n && name.p[name.n - 1] != '?')
+			return true;
+	}
+	return false;
+}

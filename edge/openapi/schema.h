@@ -8,6 +8,9 @@
 
 /* A type. */
 void schema_put(struct json_out *o, struct slice type);
+/* Whether a body of that kind says something: it is no object whose members may all be
+ * left out. */
+bool schema_is_needed(struct slice body);
 /* All of schemas.tbl: the members of components.schemas. */
 void schema_put_all(struct json_out *o);
 

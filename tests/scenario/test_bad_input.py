@@ -13,6 +13,9 @@ from test_main_job import WithNode
 from test_queue_modes import WithQueue
 
 
+NOBODY = "0192f3a0-0000-7000-8000-00000000dead"
+
+
 class Requests(WithNode):
     def refused(self, status, code, answer):
         self.assertEqual(answer[0], status, answer[2])
@@ -89,6 +92,28 @@ class Requests(WithNode):
         s.sendall(b"nonsense\n")
         self.assertIn(b"error", s.recv(4096))
         s.close()
+
+
+class Contract(WithNode):
+    def test_what_has_to_be_there(self):
+        """A parameter that the document calls required, a body likewise: without it the answer is 400 and names it."""
+        document = self.node.get("/openapi.json")[2]
+        asked = 0
+        for pattern, operations in document["paths"].items():
+            path = pattern.replace("{agent}", "main").replace("{sessionKey}", "none").replace("{session}", NOBODY).replace("{run}", NOBODY)
+            for method, o in operations.items():
+                needs = [p["name"] for p in o.get("parameters", []) if p.get("required") and p["in"] == "query"]
+                with self.subTest(f"{method} {pattern}"):
+                    if needs:
+                        status, _, answer = self.node.request(method.upper(), path, b"x" if "requestBody" in o else None)
+                        self.assertIn(status, (400, 404), answer)  # 404: where the session is looked for first
+                        self.assertEqual(answer["error"]["param"], needs[0] if status == 400 else answer["error"]["param"], answer)
+                        asked += status == 400
+                    if o.get("requestBody", {}).get("required") and "{" not in path and pattern != "/v1/tenants":  # the platform's
+                        status, _, answer = self.node.request(method.upper(), path, {})
+                        self.assertEqual(status, 400, answer)
+                        asked += 1
+        self.assertGreater(asked, 15)
 
 
 class Halves(http.server.BaseHTTPRequestHandler):

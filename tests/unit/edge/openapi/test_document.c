@@ -38,7 +38,8 @@ static void test_every_parameter_is_known(void **state)
 	(void)state;
 	for (enum route r = ROUTE_NONE + 1; r < ROUTE__COUNT; r++) {
 		struct slice rest = slice_str(operation_of(r)->params), word;
-		while ((word = operation_word(&rest)).p)
+		bool needed;
+		while ((word = operation_param(&rest, &needed)).p)
 			if (!param_named(word))
 				fail_msg("%s: params.tbl has no %.*s", route_row(r)->name,
 					 SLICE_ARG(word));
@@ -56,6 +57,34 @@ static void test_it_is_one_json_object_without_twins(void **state)
 	assert_true(json_get(json_get(json_get(json_root(d), "paths"),
 				      "/v1/agents/{agent}/sessions/{sessionKey}"),
 			     "delete"));
+}
+
+/* What has to be there, and what comes in two forms. */
+static void test_needs_and_media(void **state)
+{
+	AUTO(strbuf_fini) struct strbuf b = STRBUF_INIT;
+	(void)state;
+	AUTO(auto_json_free) struct json_doc *d = document(&b);
+	json_t paths = json_get(json_root(d), "paths");
+	json_t file =
+		json_get(json_get(paths, "/v1/agents/{agent}/files/content"), "get");
+	bool found = false;
+	struct json_iter it = json_iter(json_get(file, "parameters"));
+	for (json_t p; (p = json_next(&it, NULL));)
+		if (slice_is(json_str(json_get(p, "name")), "path"))
+			found = json_bool(json_get(p, "required"), false);
+	assert_true(found);
+	json_t chat = json_get(json_get(paths, "/v1/chat/completions"), "post");
+	assert_true(
+		json_bool(json_get(json_get(chat, "requestBody"), "required"), false));
+	json_t content =
+		json_get(json_get(json_get(chat, "responses"), "200"), "content");
+	assert_true(json_get(content, "application/json") &&
+		    json_get(content, "text/event-stream"));
+	json_t compact =
+		json_get(json_get(paths, "/v1/sessions/{session}/compact"), "post");
+	assert_true(json_get(compact, "requestBody"));
+	assert_false(json_get(json_get(compact, "requestBody"), "required"));
 }
 
 static void put(const char *type, const char *expected)
@@ -90,6 +119,6 @@ int main(void)
 		cmocka_unit_test(test_every_route_is_described),
 		cmocka_unit_test(test_every_parameter_is_known),
 		cmocka_unit_test(test_it_is_one_json_object_without_twins),
-		cmocka_unit_test(test_types)};
+		cmocka_unit_test(test_needs_and_media), cmocka_unit_test(test_types)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
