@@ -78,6 +78,7 @@ static struct request *begin_request(struct conn *c)
 	r->arena = a;
 	r->conn = c;
 	r->body_most = SERVER_BODY_MAX;
+	r->secure = c->kind != LISTEN_PLAIN;
 	r->trusted = listen_is_trusted(c->kind);
 	server_request_id(c->server, r->id);
 	c->request = r;

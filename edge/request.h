@@ -28,6 +28,7 @@ struct request {
 	struct strbuf body;
 	bool head_only;   /* HEAD: handlers see GET, and no body goes out */
 	size_t body_most; /* of one that comes whole */
+	bool secure;      /* over TLS, or a socket of this machine */
 	bool trusted; /* from a client that may say on whose behalf it asks: on a socket
 			 of this machine, or one with a certificate */
 	char id[REQUEST_ID_MAX + 1];

@@ -264,19 +264,22 @@ static void free_rpc(void *arg)
 	mcp_rpc_fini(arg);
 }
 
-/* This machine, or what the configured origins name. */
+/* This machine, or what the configured origins name. A page that gave a server on its
+ * reader's machine a name of its own says its origin, and does not speak its TLS. */
 static bool comes_from_here(struct call *c)
 {
 	const struct http_head *h = &c->request->head;
 	const struct cors *allowed = server_cors(c->edge->server);
 	struct slice host = http_field(h, "host"), origin = http_field(h, "origin");
-	if ((mcp_host_is_fine(host) || cors_names_host(allowed, host)) &&
+	bool any_host = c->request->secure && !origin.p;
+	if ((any_host || mcp_host_is_fine(host) || cors_names_host(allowed, host)) &&
 	    (mcp_origin_is_fine(origin) || cors_names(allowed, origin)))
 		return true;
 	refuse(c, &(struct mcp_fault){
 			  403, RPC_INVALID_REQUEST,
-			  "Host or Origin names a place that is not allowed here", false,
-			  SLICE_NONE});
+			  "Host or Origin names a place that is not allowed here: "
+			  "TERABITS_CORS_ORIGINS names those that are",
+			  false, SLICE_NONE});
 	return false;
 }
 

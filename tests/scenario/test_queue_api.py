@@ -308,7 +308,7 @@ class Orders(Api):
         self.assertEqual((head["idempotent-replayed"], answer["acceptedAt"]), ("true", first["acceptedAt"]))
         for members in ({"message": "other"}, {"queueMode": "collect"}, {"delayMs": 1}, {"priority": 1}, {"sessionKey": "another"}):
             body = {"message": "hello", "sessionKey": "again", **members}
-            self.refused(self.node.post("/v1/agents/main/runs", body, headers=h), 422, "idempotency_mismatch")
+            self.refused(self.node.post("/v1/agents/main/runs", body, headers=h), 422, "idempotency_mismatch", "Idempotency-Key")
         for key in ("", "a b", "\u00e4", "k" * 256):
             answer = self.order("hello", "again", headers={"Idempotency-Key": key.encode("utf-8").decode("latin-1")})
             self.refused(answer, 400, "bad_request", "Idempotency-Key", "1 to 255")

@@ -320,7 +320,7 @@ class Guarded(WithReceiver):
     def test_private_addresses(self):
         for url in (self.receiver.url("/ok"), "https://127.0.0.1/x", "https://10.0.0.8", "https://[::1]/", "https://metadata.internal/"):
             error = self.refused(400, "POST", "/v1/agents/main/runs", {"message": "hi", "webhook": {"url": url}})
-            self.assertEqual(error["param"], "webhook")
+            self.assertEqual(error["param"], "webhook.url")
         path = self.path("ok")
         clear = self.post("x", "wh-1", agent=self.agent(webhook={"url": self.receiver.url(path)}))
         inside = self.post("x", "wh-1", agent=self.agent(webhook={"url": self.receiver.url(path).replace("http:", "https:")}))
