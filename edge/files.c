@@ -183,7 +183,7 @@ static bool has_allowed(struct call *c, struct files *f)
 		return true;
 	if (c->stage != FILES_ALLOWED) {
 		c->stage = FILES_ALLOWED;
-		store_read_context(c, SQL_AGENT_SKILLS, f->agent.id, 0, &f->allowed);
+		store_read_context(c, SQL_AGENT_SKILLS, f->agent.id, 0, 0, &f->allowed);
 		return false;
 	}
 	if (c->asking)

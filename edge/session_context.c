@@ -4,9 +4,12 @@
 #include "common/attr.h"
 #include "common/json.h"
 #include "edge/call.h"
+#include "edge/query.h"
 #include "edge/reply.h"
 #include "edge/session_look.h"
 #include "edge/store_context.h"
+
+#define SNAPSHOTS_PAGE 200
 
 enum stage { CONTEXT_START, CONTEXT_ASKED };
 
@@ -97,7 +100,35 @@ static void reply_as_it_is(struct call *c, struct slice text)
 struct look {
 	struct session_look session; /* of a path that names it by its key */
 	struct context_row row;
+	int before, limit; /* of a list */
 };
+
+static bool take_limit(struct call *c, struct slice v)
+{
+	struct look *l = c->state;
+	long long n;
+	if (!slice_to_i64(v, &n) || n < 1 || n > SNAPSHOTS_PAGE)
+		return reply_wrong(c->request, "limit",
+				   "limit must be an integer from 1 to 200");
+	l->limit = (int)n;
+	return true;
+}
+
+static bool take_before(struct call *c, struct slice v)
+{
+	struct look *l = c->state;
+	long long n;
+	if (!slice_to_i64(v, &n) || n < 1 || n > INT32_MAX)
+		return reply_wrong(
+			c->request, "before",
+			"before must be a snapshot's version, such as a page's "
+			"next");
+	l->before = (int)n;
+	return true;
+}
+
+static const struct query_param params[] = {{"limit", take_limit},
+					    {"before", take_before}};
 
 static bool is_found(struct call *c, struct uuid *id)
 {
@@ -112,14 +143,14 @@ static void ask(struct call *c, enum sql what, const char *absent)
 {
 	struct look *l = c->state;
 	struct uuid id;
-	int version = 0;
+	int version = l->before;
 	if (!is_found(c, &id) ||
 	    (what == SQL_SNAPSHOT && !session_version(c, &version))) {
 		reply_err(c->request, ERR_NOT_FOUND, NULL, absent, 0);
 		return;
 	}
 	c->stage = CONTEXT_ASKED;
-	store_read_context(c, what, id, version, &l->row);
+	store_read_context(c, what, id, version, l->limit, &l->row);
 }
 
 static void read_one(struct call *c, enum sql what, const char *absent,
@@ -128,8 +159,13 @@ static void read_one(struct call *c, enum sql what, const char *absent,
 	struct look *l = c->state;
 	if (c->asking)
 		return;
-	if (!l)
+	if (!l) {
 		c->state = l = arena_zalloc(c->request->arena, sizeof *l);
+		l->before = INT32_MAX;
+		l->limit = SNAPSHOTS_PAGE;
+		if (what == SQL_SNAPSHOTS && !query_read(c, params, ARRAY_LEN(params)))
+			return;
+	}
 	if (c->stage == CONTEXT_START) {
 		if (!session_is_by_key(c) || session_look(c, &l->session, false))
 			ask(c, what, absent);

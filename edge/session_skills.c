@@ -20,7 +20,7 @@ static void run(struct call *c, enum sql what)
 		if (!session_look(c, &a->look, false))
 			return;
 		a->asks = true;
-		store_read_context(c, what, a->look.info.id, 0, &a->row);
+		store_read_context(c, what, a->look.info.id, 0, 0, &a->row);
 	}
 	if (c->asking)
 		return;

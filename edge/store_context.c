@@ -14,13 +14,15 @@ static void on_context(void *arg, const struct pg_answer *a)
 }
 
 void store_read_context(struct call *c, enum sql what, struct uuid id, int version,
-			struct context_row *out)
+			int limit, struct context_row *out)
 {
 	struct pg_request *r = store_begin(c->edge, c->caller.tenant);
 	struct pg_params *p = pg_add(r, (int)what);
 	pg_i64(p, c->caller.tenant);
 	pg_uuid(p, id);
-	if (what == SQL_SNAPSHOT)
+	if (what == SQL_SNAPSHOT || what == SQL_SNAPSHOTS)
 		pg_i32(p, version);
+	if (what == SQL_SNAPSHOTS)
+		pg_i32(p, limit);
 	store_submit(c, r, on_context, out);
 }

@@ -8,10 +8,11 @@
 struct context_row {
 	struct slice body; /* JSON; n 0: there is none */
 };
-/* what: SQL_CONTEXT, SQL_SNAPSHOTS, or SQL_SNAPSHOT with its version; SQL_SESSION_SKILLS,
+/* what: SQL_CONTEXT, SQL_SNAPSHOTS of versions before that one, `limit` of them, or
+ * SQL_SNAPSHOT with its version; SQL_SESSION_SKILLS,
  * SQL_SESSION_SKILLS_ANEW, or, of an agent, SQL_AGENT_SKILLS. The call is woken when the
  * answer is there. */
 void store_read_context(struct call *c, enum sql what, struct uuid id, int version,
-			struct context_row *out);
+			int limit, struct context_row *out);
 
 #endif

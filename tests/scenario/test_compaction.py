@@ -266,6 +266,11 @@ class Compaction(WithContext):
         self.assertEqual([s["version"] for s in listed], [2, 1])
         self.assertEqual([(s["toSeq"], s["summarySeq"], s["tokensBefore"]) for s in reversed(listed)],
                          [(r["to_seq"], r["summary_seq"], r["tokens_before"]) for r in rows])
+        page = self.get(f"{self.session_id()}/snapshots?limit=1")
+        self.assertEqual(page, {"snapshots": listed[:1], "next": 2})
+        self.assertEqual(self.get(f"{self.session_id()}/snapshots?limit=1&before={page['next']}"), {"snapshots": listed[1:]})
+        for query in ("limit=0", "limit=201", "before=x", "before=0", "after=1"):
+            self.get(f"{self.session_id()}/snapshots?{query}", 400)
         one = self.get(f"{self.session_id()}/snapshots/1")
         self.assertIn("fact-s-1", one["summary"])
         self.assertEqual({k: v for k, v in one.items() if k != "summary"}, listed[1])

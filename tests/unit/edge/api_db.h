@@ -386,9 +386,9 @@ void key_store_remove(struct call *c, struct slice provider, struct uuid key,
 
 /* No session has one. */
 void store_read_context(struct call *c, enum sql what, struct uuid session, int version,
-			struct context_row *out)
+			int limit, struct context_row *out)
 {
-	(void)what, (void)session, (void)version, (void)out;
+	(void)what, (void)session, (void)version, (void)limit, (void)out;
 	answer(c);
 }
 
