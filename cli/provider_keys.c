@@ -541,14 +541,15 @@ static bool reseal(struct keying *k, const struct master_keys *m,
 		return false;
 	seal(k, m, slice_of(k->key, key_n));
 	pg_params_init(&p);
-	pg_bool(&p, pg_get_bool(r, row, 7));
 	pg_i64(&p, k->c.tenant);
 	pg_uuid(&p, k->id);
 	pg_i32(&p, (int32_t)pg_get_i64(r, row, 4));
 	pg_bytea(&p, slice_of(k->sealed, k->sealed_n));
 	pg_bytea(&p, slice_of(k->master, SEAL_ID));
-	if (!owner_query(&k->c.owner, "SELECT tb.secret_reseal($1, $2, $3, $4, $5, $6)",
-			 &p, &done, "the key cannot be sealed anew")) {
+	const char *sql = pg_get_bool(r, row, 7)
+				  ? "SELECT tb.webhook_secret_reseal($1, $2, $4, $5)"
+				  : "SELECT tb.provider_key_reseal($1, $2, $3, $4, $5)";
+	if (!owner_query(&k->c.owner, sql, &p, &done, "the key cannot be sealed anew")) {
 		fine = pg_get_bool(done, 0, 0);
 		pg_result_free(done);
 	}
@@ -562,7 +563,7 @@ static int reseal_all(struct keying *k, const struct master_keys *m)
 	struct pg_params p;
 	struct pg_result *r;
 	uint8_t public_key[CRYPTO_BOX_KEY], id[SEAL_ID];
-	int done = 0;
+	int done = 0, rows, i = 0;
 	master_public(m, public_key);
 	seal_id(public_key, id);
 	pg_params_init(&p);
@@ -574,8 +575,7 @@ static int reseal_all(struct keying *k, const struct master_keys *m)
 	pg_params_fini(&p);
 	if (rv)
 		return EXIT_FAILED;
-	int rows = pg_rows(r);
-	for (int i = 0; i < rows; i++)
+	for (rows = pg_rows(r); i < rows; i++)
 		done += reseal(k, m, r, i);
 	pg_result_free(r);
 	strbuf_printf(&json, "{\"resealed\":%d,\"failed\":%d}", done, rows - done);

@@ -4,7 +4,6 @@
 SET LOCAL search_path = tb;
 
 -- What an edited message says of its client's tools, and the results that it brings, stand as they were: another text is meant.
--- Its mode does not: who edits it or has it answered again need not be who may write agents.
 CREATE OR REPLACE FUNCTION tb.branch(p_tenant bigint, p_session uuid, p_run uuid, p_head bigint, p_content jsonb) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, tb, pg_temp AS $$
 DECLARE m tb.session_messages; v_kept jsonb;
@@ -20,7 +19,7 @@ BEGIN
    WHERE e.key IN ('clientTools', 'toolChoice', 'toolResults');
   INSERT INTO tb.session_messages (tenant_id, session_id, seq, run_id, role, content, tokens)
   VALUES (p_tenant, p_session, p_head + 1, p_run, 'reset', jsonb_build_object('blocks', '[]'::jsonb, 'branchFrom', m.seq), NULL),
-         (p_tenant, p_session, p_head + 2, p_run, 'user', coalesce(v_kept || p_content, m.content - 'mode'), CASE WHEN p_content IS NULL THEN m.tokens END);
+         (p_tenant, p_session, p_head + 2, p_run, 'user', coalesce(v_kept || p_content, m.content), CASE WHEN p_content IS NULL THEN m.tokens END);
   UPDATE tb.agent_run_queue q SET kind = 'turn', mode = 'followup', input_seq = p_head + 2
    WHERE q.tenant_id = p_tenant AND q.run_id = p_run;
   DELETE FROM tb.run_inputs i WHERE i.tenant_id = p_tenant AND i.run_id = p_run;

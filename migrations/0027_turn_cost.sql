@@ -3,7 +3,7 @@
 
 SET LOCAL search_path = tb;
 
--- The layers of the tool policy, their versions (as policy_versions says them), the tools that a person allowed for the session; the tenant's prices, and whether a budget may bind
+-- The layers of the tool policy, their versions, the tools that a person allowed for the session; the tenant's prices, and whether a budget may bind
 -- its runs; the session's skills unless p_skills is their version (NULL: a session that is being deleted); the beginning of the agent's MEMORY.md
 -- unless p_memory is its version (NULL: it has none). No row: the capability is not this tenant's.
 CREATE FUNCTION tb.run_terms(p_cap text, p_tenant bigint, p_agent uuid, p_session uuid, p_skills integer, p_memory text)

@@ -72,5 +72,28 @@ BEGIN
   SELECT p.outcome, p.version INTO outcome, version FROM tb.policy_put(v_tenant, v_agent, NULL, p_doc, p_expect, v_audit, 'run:' || p_run) p;
 END $$;
 
-REVOKE ALL ON FUNCTION builder_run, keyed_id, agent_called, builder_agent, builder_policy FROM PUBLIC;
+-- Who has a message answered again, or edits it, need not be who may write: it is one of mode runtime then.
+CREATE OR REPLACE FUNCTION tb.branch(p_tenant bigint, p_session uuid, p_run uuid, p_head bigint, p_content jsonb) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, tb, pg_temp AS $$
+DECLARE m tb.session_messages; v_kept jsonb;
+BEGIN
+  SELECT x.* INTO m FROM tb.session_messages x JOIN tb.agent_sessions s ON s.tenant_id = x.tenant_id AND s.session_id = x.session_id
+   WHERE x.tenant_id = p_tenant AND x.session_id = p_session AND x.role = 'user' AND x.seq >= s.context_floor_seq
+   ORDER BY x.seq DESC LIMIT 1;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION 'the session has no message of a user that could be answered again: none was written, or a reset or compaction hides it'
+      USING ERRCODE = '22023';
+  END IF;
+  SELECT coalesce(jsonb_object_agg(e.key, e.value), '{}') INTO v_kept FROM jsonb_each(m.content) e
+   WHERE e.key IN ('clientTools', 'toolChoice', 'toolResults');
+  INSERT INTO tb.session_messages (tenant_id, session_id, seq, run_id, role, content, tokens)
+  VALUES (p_tenant, p_session, p_head + 1, p_run, 'reset', jsonb_build_object('blocks', '[]'::jsonb, 'branchFrom', m.seq), NULL),
+         (p_tenant, p_session, p_head + 2, p_run, 'user', coalesce(v_kept || p_content, m.content - 'mode'), CASE WHEN p_content IS NULL THEN m.tokens END);
+  UPDATE tb.agent_run_queue q SET kind = 'turn', mode = 'followup', input_seq = p_head + 2
+   WHERE q.tenant_id = p_tenant AND q.run_id = p_run;
+  DELETE FROM tb.run_inputs i WHERE i.tenant_id = p_tenant AND i.run_id = p_run;
+  RETURN p_head + 2;
+END $$;
+
+REVOKE ALL ON FUNCTION branch, builder_run, keyed_id, agent_called, builder_agent, builder_policy FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION builder_agent, builder_policy TO tb_worker;
