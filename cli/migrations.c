@@ -219,8 +219,8 @@ bool migrations_was_so(int version, struct slice sha256)
 #undef CORRECTED
 	};
 	char hex[65] = "";
-	for (size_t i = 0; i < sha256.n && i < 32; i++)
-		snprintf(hex + 2 * i, 3, "%02x", (unsigned char)sha256.p[i]);
+	if (sha256.n == 32)
+		crypto_hex(sha256.p, sha256.n, hex);
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		if (rows[i].version == version && !strcmp(rows[i].hex, hex))
 			return true;

@@ -254,7 +254,7 @@ static enum auth_verdict allow(struct call *c, const struct token_row *row,
 	if (!is_for_platform(c, row, scopes) || !find_user(c, row))
 		return AUTH_ANSWERED;
 	c->caller.scopes = scopes_of(c, row);
-	if (!(c->caller.scopes & (scopes | SCOPE_ADMIN)))
+	if (!call_has_scope(c, scopes))
 		return lacks(c, scopes);
 	token_uses_note(c->edge->uses, row->tenant, row->id);
 	return AUTH_YES;

@@ -23,9 +23,9 @@ static struct slice tenant_key(const struct call *c)
 	return slice_of(&c->caller.tenant, sizeof c->caller.tenant);
 }
 
-bool call_has_scope(const struct call *c, unsigned scope)
+bool call_has_scope(const struct call *c, unsigned scopes)
 {
-	return c->caller.scopes & (scope | SCOPE_ADMIN);
+	return c->caller.scopes & (scopes | SCOPE_ADMIN);
 }
 
 bool call_may_wait(struct call *c)

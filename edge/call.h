@@ -87,8 +87,8 @@ bool call_in_pieces(void *arg, struct request *r);
 void call_wake(struct call *c);
 /* Counts a long answer of the tenant; false (and answered) when it has too many. */
 bool call_may_wait(struct call *c);
-/* Whether the caller has a scope that the route itself does not ask for. */
-bool call_has_scope(const struct call *c, unsigned scope);
+/* Whether the caller has one of these scopes, or may administer. */
+bool call_has_scope(const struct call *c, unsigned scopes);
 /* The path parameter i as a run id; false: answered 404. */
 bool call_run_id(struct call *c, unsigned i, struct uuid *out);
 /* Whose a new run or session shall be: the end user's who calls, else as it is given.

@@ -456,6 +456,13 @@ struct slice http_field(const struct http_head *h, const char *name)
 	return SLICE_NONE;
 }
 
+struct slice http_field_either(const struct http_head *h, const char *name,
+			       const char *other)
+{
+	struct slice v = http_field(h, name);
+	return v.p ? v : http_field(h, other);
+}
+
 struct slice http_query(const struct http_head *h, const char *name, struct arena *a)
 {
 	struct slice rest = h->query;

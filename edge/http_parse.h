@@ -89,6 +89,9 @@ int http_parse_chunked(struct http_parser *p, struct slice in, size_t *used,
 
 /* The value of a field (first one), or SLICE_NONE. */
 struct slice http_field(const struct http_head *h, const char *name);
+/* Of two names of a field the first that is there. */
+struct slice http_field_either(const struct http_head *h, const char *name,
+			       const char *other);
 /* The decoded value of a query parameter in the arena; SLICE_NONE when absent or badly
  * escaped. */
 struct slice http_query(const struct http_head *h, const char *name, struct arena *a);

@@ -100,31 +100,19 @@ static void reply_as_it_is(struct call *c, struct slice text)
 struct look {
 	struct session_look session; /* of a path that names it by its key */
 	struct context_row row;
-	int before, limit; /* of a list */
+	int64_t before, limit; /* of a list */
 };
 
 static bool take_limit(struct call *c, struct slice v)
 {
 	struct look *l = c->state;
-	long long n;
-	if (!slice_to_i64(v, &n) || n < 1 || n > SNAPSHOTS_PAGE)
-		return reply_wrong(c->request, "limit",
-				   "limit must be an integer from 1 to 200");
-	l->limit = (int)n;
-	return true;
+	return query_number(c, "limit", v, 1, SNAPSHOTS_PAGE, &l->limit);
 }
 
 static bool take_before(struct call *c, struct slice v)
 {
 	struct look *l = c->state;
-	long long n;
-	if (!slice_to_i64(v, &n) || n < 1 || n > INT32_MAX)
-		return reply_wrong(
-			c->request, "before",
-			"before must be a snapshot's version, such as a page's "
-			"next");
-	l->before = (int)n;
-	return true;
+	return query_number(c, "before", v, 1, INT32_MAX, &l->before);
 }
 
 static const struct query_param params[] = {{"limit", take_limit},
@@ -143,14 +131,14 @@ static void ask(struct call *c, enum sql what, const char *absent)
 {
 	struct look *l = c->state;
 	struct uuid id;
-	int version = l->before;
+	int version = (int)l->before;
 	if (!is_found(c, &id) ||
 	    (what == SQL_SNAPSHOT && !session_version(c, &version))) {
 		reply_err(c->request, ERR_NOT_FOUND, NULL, absent, 0);
 		return;
 	}
 	c->stage = CONTEXT_ASKED;
-	store_read_context(c, what, id, version, l->limit, &l->row);
+	store_read_context(c, what, id, version, (int)l->limit, &l->row);
 }
 
 static void read_one(struct call *c, enum sql what, const char *absent,

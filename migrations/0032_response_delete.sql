@@ -6,10 +6,10 @@ SET LOCAL search_path = tb;
 ALTER TABLE agent_runs ADD COLUMN response_deleted boolean NOT NULL DEFAULT false;
 
 -- 'done'; 'live': it has not ended; 'absent': there is none, it was deleted before, or it is another user's. Its session, once no other response is in it,
--- is closed as by tb.sessions_close, or, while a pause, a block or something that waits keeps it, is the first that is closed when nothing does any more.
+-- is closed (tb.session_close), or, while something keeps it, is the first that is closed when nothing does any more.
 CREATE FUNCTION tb.response_delete(p_run uuid) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, tb, pg_temp AS $$
-DECLARE v_tenant bigint := tb.edge_tenant(); v_user text := tb.edge_user(); v_session uuid; v_free boolean;
+DECLARE v_tenant bigint := tb.edge_tenant(); v_user text := tb.edge_user(); v_session uuid;
 BEGIN
   -- before the archive: what ends in between is found there
   PERFORM FROM tb.agent_run_queue q WHERE q.tenant_id = v_tenant AND q.run_id BETWEEN p_run AND p_run AND (v_user IS NULL OR q.user_id = v_user);
@@ -19,22 +19,14 @@ BEGIN
   RETURNING r.session_id INTO v_session;
   IF NOT FOUND THEN RETURN 'absent'; END IF;
   PERFORM FROM tb.agent_sessions s WHERE s.tenant_id = v_tenant AND s.session_id = v_session AND s.status = 'active'
-      AND s.session_key ~ '^openai-call:[0-9a-f-]{36}$' AND (v_user IS NULL OR s.user_id = v_user);
+      AND tb.is_stateless(s.session_key) AND (v_user IS NULL OR s.user_id = v_user);
   IF NOT FOUND THEN RETURN 'done'; END IF;
-  SELECT NOT l.blocked INTO v_free FROM tb.lanes l WHERE l.tenant_id = v_tenant AND l.session_id = v_session AND NOT l.closed FOR UPDATE;
+  PERFORM FROM tb.lanes l WHERE l.tenant_id = v_tenant AND l.session_id = v_session AND NOT l.closed FOR UPDATE;
   IF NOT FOUND OR EXISTS (SELECT FROM tb.agent_runs r WHERE r.tenant_id = v_tenant AND r.session_id = v_session AND r.kind = 'turn'
                              AND NOT r.response_deleted) THEN
     RETURN 'done';
   END IF;
-  v_free := v_free AND NOT EXISTS (SELECT FROM tb.agent_run_queue q WHERE q.tenant_id = v_tenant AND q.session_id = v_session)
-    AND NOT EXISTS (SELECT FROM tb.queue_pauses p WHERE p.scope = 'lane' AND p.tenant_id = v_tenant AND p.object = v_session)
-    AND NOT EXISTS (SELECT FROM tb.agent_runs r JOIN tb.dead_runs d ON d.tenant_id = r.tenant_id AND d.run_id = r.run_id
-                     WHERE r.tenant_id = v_tenant AND r.session_id = v_session AND d.redriven_as IS NULL AND d.discarded_at IS NULL);
-  IF v_free THEN
-    UPDATE tb.lanes l SET closed = true WHERE l.tenant_id = v_tenant AND l.session_id = v_session;
-    UPDATE tb.agent_sessions s SET status = 'deleted', session_key = 'deleted:' || s.session_id
-     WHERE s.tenant_id = v_tenant AND s.session_id = v_session;
-  ELSE
+  IF NOT tb.session_close(v_tenant, v_session) THEN
     UPDATE tb.agent_sessions s SET last_active_at = 'epoch' WHERE s.tenant_id = v_tenant AND s.session_id = v_session;
   END IF;
   RETURN 'done';

@@ -152,9 +152,8 @@ static bool is_a_model(struct slice model)
 /* What the client says beside it, or else the agent's configuration, is asked. */
 static struct slice model_of(struct call *c, const struct embedding *e)
 {
-	const struct http_head *h = &c->request->head;
-	struct slice said = http_field(h, "x-terabits-model");
-	said = said.p ? said : http_field(h, "x-openclaw-model");
+	struct slice said = http_field_either(&c->request->head, "x-terabits-model",
+					      "x-openclaw-model");
 	if (said.p)
 		return said;
 	return *e->target.agent.embedding_model

@@ -202,20 +202,13 @@ static void refuse_fault(struct call *c, const struct ask_fault *f)
 	       f->message);
 }
 
-/* Of two names of a field the first that is there. */
-static struct slice field_of(struct call *c, const char *own, const char *other)
-{
-	struct slice v = http_field(&c->request->head, own);
-	return v.p ? v : http_field(&c->request->head, other);
-}
-
 static bool read_session_key(struct call *c, struct slice *key)
 {
 	static const char own[] = "x-terabits-session-key",
 			  other[] = "x-openclaw-session-key";
 	const char *said = http_field(&c->request->head, own).p ? own : other;
 	struct order_fault fault;
-	*key = field_of(c, own, other);
+	*key = http_field_either(&c->request->head, own, other);
 	return !key->p || order_check_session(*key, &fault) ||
 	       reply_wrong(
 		       c->request, said,
@@ -280,7 +273,8 @@ static bool read_ask(struct call *c, struct exchange *x, bool stable)
 {
 	struct ask_fault fault = {0};
 	struct arena *a = c->request->arena;
-	struct slice model = field_of(c, "x-terabits-model", "x-openclaw-model");
+	struct slice model = http_field_either(&c->request->head, "x-terabits-model",
+					       "x-openclaw-model");
 	bool fine =
 		x->api->read(&x->ask, a, strbuf_slice(&c->request->body), stable,
 			     &fault) &&
@@ -297,7 +291,8 @@ static bool read_ask(struct call *c, struct exchange *x, bool stable)
 
 static void take_agent(struct call *c, struct exchange *x)
 {
-	struct slice named = field_of(c, "x-terabits-agent", "x-openclaw-agent-id");
+	struct slice named = http_field_either(&c->request->head, "x-terabits-agent",
+					       "x-openclaw-agent-id");
 	x->target.name = named.p ? named : x->ask.model;
 	x->target.word = ask_agent_of(x->target.name);
 }

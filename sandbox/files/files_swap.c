@@ -46,6 +46,14 @@ static int make_temp(struct files_swap *s)
 	return EAGAIN;
 }
 
+/* What is about to take the temporary name, beside it: files_swap_adopt. */
+#define FRESH_BYTES (sizeof((struct files_swap *)0)->temp + 4)
+
+static void name_fresh(const struct files_swap *s, char fresh[FRESH_BYTES])
+{
+	snprintf(fresh, FRESH_BYTES, "%s.new", s->temp);
+}
+
 /* Whose lock is free has died, or is no file of ours. */
 static void take_away_left_over(struct files_swap *s)
 {
@@ -56,8 +64,8 @@ static void take_away_left_over(struct files_swap *s)
 		unlinkat(s->dir, s->temp, 0);
 	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) || !is_named(s->dir, s->temp, fd))
 		return;
-	char fresh[sizeof s->temp + sizeof FILES_FRESH]; /* files_transfer.c's */
-	snprintf(fresh, sizeof fresh, "%s" FILES_FRESH, s->temp);
+	char fresh[FRESH_BYTES];
+	name_fresh(s, fresh);
 	unlinkat(s->dir, fresh, 0);
 	unlinkat(s->dir, s->temp, 0);
 }
@@ -110,6 +118,27 @@ bool files_swap_begin(struct files_swap *s, const struct files_path *p,
 	snprintf(s->name, sizeof s->name, "%.*s", SLICE_ARG(files_path_name(p)));
 	s->dir = files_path_for_writing(p, why);
 	return s->dir >= 0 && lock_name(s, why) && look_at_old(s, why);
+}
+
+bool files_swap_adopt(struct files_swap *s, int fd, struct files_why *why)
+{
+	char self[40], fresh[FRESH_BYTES];
+	snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
+	name_fresh(s, fresh);
+	bool is_free = unlinkat(s->dir, fresh, 0) == 0 || errno == ENOENT;
+	if (is_free && flock(fd, LOCK_EX | LOCK_NB) == 0 &&
+	    (linkat(fd, "", s->dir, fresh, AT_EMPTY_PATH) == 0 ||
+	     linkat(AT_FDCWD, self, s->dir, fresh, AT_SYMLINK_FOLLOW) == 0)) {
+		if (renameat(s->dir, fresh, s->dir, s->temp) == 0) {
+			close(s->fd);
+			s->fd = fd;
+			return true;
+		}
+		int error = errno;
+		unlinkat(s->dir, fresh, 0);
+		errno = error;
+	}
+	return files_refuse_errno(why, "writing", files_path_real(s->path));
 }
 
 int files_swap_old(struct files_swap *s, struct files_why *why)

@@ -23,13 +23,15 @@ struct files_swap {
 	struct stat old; /* the file that is replaced, as it was at begin */
 	bool created;    /* there was none */
 };
-/* Ends the name of a file that is about to take the temporary one's, beside it. */
-#define FILES_FRESH ".new"
 #define FILES_SWAP_INIT ((struct files_swap){.dir = -1, .fd = -1})
 
 /* p has been found, and is a regular file or missing. Makes missing directories. */
 MUST_CHECK bool files_swap_begin(struct files_swap *s, const struct files_path *p,
 				 struct files_why *why);
+/* A file without a name, of the same file system, becomes the temporary one in its place:
+ * in one step, for that one's name is the lock. fd is the swap's then; not when it fails.
+ */
+MUST_CHECK bool files_swap_adopt(struct files_swap *s, int fd, struct files_why *why);
 /* The old file for reading: the very one that commit compares with; -1 refused. */
 MUST_CHECK int files_swap_old(struct files_swap *s, struct files_why *why);
 MUST_CHECK bool files_swap_put(struct files_swap *s, struct slice text,

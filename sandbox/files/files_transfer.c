@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include "common/alloc.h"
@@ -210,29 +209,6 @@ static int open_nameless(const struct files_path *p)
 	return dir < 0 ? -1 : openat(dir, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
 }
 
-/* The nameless file becomes the temporary one of the swap, in one step: that one's name
- * is the lock. */
-static bool adopt(struct files_swap *s, int fd, struct files_why *why)
-{
-	char self[40], fresh[sizeof s->temp + sizeof FILES_FRESH];
-	snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
-	snprintf(fresh, sizeof fresh, "%s" FILES_FRESH, s->temp);
-	bool is_free = unlinkat(s->dir, fresh, 0) == 0 || errno == ENOENT;
-	if (is_free && flock(fd, LOCK_EX | LOCK_NB) == 0 &&
-	    (linkat(fd, "", s->dir, fresh, AT_EMPTY_PATH) == 0 ||
-	     linkat(AT_FDCWD, self, s->dir, fresh, AT_SYMLINK_FOLLOW) == 0)) {
-		if (renameat(s->dir, fresh, s->dir, s->temp) == 0) {
-			close(s->fd);
-			s->fd = fd;
-			return true;
-		}
-		int error = errno;
-		unlinkat(s->dir, fresh, 0);
-		errno = error;
-	}
-	return files_refuse_errno(why, "writing", files_path_real(s->path));
-}
-
 /* Who said which version is told that it is not there any more, if that is why. */
 static bool refuse_moved(struct files_transfer *t, const struct files_swap *s)
 {
@@ -251,7 +227,8 @@ static bool commit(struct files_transfer *t, const struct files_path *p,
 	if (!s->temp[0]) {
 		int fd = s->fd;
 		s->fd = -1;
-		if (!files_swap_begin(s, p, &t->why) || !adopt(s, fd, &t->why)) {
+		if (!files_swap_begin(s, p, &t->why) ||
+		    !files_swap_adopt(s, fd, &t->why)) {
 			close(fd);
 			return false;
 		}
